@@ -1,0 +1,126 @@
+"""Items: one row an independent unit, the raw numbers from which a study's measures are summarised.
+
+On disk: ``items.jsonl``, one line a unit, for a person to read (and for an edit to be found), and, where a column has
+more than one axis or there are arrays without a unit axis, ``items.safetensors``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toulmin.evidence.canonical import canonical_json
+from toulmin.faults import ExitCode, Fault, Faulty
+
+ROWS, ARRAYS = "items.jsonl", "items.safetensors"
+Column = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Items:
+    """What ``collect`` leaves.
+
+    ``units`` are the ids of the independent units (prompts, games, seeds), all distinct: their number is n.
+    ``columns`` have the unit as first axis; one-dimensional ones may be float, int, bool or str. ``clusters`` names, a
+    unit, the group it must be resampled with. ``arrays`` have no unit axis. ``files`` become artefacts of the record.
+    """
+
+    units: Sequence[str]
+    columns: Mapping[str, Column] = field(default_factory=dict[str, Column])
+    clusters: Sequence[str] | None = None
+    arrays: Mapping[str, Column] = field(default_factory=dict[str, Column])
+    files: Mapping[str, Path] = field(default_factory=dict[str, Path])
+
+    def __post_init__(self) -> None:
+        faults: list[Fault] = []
+        if len(set(self.units)) != len(self.units):
+            repeated = next(u for i, u in enumerate(self.units) if u in set(self.units[:i]))
+            faults.append(Fault("items.duplicate_unit", "two units have the same id", name=repeated))
+        if self.clusters is not None and len(self.clusters) != len(self.units):
+            faults.append(Fault("items.clusters", f"{len(self.clusters)} clusters for {len(self.units)} units"))
+        for name, column in self.columns.items():
+            if len(column) != len(self.units):
+                faults.append(Fault("items.length", f"{len(column)} rows for {len(self.units)} units", name=name))
+        for name, column in [*self.columns.items(), *self.arrays.items()]:
+            if column.dtype.kind == "f" and not np.isfinite(column).all():
+                where = np.argwhere(~np.isfinite(column))[0].tolist()
+                faults.append(Fault("items.not_finite", f"NaN or infinite at {where}", name=name))
+        if faults:
+            numerical = any(f.code == "items.not_finite" for f in faults)
+            raise Faulty(faults, ExitCode.NUMERICAL if numerical else ExitCode.INVALID)
+
+    @property
+    def n(self) -> int:
+        """The number of distinct units."""
+        return len(self.units)
+
+    def __getitem__(self, name: str) -> Column:
+        return self.columns[name] if name in self.columns else self.arrays[name]
+
+
+def write_items(items: Items, folder: Path) -> list[str]:
+    """Write ``items`` into ``folder``; the names of the files written."""
+    from safetensors.numpy import save_file
+
+    flat = {name: column.tolist() for name, column in items.columns.items() if column.ndim == 1}
+    with (folder / ROWS).open("w", encoding="utf-8", newline="\n") as file:
+        for index, unit in enumerate(items.units):
+            row: dict[str, Any] = {"unit": unit}
+            if items.clusters is not None:
+                row["cluster"] = items.clusters[index]
+            row["values"] = {name: values[index] for name, values in flat.items()}
+            file.write(canonical_json(row) + "\n")
+    tensors = {f"column/{name}": c for name, c in items.columns.items() if c.ndim != 1}
+    tensors |= {f"array/{name}": a for name, a in items.arrays.items()}
+    if not tensors:
+        return [ROWS]
+    save_file({name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}, folder / ARRAYS)
+    return [ROWS, ARRAYS]
+
+
+def read_items(folder: Path) -> Items:
+    """Read what :func:`write_items` wrote.
+
+    :raises Faulty: a line is not what it should be (with its number), or the tensors cannot be read.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    path = folder / ROWS
+    units: list[str] = []
+    clusters: list[str] = []
+    values: dict[str, list[Any]] = {}
+    faults: list[Fault] = []
+    try:
+        lines = path.read_bytes().decode().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Faulty(Fault("items.unreadable", str(error), file=str(path)), ExitCode.EVIDENCE) from None
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+            units.append(row["unit"])
+            if "cluster" in row:
+                clusters.append(row["cluster"])
+            for name, value in row["values"].items():
+                values.setdefault(name, []).append(value)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            faults.append(Fault("items.line", "not an item", file=str(path), line=number))
+    if faults:
+        raise Faulty(faults, ExitCode.EVIDENCE)
+    columns: dict[str, Column] = {name: np.array(column) for name, column in values.items()}
+    arrays: dict[str, Column] = {}
+    if (folder / ARRAYS).exists():
+        try:
+            tensors: dict[str, Column] = load_file(folder / ARRAYS)
+        except (SafetensorError, OSError) as error:
+            raise Faulty(Fault("items.unreadable", str(error), file=str(folder / ARRAYS)), ExitCode.EVIDENCE) from None
+        for name, tensor in tensors.items():
+            role, _, rest = name.partition("/")
+            (columns if role == "column" else arrays)[rest] = tensor
+    return Items(units, columns, clusters or None, arrays)

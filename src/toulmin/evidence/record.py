@@ -1,0 +1,130 @@
+"""The evidence record: what was asked, of what, what came out, and how sure it is.
+
+Two hashes: ``id`` is the SHA-256 of everything else in the record and finds tampering; ``inputs_hash`` covers the study's
+kind, version, configuration and input hashes and decides whether the record is still about today's inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+
+from toulmin.evidence.canonical import sha256_of_json
+from toulmin.evidence.figures import Figure
+from toulmin.evidence.intervals import Interval
+
+SCHEMA = 1
+Better = Literal["higher", "lower", "neither"]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class InputRecord(_Frozen):
+    """One input of a study as it was when the study ran."""
+
+    role: str  #: subject, pairs, opponent, ...
+    reference: str  #: as the configuration names it: ``embedded:induction-2l``
+    sha256: Sha256
+    size: int = Field(ge=0)  #: bytes
+
+
+class Measure(_Frozen):
+    """A number with its unit, its direction, its interval and the number of distinct units behind it."""
+
+    value: FiniteFloat
+    unit: str
+    better: Better = "neither"
+    n: int = Field(ge=1)
+    n_of: str = "prompts"  #: what the n units are
+    interval: Interval | None = None
+    no_interval: str | None = None  #: why there is none, where there is none
+
+    @model_validator(mode="after")
+    def _has_interval_or_reason(self) -> Measure:
+        if (self.interval is None) == (not self.no_interval):
+            raise ValueError("give an interval, or the reason why there is none in no_interval")
+        return self
+
+
+class Table(_Frozen):
+    """Rows for a person to read; a cell is text, a number or nothing."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str | int | FiniteFloat | None, ...], ...]
+    caption: str = ""
+
+    @model_validator(mode="after")
+    def _rectangular(self) -> Table:
+        for index, row in enumerate(self.rows):
+            if len(row) != len(self.columns):
+                raise ValueError(f"row {index} has {len(row)} cells for {len(self.columns)} columns")
+        return self
+
+
+class PositiveControl(_Frozen):
+    """The same method on a planted case; a claim of absence rests on it having been found."""
+
+    description: str
+    detected: bool
+    measure: Measure | None = None
+
+
+class Artefact(_Frozen):
+    """A file beside the record."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.\-]*(/[A-Za-z0-9_][A-Za-z0-9_.\-]*)*$")
+    sha256: Sha256
+    size: int = Field(ge=0)
+
+
+class Evidence(_Frozen):
+    """What a study leaves. See the module docstring for the two hashes."""
+
+    record: Literal[1] = SCHEMA
+    id: str = ""  #: the content hash; filled by :func:`seal`
+    kind: str
+    version: int
+    configuration: dict[str, Any]
+    inputs: tuple[InputRecord, ...]
+    study_hash: Sha256
+    inputs_hash: Sha256
+    measures: dict[str, Measure]
+    tables: tuple[Table, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    artefacts: tuple[Artefact, ...] = ()  #: the items' files first
+    positive_control: PositiveControl | None = None
+    n: int = Field(ge=1)  #: distinct units
+    seeds: tuple[int, ...] = ()
+    threads: int = 1
+    device: str = "cpu"
+    software: dict[str, str] = {}
+    machine: str = ""
+    seconds: float = 0.0
+    created: str = ""  #: UTC, ISO 8601
+
+    def content_hash(self) -> str:
+        """The SHA-256 of the record without its ``id``."""
+        return sha256_of_json(self.model_dump(mode="json", exclude={"id"}))
+
+
+def seal(evidence: Evidence) -> Evidence:
+    """The record with its ``id`` filled in."""
+    return evidence.model_copy(update={"id": evidence.content_hash()})
+
+
+def study_hash(kind: str, configuration: Mapping[str, Any]) -> str:
+    """What was asked, whatever the inputs were: (kind, configuration)."""
+    return sha256_of_json({"kind": kind, "configuration": dict(configuration)})
+
+
+def inputs_hash(kind: str, version: int, configuration: Mapping[str, Any], inputs: Iterable[tuple[str, str]]) -> str:
+    """Kind, version, configuration and the (role, sha256) of each input: differs when the evidence is stale."""
+    return sha256_of_json(
+        {"kind": kind, "version": version, "configuration": dict(configuration), "inputs": sorted(inputs)}
+    )
