@@ -106,7 +106,7 @@ def curves(
 ) -> Spec:
     """Lines by series, with bands where rows have low and high."""
     encoding: dict[str, JsonValue] = {"x": _quantity("x", x, log=log_x)}
-    if len({row["series"] for row in data}) > 1:
+    if len({str(row["series"]) for row in data}) > 1:
         encoding["color"] = _colour("series")
     else:
         encoding["detail"] = {"field": "series"}
@@ -139,7 +139,7 @@ def binned(groups: Mapping[str, Any], bins: int) -> list[Row]:
 
 def histogram(data: Sequence[Row], unit: str, threshold: float | None) -> Spec:
     """Bars over bins; groups overlap, half transparent."""
-    several = len({row["group"] for row in data}) > 1
+    several = len({str(row["group"]) for row in data}) > 1
     encoding: dict[str, JsonValue] = {
         "x": {"field": "from", "type": "quantitative", "bin": {"binned": True}, "title": unit or None},
         "x2": {"field": "to"},

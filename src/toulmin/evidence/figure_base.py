@@ -1,0 +1,38 @@
+"""What all figures share: frozen, no unknown fields, arrays accepted as numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+def _plain(value: Any) -> Any:
+    """Arrays and numpy scalars as Python numbers, inside containers too."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in cast("Mapping[Any, Any]", value).items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in cast("Sequence[Any]", value)]
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return value
+
+
+class FigurePart(BaseModel):
+    """A frozen model that takes numpy arrays and scalars wherever it takes numbers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_arrays(cls, data: Any) -> Any:
+        return _plain(data)
+
+
+class FigureBase(FigurePart):
+    """``title``; ``caption``, what the figure shows in a sentence; ``alt``, the same for who cannot see it."""
+
+    title: str = Field(min_length=1)
+    caption: str = ""
+    alt: str = ""
