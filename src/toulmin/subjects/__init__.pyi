@@ -1,0 +1,10 @@
+from .attention import Attention as Attention
+from .config import RotaryScaling as RotaryScaling
+from .config import TransformerConfig as TransformerConfig
+from .mlp import FeedForward as FeedForward
+from .names import activation_names as activation_names
+from .names import component_names as component_names
+from .norms import Normalise as Normalise
+from .positions import Positions as Positions
+from .transformer import Layer as Layer
+from .transformer import Transformer as Transformer

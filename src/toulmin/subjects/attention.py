@@ -1,0 +1,152 @@
+"""Multi-head attention with one weight matrix per head, in separable steps.
+
+``q``, ``k``, ``v`` read a (normalised) residual stream, for all heads or some, either one input shared by the heads or
+one input per head; ``attend`` turns them into each head's ``z``; ``result`` maps z to what each head writes. Patching
+calls the steps one by one on inputs of its own; :meth:`forward` strings them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from toulmin.subjects.config import TransformerConfig
+from toulmin.subjects.norms import Normalise
+from toulmin.subjects.positions import Positions, may_attend
+
+Heads = Sequence[int] | Tensor
+
+
+class Attention(nn.Module):
+    """The attention of one layer.
+
+    ``W_Q`` [H, D, E], ``W_K`` and ``W_V`` [K, D, E] with K key/value heads, ``W_O`` [H, E, D]; ``b_Q`` [H, E], ``b_K``,
+    ``b_V`` [K, E], ``b_O`` [D], each None where the model has no such bias. The three input weights lie in memory as
+    [D, H, E], so that all heads are one matrix product without a copy.
+    """
+
+    def __init__(self, config: TransformerConfig, layer: int) -> None:
+        super().__init__()
+        self.config, self.window = config, config.window(layer)
+        heads, kv_heads, width, head = config.n_heads, config.kv_heads, config.d_model, config.d_head
+
+        def weight(count: int) -> nn.Parameter:
+            return nn.Parameter(torch.empty(width, count, head).permute(1, 0, 2))
+
+        def bias(name: str, *shape: int) -> nn.Parameter | None:
+            return nn.Parameter(torch.zeros(*shape)) if name in config.biases else None
+
+        self.W_Q, self.W_K, self.W_V = weight(heads), weight(kv_heads), weight(kv_heads)
+        self.W_O = nn.Parameter(torch.empty(heads, head, width))
+        self.b_Q, self.b_K, self.b_V = bias("q", heads, head), bias("k", kv_heads, head), bias("v", kv_heads, head)
+        self.b_O = bias("o", width)
+        self.q_norm = Normalise("rms", head, config.norm_eps) if config.qk_norm else None
+        self.k_norm = Normalise("rms", head, config.norm_eps) if config.qk_norm else None
+
+    def q(
+        self, x: Tensor, at: Positions, heads: Heads | None = None, *, per_head: bool = False
+    ) -> Float[Tensor, "*B T H E"]:
+        """Queries, as the scores use them: projected, biased, normalised and rotated where the model does so.
+
+        :param x: [..., T, D] the normalised residual stream, shared by the heads; with ``per_head`` [..., T, H, D].
+        :param at: the T positions of x.
+        :param heads: which heads, default all.
+        """
+        x = _add_shortformer(x, at, per_head)
+        return self._turn(_project(x, self.W_Q, self.b_Q, heads, per_head), self.q_norm, at)
+
+    def k(
+        self, x: Tensor, at: Positions, heads: Heads | None = None, *, per_head: bool = False
+    ) -> Float[Tensor, "*B T H E"]:
+        """Keys, as the scores use them. Arguments as :meth:`q`.
+
+        Without ``heads``: one key per key/value head, [..., T, K, E]. With ``heads`` or ``per_head``: the numbers are
+        those of query heads, and each gets a key of its own.
+        """
+        x = _add_shortformer(x, at, per_head)
+        return self._turn(_project(x, self.W_K, self.b_K, self._kv(heads, per_head), per_head), self.k_norm, at)
+
+    def v(
+        self, x: Tensor, at: Positions, heads: Heads | None = None, *, per_head: bool = False
+    ) -> Float[Tensor, "*B T H E"]:
+        """Values; arguments and heads as :meth:`k` (positions do not enter)."""
+        return _project(x, self.W_V, self.b_V, self._kv(heads, per_head), per_head)
+
+    def scores(self, q: Tensor, k: Tensor, q_at: Positions, k_at: Positions) -> Float[Tensor, "*B H T S"]:
+        """Attention scores, masked entries −inf: ``scale * q·k`` (soft-capped where the model does so).
+
+        :param q: [..., T, H, E]; :param k: [..., S, H or K, E].
+        """
+        q, k = self.align(q, k)
+        scores = (q.transpose(-3, -2) * self.config.scale) @ k.transpose(-3, -2).transpose(-2, -1)
+        allowed = may_attend(q_at.index, k_at.index, causal=self.config.causal, window=self.window)
+        return scores if allowed is None else scores.masked_fill(~allowed, -torch.inf)
+
+    def mix(self, pattern: Float[Tensor, "*B H T S"], v: Tensor) -> Float[Tensor, "*B T H E"]:
+        """z: the values weighted by the pattern."""
+        v = self.expand(v, pattern.shape[-3])
+        return (pattern @ v.transpose(-3, -2)).transpose(-3, -2)
+
+    def attend(
+        self, q: Tensor, k: Tensor, v: Tensor, q_at: Positions, k_at: Positions | None = None
+    ) -> Float[Tensor, "*B T H E"]:
+        """z of each head: softmax of the scores over the keys, times the values.
+
+        The leading axes of q, k and v broadcast against each other.
+        """
+        return self.mix(self.scores(q, k, q_at, q_at if k_at is None else k_at).softmax(-1), v)
+
+    def result(self, z: Float[Tensor, "*B T H E"], heads: Heads | None = None) -> Float[Tensor, "*B T H D"]:
+        """What each head writes to the residual stream: ``z W_O`` (the bias b_O belongs to no head)."""
+        weight = self.W_O if heads is None else self.W_O[_index(heads)]
+        return torch.einsum("...he,hed->...hd", z, weight)
+
+    def write(self, z: Float[Tensor, "*B T H E"]) -> Float[Tensor, "*B T D"]:
+        """The sum over heads of :meth:`result`, plus b_O."""
+        out = z.flatten(-2) @ self.W_O.flatten(0, 1)
+        return out if self.b_O is None else out + self.b_O
+
+    def expand(self, kv: Tensor, heads: int) -> Tensor:
+        """Repeat keys or values [..., K, E] so that there is one for each of ``heads`` query heads."""
+        return kv if kv.shape[-2] == heads else kv.repeat_interleave(heads // kv.shape[-2], dim=-2)
+
+    def align(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
+        """q, and k with as many heads."""
+        return q, self.expand(k, q.shape[-2])
+
+    def _kv(self, heads: Heads | None, per_head: bool) -> Tensor | None:
+        """The key/value heads that the query heads ``heads`` read; None for all of them, once each."""
+        if heads is None:
+            if not per_head or self.config.group == 1:
+                return None
+            heads = range(self.config.n_heads)
+        return _index(heads) // self.config.group
+
+    def _turn(self, x: Tensor, norm: Normalise | None, at: Positions) -> Tensor:
+        return x if norm is None else norm(x)
+
+
+def _index(heads: Heads) -> Tensor:
+    return heads if isinstance(heads, Tensor) else torch.tensor(list(heads), dtype=torch.long)
+
+
+def _add_shortformer(x: Tensor, at: Positions, per_head: bool) -> Tensor:
+    if at.shortformer is None:
+        return x
+    return x + (at.shortformer[:, None, :] if per_head else at.shortformer)
+
+
+def _project(x: Tensor, weight: Tensor, bias: Tensor | None, heads: Heads | None, per_head: bool) -> Tensor:
+    """x W + b for the chosen heads: [..., T, D] (shared) or [..., T, H, D] (per head) to [..., T, H, E]."""
+    if heads is not None:
+        index = _index(heads)
+        weight, bias = weight[index], None if bias is None else bias[index]
+    if per_head:
+        out = torch.einsum("...hd,hde->...he", x, weight)
+    else:
+        count, _, head = weight.shape
+        out = (x @ weight.permute(1, 0, 2).reshape(-1, count * head)).unflatten(-1, (count, head))
+    return out if bias is None else out + bias

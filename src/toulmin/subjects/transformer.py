@@ -1,0 +1,216 @@
+"""The factored decoder: a transformer whose every component can be named, read and replaced.
+
+The residual stream is a sum. The embedding writes to it first; each layer's heads read it (through Q, K and V), and
+write to it; then the layer's MLP reads and writes; the logits read it at the end. A norm belongs to the reader::
+
+    resid = embed(tokens) + pos_embed
+    for each layer:
+        resid += sum over heads of  attend(q(norm1(resid)), k(norm1(resid)), v(norm1(resid))) W_O  (+ b_O)
+        resid += mlp(norm2(resid))
+    logits = final_norm(resid) W_U (+ b_U)
+
+Dimension letters: B batch (any leading axes), T position, D d_model, H head, E d_head, F d_mlp, V vocabulary, L layer.
+See Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import cast
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from toulmin.subjects.attention import Attention
+from toulmin.subjects.config import TransformerConfig
+from toulmin.subjects.mlp import FeedForward
+from toulmin.subjects.names import Recorder, component_names
+from toulmin.subjects.norms import Normalise
+from toulmin.subjects.positions import Positions
+
+Edits = Mapping[str, Callable[[Tensor], Tensor]]
+
+
+class Layer(nn.Module):
+    """One layer: ``norm1``, ``attn``, ``norm2``, ``mlp`` (None in attention-only models), and post-norms if any."""
+
+    def __init__(self, config: TransformerConfig, index: int) -> None:
+        super().__init__()
+
+        def norm(wanted: bool) -> Normalise:
+            return Normalise(config.norm if wanted else "none", config.d_model, config.norm_eps)
+
+        self.name, self.parallel = f"L{index}", config.parallel
+        self.norm1 = norm(config.pre_norms)
+        self.attn = Attention(config, index)
+        self.post_norm1 = norm(config.post_norms)
+        self.mlp = FeedForward(config) if config.d_mlp else None
+        self.norm2 = norm(config.pre_norms and config.d_mlp > 0)
+        self.post_norm2 = norm(config.post_norms and config.d_mlp > 0)
+
+    def forward(
+        self, resid: Float[Tensor, "*B T D"], at: Positions, tap: Recorder | None = None
+    ) -> Float[Tensor, "*B T D"]:
+        """From ``resid_pre`` to ``resid_post``."""
+        resid = self._tap(tap, "resid_pre", resid)
+        attn_out = self.attention_out(resid, at, tap)
+        middle = resid + attn_out
+        if self.mlp is not None:
+            if not self.parallel:
+                middle = self._tap(tap, "resid_mid", middle)
+            middle = middle + self.mlp_out(resid if self.parallel else middle, tap)
+        return self._tap(tap, "resid_post", middle)
+
+    def attention_out(self, resid: Tensor, at: Positions, tap: Recorder | None = None) -> Float[Tensor, "*B T D"]:
+        """What the heads together write, b_O included, when all read ``resid``."""
+        attn = self.attn
+        x = self._tap(tap, "norm1", self.norm1(resid))
+        q = self._tap(tap, "q", attn.q(x, at))
+        k = self._tap(tap, "k", attn.k(x, at))
+        v = self._tap(tap, "v", attn.v(x, at))
+        if tap is None:
+            return self.post_norm1(attn.write(attn.attend(q, k, v, at)))
+        scores = self._tap(tap, "scores", attn.scores(q, k, at, at))
+        pattern = self._tap(tap, "pattern", scores.softmax(-1))
+        z = self._tap(tap, "z", attn.mix(pattern, v))
+        if tap.wants(f"{self.name}.result"):
+            out = self._tap(tap, "result", attn.result(z)).sum(-2)
+            out = out if attn.b_O is None else out + attn.b_O
+        else:
+            out = attn.write(z)
+        return self._tap(tap, "attn_out", self.post_norm1(out))
+
+    def mlp_out(self, resid: Tensor, tap: Recorder | None = None) -> Float[Tensor, "*B T D"]:
+        """What the MLP writes when it reads ``resid`` (zeros where there is none)."""
+        if self.mlp is None:
+            return torch.zeros_like(resid)
+        x = self._tap(tap, "norm2", self.norm2(resid))
+        pre = self._tap(tap, "mlp_pre", self.mlp.pre(x))
+        post = self._tap(tap, "mlp_post", self.mlp.post(pre, x))
+        return self._tap(tap, "mlp_out", self.post_norm2(self.mlp.write(post)))
+
+    def _tap(self, tap: Recorder | None, name: str, value: Tensor) -> Tensor:
+        return value if tap is None else tap(f"{self.name}.{name}", value)
+
+
+class Transformer(nn.Module):
+    """A decoder (or, with ``causal=False``, an encoder) built from a :class:`TransformerConfig`.
+
+    ``W_E`` [V, D]; ``W_pos`` [n_ctx, D] or None; ``layers``; ``final_norm``; ``W_U`` [D, V] (the transpose of ``W_E``
+    where tied); ``b_U`` [V] or None. Holds no state but its parameters, so :func:`torch.func.functional_call` and the
+    transforms of ``torch.func`` apply to it.
+
+    :param generator: where the initial weights come from; default a generator with seed 0.
+    """
+
+    def __init__(self, config: TransformerConfig, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.W_E = nn.Parameter(torch.empty(config.d_vocab, config.d_model))
+        placed = config.positions in ("learned", "shortformer")
+        self.W_pos = nn.Parameter(torch.empty(config.n_ctx, config.d_model)) if placed else None
+        self.layers = cast("Sequence[Layer]", nn.ModuleList(Layer(config, index) for index in range(config.n_layers)))
+        self.final_norm = Normalise(config.norm, config.d_model, config.norm_eps)
+        self._W_U = None if config.tied else nn.Parameter(torch.empty(config.d_model, config.vocab_out))
+        self.b_U = nn.Parameter(torch.zeros(config.vocab_out)) if "unembed" in config.biases else None
+        self.reset_parameters(generator or torch.Generator().manual_seed(0))
+
+    @property
+    def W_U(self) -> Float[Tensor, "D V"]:
+        """The unembedding."""
+        return self.W_E.T if self._W_U is None else self._W_U
+
+    @property
+    def components(self) -> list[str]:
+        """Names of the graph's nodes, in order: ``embed``, ``L0.H0``, …, ``L0.mlp``, …, ``logits``."""
+        return component_names(self.config)
+
+    @torch.no_grad()
+    def reset_parameters(self, generator: torch.Generator) -> None:
+        """Draw fresh weights: normal, standard deviation 0.8 / sqrt(D), output matrices also / sqrt(2 L)."""
+        std = 0.8 / self.config.d_model**0.5
+        for name, parameter in self.named_parameters():
+            leaf = name.rsplit(".", 1)[-1]
+            if leaf.startswith(("W_", "_W_")):
+                out = leaf in ("W_O", "W_out")
+                drawn = torch.empty(parameter.shape).normal_(
+                    0.0, std / (2 * self.config.n_layers) ** 0.5 if out else std, generator=generator
+                )
+                parameter.copy_(drawn)
+
+    # -- the parts of a forward pass ------------------------------------------------------------------------------
+
+    def positions(self, where: int | Int[Tensor, " T"]) -> Positions:
+        """Prepare positions 0 … T−1 (an int), or the given ones, for :class:`Layer` and :class:`Attention`."""
+        index = torch.arange(where, device=self.W_E.device) if isinstance(where, int) else where
+        return Positions(
+            index=index,
+            shortformer=self.W_pos[index]
+            if self.config.positions == "shortformer" and self.W_pos is not None
+            else None,
+        )
+
+    def embed(self, tokens: Int[Tensor, "*B T"]) -> Float[Tensor, "*B T D"]:
+        """The token part of the embedding: ``W_E[token]`` (scaled, in Gemma)."""
+        embedded = self.W_E[tokens]
+        return embedded if self.config.embed_scale == 1.0 else embedded * self.config.embed_scale
+
+    def pos_embed(self, at: Positions) -> Float[Tensor, "T D"] | None:
+        """The position part: ``W_pos[p]`` where positions are learned, otherwise None (nothing enters the stream)."""
+        return self.W_pos[at.index] if self.config.positions == "learned" and self.W_pos is not None else None
+
+    def start(self, tokens: Int[Tensor, "*B T"], at: Positions, tap: Recorder | None = None) -> Float[Tensor, "*B T D"]:
+        """The residual stream before the first layer: both parts of the embedding."""
+        resid, placed = self.embed(tokens), self.pos_embed(at)
+        if tap is not None:
+            resid = tap("embed", resid)
+            placed = None if placed is None else tap("pos_embed", placed)
+        return resid if placed is None else resid + placed
+
+    def unembed(self, resid: Float[Tensor, "*B D"], tap: Recorder | None = None) -> Float[Tensor, "*B V"]:
+        """Logits of any residual streams: final norm, ``W_U``, ``b_U``, soft-cap."""
+        x = self.final_norm(resid)
+        x = x if tap is None else tap("final_norm", x)
+        logits = x @ self.W_U
+        logits = logits if self.b_U is None else logits + self.b_U
+        cap = self.config.logit_softcap
+        logits = logits if cap is None else cap * torch.tanh(logits / cap)
+        return logits if tap is None else tap("logits", logits)
+
+    # -- whole passes ---------------------------------------------------------------------------------------------
+
+    def forward(self, tokens: Int[Tensor, "*B T"]) -> Float[Tensor, "*B T V"]:
+        """Logits."""
+        return self.run_from(self.run_to(tokens, self.config.n_layers), self.config.n_layers)
+
+    def run_to(self, tokens: Int[Tensor, "*B T"], layer: int) -> Float[Tensor, "*B T D"]:
+        """The residual stream that layer ``layer`` reads (``L{layer}.resid_pre``); ``n_layers`` gives the last one."""
+        at = self.positions(tokens.shape[-1])
+        resid = self.start(tokens, at)
+        for block in self.layers[:layer]:
+            resid = block(resid, at)
+        return resid
+
+    def run_from(self, resid: Float[Tensor, "*B T D"], layer: int) -> Float[Tensor, "*B T V"]:
+        """Logits from what layer ``layer`` reads: ``run_from(run_to(tokens, l), l) == forward(tokens)``."""
+        at = self.positions(resid.shape[-2])
+        for block in self.layers[layer:]:
+            resid = block(resid, at)
+        return self.unembed(resid)
+
+    def run_with_cache(
+        self, tokens: Int[Tensor, "*B T"], names: Iterable[str] | None = None, edits: Edits | None = None
+    ) -> tuple[Float[Tensor, "*B T V"], dict[str, Tensor]]:
+        """Logits and named activations.
+
+        :param names: which activations or components (``toulmin.subjects.names``); default every activation.
+        :param edits: functions by name; each replaces that activation by what it returns, and the pass goes on.
+        :raises Faulty: (``subjects.name``) for every unknown name.
+        """
+        tap = Recorder(names, edits or {}, self.config)
+        at = self.positions(tokens.shape[-1])
+        resid = self.start(tokens, at, tap)
+        for block in self.layers:
+            resid = block(resid, at, tap)
+        return self.unembed(resid, tap), tap.activations
