@@ -1,0 +1,40 @@
+"""Studies: the contract that every experiment of Toulmin keeps, and what runs it.
+
+A :class:`Study` is a frozen configuration that knows its inputs, collects items (the expensive part) and summarises
+them (pure NumPy). :func:`execute` turns one into evidence; :func:`re_derive` summarises stored items again and
+compares; :func:`reproduce` collects again and compares within the interval. Kinds are entry points of the group
+``toulmin.studies``, so an outside package adds its own the way this one does.
+"""
+
+from toulmin.studies.configuration import parse_study, read_study
+from toulmin.studies.execution import compare_measures, execute, find_current, re_derive, reproduce, study_of
+from toulmin.studies.references import Reference, Resolver, parse_reference
+from toulmin.studies.registry import find_study, study_kinds
+from toulmin.studies.run import Pool, ProcessPool, Progress, Run
+from toulmin.studies.study import Cost, Input, Items, MeasureSpec, Study, Summary
+
+__all__ = [
+    "Cost",
+    "Input",
+    "Items",
+    "MeasureSpec",
+    "Pool",
+    "ProcessPool",
+    "Progress",
+    "Reference",
+    "Resolver",
+    "Run",
+    "Study",
+    "Summary",
+    "compare_measures",
+    "execute",
+    "find_current",
+    "find_study",
+    "parse_reference",
+    "parse_study",
+    "re_derive",
+    "read_study",
+    "reproduce",
+    "study_kinds",
+    "study_of",
+]

@@ -1,0 +1,39 @@
+"""Kinds of studies, found among the installed packages' entry points and loaded one by one."""
+
+from __future__ import annotations
+
+import difflib
+from importlib.metadata import EntryPoint, entry_points
+
+from toulmin.faults import ExitCode, Fault, Faulty
+from toulmin.studies.study import Study
+
+GROUP = "toulmin.studies"
+
+
+def _points() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def study_kinds() -> list[str]:
+    """The kinds that can be run here, sorted."""
+    return sorted(_points())
+
+
+def find_study(kind: str) -> type[Study]:
+    """The class of a kind.
+
+    :raises Faulty: there is none of that name (the nearest are listed), or its package is broken.
+    """
+    points = _points()
+    if kind not in points:
+        near = difflib.get_close_matches(kind, points, n=3) or sorted(points)
+        raise Faulty(Fault("study.unknown", "no study of that kind", name=kind, hint="there are: " + ", ".join(near)))
+    try:
+        found = points[kind].load()
+    except (ImportError, AttributeError) as error:
+        message = f"its package cannot be loaded: {error}"
+        raise Faulty(Fault("study.broken", message, name=kind), ExitCode.MISSING) from None
+    if not (isinstance(found, type) and issubclass(found, Study) and found.kind == kind):
+        raise Faulty(Fault("study.broken", f"{points[kind].value} is not a study of that kind", name=kind))
+    return found

@@ -1,0 +1,89 @@
+"""Run: what a study is given while it collects. Pool: where its pieces run."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Generator, Iterable, Iterator, Sized
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from toulmin.faults import ExitCode, Fault, Faulty
+
+if TYPE_CHECKING:
+    import torch
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Progress:
+    """Where long work reports how far it is; this one says nothing. The command line draws bars."""
+
+    @contextlib.contextmanager
+    def task(self, description: str, total: int | None = None) -> Generator[Callable[[int], None]]:
+        """A context that yields a function to call with the number of steps done since the last call."""
+        yield lambda steps: None
+
+
+class Pool:
+    """Runs the pieces of a study here, one after the other."""
+
+    workers = 1
+
+    def map(self, function: Callable[[T], R], pieces: Iterable[T]) -> Iterator[R]:
+        """``function`` of each piece, in the order of the pieces."""
+        return map(function, pieces)
+
+
+class ProcessPool(Pool):
+    """Runs pieces in ``workers`` processes; results keep the order of the pieces, so nothing depends on timing.
+
+    Pieces and function must pickle. Each process starts fresh, so that threads of this one are not copied.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+
+    def map(self, function: Callable[[T], R], pieces: Iterable[T]) -> Iterator[R]:
+        """``function`` of each piece, in the order of the pieces."""
+        with ProcessPoolExecutor(self.workers, mp_context=get_context("spawn")) as executor:
+            yield from executor.map(function, pieces)
+
+
+@dataclass(frozen=True)
+class Run:
+    """Progress, a folder to resume from, a pool, a device, threads and a seed."""
+
+    workdir: Path
+    progress: Progress = field(default_factory=Progress)
+    pool: Pool = field(default_factory=Pool)
+    device: str = "cpu"
+    threads: int = 1
+    seed: int = 0
+
+    def track(self, pieces: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
+        """Iterate over ``pieces`` and report each one done."""
+        if total is None and isinstance(pieces, Sized):
+            total = len(pieces)
+        with self.progress.task(description, total) as advance:
+            for piece in pieces:
+                yield piece
+                advance(1)
+
+    def prepare_torch(self) -> torch.device:
+        """Set torch's threads and give the device.
+
+        :raises Faulty: the device is not there. MPS is never chosen unless it is named, since it has no float64.
+        """
+        import torch
+
+        torch.set_num_threads(self.threads)
+        try:
+            torch.empty(0, device=self.device)
+        except (RuntimeError, AssertionError) as error:
+            message = str(error).splitlines()[0]
+            raise Faulty(Fault("run.device", message, name=self.device), ExitCode.MISSING) from None
+        return torch.device(self.device)

@@ -1,0 +1,127 @@
+"""The study contract."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, PrivateAttr
+
+from toulmin.evidence import Figure, InputRecord, Items, Measure, PositiveControl, Table, inputs_hash, study_hash
+from toulmin.faults import ExitCode, Fault, Faulty
+from toulmin.studies.references import Resolver
+from toulmin.studies.run import Run
+
+Input = InputRecord
+PresetName = Literal["tiny", "demo", "full"]
+
+
+@dataclass(frozen=True)
+class MeasureSpec:
+    """A measure as it is declared before any run, so that criteria can be checked against it."""
+
+    unit: str
+    better: Literal["higher", "lower", "neither"]
+    estimator: str  #: one line: what is averaged over what
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A rough estimate before running."""
+
+    seconds: float
+    bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What ``summarise`` makes of the items."""
+
+    measures: Mapping[str, Measure]
+    tables: Sequence[Table] = ()
+    figures: Sequence[Figure] = ()
+    positive_control: PositiveControl | None = None
+
+
+class Study(BaseModel, ABC):
+    """A question about some inputs, as data.
+
+    Subclasses declare ``kind`` (``package.verb``), ``version`` (raised when the meaning of the numbers changes),
+    ``measures`` and ``presets``, and their fields are the configuration. Their module never imports torch at the top:
+    a case is checked without it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: ClassVar[str]
+    version: ClassVar[int]
+    measures: ClassVar[Mapping[str, MeasureSpec]]
+    presets: ClassVar[Mapping[PresetName, Mapping[str, Any]]]
+    _resolver: Resolver = PrivateAttr(default_factory=Resolver)
+
+    @classmethod
+    def preset(cls, name: PresetName) -> Self:
+        """The ``tiny`` (at most 5 s), ``demo`` or ``full`` setting."""
+        return cls.model_validate(dict(cls.presets[name]))
+
+    @property
+    def resolver(self) -> Resolver:
+        """Finds the inputs that references name."""
+        return self._resolver
+
+    def at(self, resolver: Resolver) -> Self:
+        """The same study, finding its inputs through ``resolver``."""
+        copy = self.model_copy()
+        copy._resolver = resolver
+        return copy
+
+    def input(self, role: str, reference: str) -> Input:
+        """Fingerprint one input."""
+        digest, size = self._resolver.fingerprint(reference)
+        return Input(role=role, reference=reference, sha256=digest, size=size)
+
+    def declared(self) -> Mapping[str, MeasureSpec]:
+        """The measures this configuration will give; those of the class unless they depend on the configuration."""
+        return self.measures
+
+    def configuration(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        return self.model_dump(mode="json")
+
+    def study_hash(self) -> str:
+        """Of kind and configuration, whatever the inputs."""
+        return study_hash(self.kind, self.configuration())
+
+    def inputs_hash(self, inputs: Sequence[Input] | None = None) -> str:
+        """Of kind, version, configuration and inputs as they are now."""
+        found = self.inputs() if inputs is None else inputs
+        return inputs_hash(self.kind, self.version, self.configuration(), [(i.role, i.sha256) for i in found])
+
+    @abstractmethod
+    def inputs(self) -> tuple[Input, ...]:
+        """What the study reads, with hashes."""
+
+    def cost(self) -> Cost:
+        """Estimated seconds and bytes."""
+        return Cost(seconds=60.0)
+
+    @abstractmethod
+    def collect(self, run: Run) -> Items:
+        """The expensive part; resumable in ``run.workdir``."""
+
+    @abstractmethod
+    def summarise(self, items: Items) -> Summary:
+        """Measures, tables and figures from the items; pure NumPy, so that it can be done again at any time."""
+
+    def check_summary(self, summary: Summary) -> None:
+        """Exactly the declared measures, or :class:`Faulty`."""
+        declared, given = set(self.declared()), set(summary.measures)
+        faults = [Fault("study.undeclared_measure", "not declared", name=name) for name in sorted(given - declared)]
+        faults += [Fault("study.absent_measure", "declared but absent", name=name) for name in sorted(declared - given)]
+        if faults:
+            raise Faulty(faults, ExitCode.INVALID)
+
+
+__all__ = ["Cost", "Input", "Items", "MeasureSpec", "PresetName", "Study", "Summary"]
