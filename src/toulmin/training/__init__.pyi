@@ -1,0 +1,29 @@
+from .callbacks import Callback as Callback
+from .callbacks import Logger as Logger
+from .callbacks import Progress as Progress
+from .callbacks import Rate as Rate
+from .checkpoint import Checkpoint as Checkpoint
+from .fit import Step as Step
+from .fit import fit as fit
+from .fit import gradient_step as gradient_step
+from .schedule import Schedule as Schedule
+from .state import State as State
+from .stream import Batches as Batches
+from .stream import IndexedBatches as IndexedBatches
+from .stream import generator_at as generator_at
+
+__all__ = [
+    "Batches",
+    "Callback",
+    "Checkpoint",
+    "IndexedBatches",
+    "Logger",
+    "Progress",
+    "Rate",
+    "Schedule",
+    "State",
+    "Step",
+    "fit",
+    "generator_at",
+    "gradient_step",
+]
