@@ -108,13 +108,13 @@ def zero_failure_upper(n: int, level: float = 0.95) -> float:
 
 def _cluster_members(n: int, clusters: Labels | None) -> list[NDArray[np.intp]]:
     if clusters is None:
-        return [np.array([i]) for i in range(n)]
+        return [np.array([i], dtype=np.intp) for i in range(n)]
     if len(clusters) != n:
         raise Faulty(Fault("interval.clusters", f"{len(clusters)} cluster labels for {n} units"), ExitCode.NUMERICAL)
     members: dict[Any, list[int]] = {}
     for index, label in enumerate(clusters):
         members.setdefault(label, []).append(index)
-    return [np.array(indices) for indices in members.values()]
+    return [np.array(indices, dtype=np.intp) for indices in members.values()]
 
 
 def _checked(columns: Sequence[Any]) -> list[Array]:
@@ -179,7 +179,7 @@ def bootstrap(
     drawn = generator.integers(0, k, size=(resamples, k))
 
     def evaluate(chosen: NDArray[np.intp]) -> float:
-        rows = np.concatenate([members[i] for i in chosen])
+        rows: NDArray[np.intp] = np.concatenate([members[int(i)] for i in chosen])
         return float(statistic(*(a[rows] for a in arrays)))
 
     draws = np.array([evaluate(row) for row in drawn])
@@ -206,6 +206,10 @@ def bootstrap_mean(
     return bootstrap_ratio(array, ones, clusters=clusters, level=level, method=method, resamples=resamples, seed=seed)
 
 
+def _unchanged(ratio: Array) -> Array:
+    return ratio
+
+
 def bootstrap_ratio(
     numerator: Any,
     denominator: Any,
@@ -228,7 +232,7 @@ def bootstrap_ratio(
     k = len(members)
     tops = np.array([top[m].sum() for m in members]) if clusters is not None else top
     bottoms = np.array([bottom[m].sum() for m in members]) if clusters is not None else bottom
-    change = transform or (lambda ratio: ratio)
+    change = transform or _unchanged
     generator = np.random.default_rng(seed)
     step = max(1, _CHUNK // k)
     sums = np.empty((2, resamples))

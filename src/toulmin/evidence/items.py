@@ -66,7 +66,7 @@ class Items:
 
 def write_items(items: Items, folder: Path) -> list[str]:
     """Write ``items`` into ``folder``; the names of the files written."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariableType]
 
     flat = {name: column.tolist() for name, column in items.columns.items() if column.ndim == 1}
     with (folder / ROWS).open("w", encoding="utf-8", newline="\n") as file:
@@ -90,7 +90,7 @@ def read_items(folder: Path) -> Items:
     :raises Faulty: a line is not what it should be (with its number), or the tensors cannot be read.
     """
     from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    from safetensors.numpy import load_file  # pyright: ignore[reportUnknownVariableType]
 
     path = folder / ROWS
     units: list[str] = []
