@@ -1,0 +1,71 @@
+"""What a search is told, as plain data: importable without a tensor library, so that a study can carry it.
+
+The names and the meaning of the numbers are KataGo's (``cpp/search/searchparams.h``), and the defaults those of the
+victims of Wang et al. 2022, appendix D, where the two differ.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+Passing = Literal["standard", "last_resort", "avoid_pass_alive", "only_when_ahead", "only_when_behind"]
+"""When a player may pass (Wang et al. 2022, section 5 and appendix C):
+
+``standard``: whenever it is legal; ``last_resort``: only without another legal move; ``avoid_pass_alive``: only when
+every other legal move is inside the player's own pass-alive territory, where it also never plays while it has another
+move (the hardened victim); ``only_when_ahead`` / ``only_when_behind``: only when the game, if it ended now under
+Tromp-Taylor scoring, would be won / lost or drawn, or without another legal move.
+"""
+
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+
+
+class Temperature(BaseModel, frozen=True, extra="forbid"):
+    """Temperature of a choice among moves: from ``early`` to ``late``, half of the way every ``halflife`` moves.
+
+    t(n) = late + (early - late) 2^(-19 n / (size · halflife)), n the number of moves played: the half-life is for
+    19x19 and shrinks with the side of the board. Zero is the arg max.
+    """
+
+    early: NonNegative = 0.0
+    late: NonNegative = 0.0
+    halflife: Positive = 19.0
+
+    def at(self, move: int, size: int) -> float:
+        """The temperature when ``move`` moves have been played on a board of side ``size``."""
+        return self.late + (self.early - self.late) * 0.5 ** (19.0 * move / (size * self.halflife))
+
+
+class SearchSettings(BaseModel, frozen=True, extra="forbid"):
+    """PUCT search as KataGo does it, without its later additions (uncertainty weights, graph search, LCB choice).
+
+    With N visits below a node the exploration constant is ``cpuct + cpuct_log · ln((N + cpuct_base) / cpuct_base)``;
+    the utility of a leaf is win - loss, plus ``static_score`` and ``dynamic_score`` times the expected value of
+    2/pi · atan((score - centre) / (scale · size)), with centre 0, scale 2 for the first, and for the second 0.8 of
+    the root's expected score, scale ``dynamic_scale``.
+    """
+
+    visits: Annotated[int, Field(ge=1, le=1_000_000)] = 64
+    cpuct: NonNegative = 1.05
+    cpuct_log: NonNegative = 0.28
+    cpuct_base: Positive = 500.0
+    fpu_reduction: NonNegative = 0.2
+    root_fpu_reduction: NonNegative = 0.1
+    static_score: NonNegative = 0.1
+    dynamic_score: NonNegative = 0.3
+    dynamic_scale: Positive = 0.75
+    root_temperature: Positive = 1.0
+    noise: bool = False
+    noise_concentration: Positive = 10.83
+    noise_weight: Annotated[float, Field(ge=0, le=1)] = 0.25
+    symmetry: Literal["none", "random"] = "none"
+    root_symmetries: Annotated[int, Field(ge=1, le=8)] = 1
+    leaves: Annotated[int, Field(ge=1, le=64)] = 1
+    virtual_loss: Positive = 1.0
+    temperature: Temperature = Temperature()
+    conservative_pass: bool = False
+    draw_equivalent_wins: Annotated[float, Field(ge=0, le=1)] = 0.5
+    playout_doubling: float = 0.0
