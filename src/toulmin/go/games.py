@@ -1,0 +1,277 @@
+"""Many games of one board size in lockstep, each a value in three arrays.
+
+There is no undo: a position is kept by copying its row (:meth:`Games.take`, :meth:`Games.assign`). The work is done by
+the compiled kernels of :mod:`toulmin.go.turns` and :mod:`toulmin.go.score`, one call for all rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toulmin.faults import ExitCode, Fault, Faulty
+from toulmin.go import board, score, turns
+from toulmin.go.points import LARGEST, SMALLEST, vertex_of
+from toulmin.go.rules import BLACK, WHITE, Rules
+
+Rows = NDArray[np.int64] | Sequence[int] | None
+AreaKind = Literal["pass_alive", "tromp_taylor"]
+
+
+class Games:
+    """``batch`` games on boards of ``size``, each with its own rules and komi.
+
+    ``rules`` is one value for all or one per game. ``capacity`` is the room for moves at the start; it grows by itself.
+    Raises :class:`Faulty` (``go.size``) outside 2 to 19.
+    """
+
+    def __init__(
+        self, batch: int, size: int = 19, rules: Rules | Sequence[Rules] | None = None, capacity: int | None = None
+    ) -> None:
+        if not SMALLEST <= size <= LARGEST:
+            raise Faulty(Fault("go.size", f"a board of {size} is not between {SMALLEST} and {LARGEST}"))
+        self.size = size
+        one = Rules() if rules is None else rules
+        self.rules: tuple[Rules, ...] = (one,) * batch if isinstance(one, Rules) else tuple(one)
+        if len(self.rules) != batch:
+            raise Faulty(Fault("go.rules", f"{len(self.rules)} rules were given for {batch} games"))
+        self.cells = np.zeros((batch, board.PLANES, (size + 1) * (size + 2) + 1), np.int16)
+        self.meta = np.zeros((batch, turns.META), np.int64)
+        self.past = np.zeros((batch, (capacity or 64) + 2, 3), np.int64)
+        self.komi = np.array([r.komi for r in self.rules], np.float64)
+        self.restart()
+
+    # -- shape and state --------------------------------------------------------------------------------------------
+
+    @property
+    def batch(self) -> int:
+        """How many games there are."""
+        return len(self.meta)
+
+    @property
+    def actions(self) -> int:
+        """Actions of this board: every point, and the pass (the last)."""
+        return self.size * self.size + 1
+
+    @property
+    def to_move(self) -> NDArray[np.int64]:
+        """The colour to move in each game: 1 Black, 2 White."""
+        return self.meta[:, turns.TO_MOVE].copy()
+
+    @property
+    def move_count(self) -> NDArray[np.int64]:
+        """Moves played in each game, passes included, set-up stones not."""
+        return self.meta[:, turns.MOVES].copy()
+
+    @property
+    def finished(self) -> NDArray[np.bool_]:
+        """Which games are over."""
+        return self.meta[:, turns.FINISHED] == 1
+
+    @property
+    def no_result(self) -> NDArray[np.bool_]:
+        """Which games ended void, in a long cycle."""
+        return self.meta[:, turns.VOID] == 1
+
+    @property
+    def phase(self) -> NDArray[np.int64]:
+        """0 in ordinary play; 1 and 2 in the encores of territory scoring."""
+        return self.meta[:, turns.PHASE].copy()
+
+    @property
+    def captures(self) -> NDArray[np.int64]:
+        """Stones that (Black, White) lost so far, ``[B, 2]``."""
+        return self.meta[:, [turns.LOST_BLACK, turns.LOST_WHITE]]
+
+    @property
+    def hash(self) -> NDArray[np.int64]:
+        """Hash of the stones on each board."""
+        return self.meta[:, turns.HASH].copy()
+
+    @property
+    def situation(self) -> NDArray[np.int64]:
+        """Hash of the stones, the mover, the bans of ko and superko, the phase and the passes of each game."""
+        out = np.empty(self.batch, np.int64)
+        turns.situations(self.cells, self.meta, self.past, out)
+        return out
+
+    def stones(self) -> NDArray[np.int8]:
+        """The boards: 0 empty, 1 black, 2 white, ``[B, size, size]`` with row 0 at the top."""
+        return self._inside(board.COLOR)
+
+    def _inside(self, plane: int) -> NDArray[np.int8]:
+        w = self.size + 1
+        square = self.cells[:, plane, w : w + self.size * w].reshape(self.batch, self.size, w)
+        return square[:, :, 1:].astype(np.int8)
+
+    def _rows(self, rows: Rows) -> NDArray[np.int64]:
+        return np.arange(self.batch, dtype=np.int64) if rows is None else np.asarray(rows, np.int64)
+
+    # -- playing ----------------------------------------------------------------------------------------------------
+
+    def restart(self, rows: Rows = None) -> None:
+        """Empty boards, Black to move."""
+        for b in self._rows(rows):
+            board.clear(self.cells[b], self.size)
+            m = self.meta[b]
+            m[:] = 0
+            m[turns.SIZE] = self.size
+            m[turns.TO_MOVE] = BLACK
+            m[turns.R_KO :] = self.rules[b].codes()
+            m[turns.BUTTON] = int(self.rules[b].button)
+            self._begin(int(b))
+
+    def _begin(self, b: int) -> None:
+        """The books of a position that no move has led to."""
+        cells, m = self.cells[b], self.meta[b]
+        colors = cells[board.COLOR]
+        black, white = int((colors == BLACK).sum()), int((colors == WHITE).sum())
+        cells[board.TOUCHED] = (colors == BLACK) | (colors == WHITE)
+        cells[board.BEFORE1] = cells[board.BEFORE2] = colors
+        m[turns.BONUS2] = 2 * (black - white) if m[turns.R_SCORING] == turns.TERRITORY else 0
+        m[turns.SETUP_STONES] = -1 if white else black
+        m[turns.HASH] = board.hash_of(cells)
+        m[[turns.BANS_KNOWN, turns.LADDER_KNOWN, turns.LADDER1_KNOWN, turns.LADDER2_KNOWN]] = 0
+        turns.remember(m, self.past[b])
+
+    def place(self, row: int, black: Sequence[int] = (), white: Sequence[int] = (), to_move: int | None = None) -> None:
+        """Set stones up (handicap, a problem) before the first move of game ``row``; earlier stones stay.
+
+        Raises :class:`Faulty` (``go.setup``) once a move was made, for a point used twice, or a chain with no liberty.
+        """
+        faults = []
+        if self.meta[row, turns.MOVES] > 0:
+            faults.append(Fault("go.setup", "stones are set up before the first move"))
+        colors = self.cells[row, board.COLOR].copy()
+        w = self.size + 1
+        for color, actions in ((BLACK, black), (WHITE, white)):
+            for action in actions:
+                p = turns.point_of(int(action), self.size)
+                if not 0 <= action < self.size * self.size or colors[p] != board.EMPTY:
+                    name = vertex_of(int(action), self.size) if 0 <= action < self.size * self.size else str(action)
+                    faults.append(Fault("go.setup", "no free point for a stone", name=name))
+                else:
+                    colors[p] = color
+        if not faults:
+            trial = np.zeros_like(self.cells[row])
+            board.rebuild(trial, colors, w)
+            on = (trial[board.COLOR] == BLACK) | (trial[board.COLOR] == WHITE)
+            if (trial[board.LIBERTIES][trial[board.HEAD][on]] == 0).any():
+                faults.append(Fault("go.setup", "a chain that was set up has no liberty"))
+        if faults:
+            raise Faulty(faults)
+        board.rebuild(self.cells[row], colors, w)
+        if to_move is not None:
+            self.meta[row, turns.TO_MOVE] = to_move
+        self._begin(row)
+
+    def set_to_move(self, row: int, color: int) -> None:
+        """Let ``color`` move next in game ``row`` (a record with two moves of one colour in a row)."""
+        if self.meta[row, turns.TO_MOVE] != color:
+            self.meta[row, [turns.TO_MOVE, turns.BANS_KNOWN]] = color, 0
+
+    def legal(self, rows: Rows = None) -> NDArray[np.bool_]:
+        """Which actions are legal now, ``[len(rows), size * size + 1]``; none in a finished game."""
+        chosen = self._rows(rows)
+        out = np.empty((len(chosen), self.actions), np.bool_)
+        turns.legal_rows(self.cells, self.meta, self.past, chosen, out)
+        return out
+
+    def play(self, actions: NDArray[np.int64] | Sequence[int], rows: Rows = None) -> None:
+        """Play ``actions[i]`` in game ``rows[i]`` (distinct rows; all games where ``rows`` is None).
+
+        A negative action leaves its game alone. Raises :class:`Faulty` (``go.illegal``), with nothing played anywhere,
+        where one is illegal or its game is over.
+        """
+        chosen = self._rows(rows)
+        given = np.asarray(actions, np.int64)
+        if given.shape != chosen.shape:
+            raise ValueError(f"{given.shape[0] if given.ndim else 0} actions for {len(chosen)} games")
+        self._make_room()
+        bad = turns.play_rows(self.cells, self.meta, self.past, chosen, given)
+        if bad >= 0:
+            action = int(given[bad])
+            name = vertex_of(action, self.size) if action < self.actions else str(action)
+            why = "the game is over" if self.meta[chosen[bad], turns.FINISHED] else f"move {name} is illegal"
+            raise Faulty(Fault("go.illegal", f"game {int(chosen[bad])}: {why}", name=name))
+
+    def _make_room(self) -> None:
+        longest = int(self.meta[:, turns.MOVES].max(initial=0))
+        if longest + 2 >= self.past.shape[1]:
+            self._reserve(2 * self.past.shape[1])
+
+    def _reserve(self, room: int) -> None:
+        if room > self.past.shape[1]:
+            grown = np.zeros((self.batch, room, 3), np.int64)
+            grown[:, : self.past.shape[1]] = self.past
+            self.past = grown
+
+    def history(self, b: int) -> list[tuple[int, int]]:
+        """The moves of game ``b`` as (colour, action)."""
+        w, found = self.size + 1, []
+        for packed in self.past[b, : self.meta[b, turns.MOVES], turns.MOVE].tolist():
+            p = packed & turns.POINT_BITS
+            action = self.size * self.size if p == 0 else (p // w - 1) * self.size + p % w - 1
+            found.append((packed >> turns.COLOR_SHIFT & 3, action))
+        return found
+
+    def pass_would_end(self) -> NDArray[np.bool_]:
+        """In which games a pass by the side to move ends the game."""
+        return np.array(
+            [
+                not over and bool(turns.pass_ends_game(m, p))
+                for m, p, over in zip(self.meta, self.past, self.finished, strict=True)
+            ]
+        )
+
+    # -- counting ---------------------------------------------------------------------------------------------------
+
+    def scores(self) -> NDArray[np.float64]:
+        """White's lead if the game stopped here, ``[B, 2]``: Tromp-Taylor, and pass-alive-aware under the rules."""
+        out = np.empty((self.batch, 2), np.float64)
+        score.score_rows(self.cells, self.meta, self.komi, out)
+        return out
+
+    def area(self, kind: AreaKind = "pass_alive") -> NDArray[np.int8]:
+        """The owner of every point (0, 1, 2), as the score of that name counts it, ``[B, size, size]``."""
+        return self._area({"tromp_taylor": score.TROMP_TAYLOR, "pass_alive": score.PASS_ALIVE}[kind])
+
+    def pass_alive(self) -> NDArray[np.int8]:
+        """Benson's unconditionally alive stones and their territory, by owner, ``[B, size, size]``."""
+        return self._area(score.BENSON)
+
+    def _area(self, kind: int) -> NDArray[np.int8]:
+        out = np.empty((self.batch, self.size, self.size), np.int8)
+        score.area_rows(self.cells, self.meta, kind, out)
+        return out
+
+    # -- copying ----------------------------------------------------------------------------------------------------
+
+    def take(self, rows: Rows) -> Games:
+        """A copy of some games, in that order; a row may be taken more than once."""
+        chosen = self._rows(rows)
+        new = Games.__new__(Games)
+        new.size = self.size
+        new.rules = tuple(self.rules[int(b)] for b in chosen)
+        new.cells, new.meta, new.past = self.cells[chosen], self.meta[chosen], self.past[chosen]
+        new.komi = self.komi[chosen]
+        return new
+
+    def assign(self, rows: Rows, source: Games, source_rows: Rows) -> None:
+        """Overwrite games ``rows`` by ``source_rows`` of another batch with the same board size, rules and komi too."""
+        if source.size != self.size:
+            raise Faulty(
+                Fault("go.size", f"a game on {source.size} cannot be copied to boards of {self.size}"), ExitCode.INVALID
+            )
+        to, of = self._rows(rows), source._rows(source_rows)
+        self._reserve(source.past.shape[1])
+        used = int(source.meta[of, turns.MOVES].max(initial=0)) + 1
+        self.cells[to], self.meta[to], self.komi[to] = source.cells[of], source.meta[of], source.komi[of]
+        self.past[to, :used] = source.past[of, :used]
+        changed = list(self.rules)
+        for a, b in zip(to.tolist(), of.tolist(), strict=True):
+            changed[a] = source.rules[b]
+        self.rules = tuple(changed)
