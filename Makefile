@@ -1,0 +1,35 @@
+# Each target sets up .venv first when there is none, or when the pins changed.
+PYTHON ?= python3
+BIN = .venv/bin
+
+.PHONY: demo test test-slow fuzz check bench docs setup setup-dev
+
+setup:
+	@$(PYTHON) scripts/setup.py --extras go
+
+setup-dev:
+	@$(PYTHON) scripts/setup.py --extras go,hf,dev
+
+demo: setup            ## the main job on real input: a subject, studies, a case, a report
+	@$(BIN)/toulmin demo
+
+test: setup-dev        ## the tests, at most 10 minutes on 2 cores
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not fuzz"
+
+test-slow: setup-dev   ## kills, compilation, the whole demo, external programs
+	$(BIN)/pytest -m "slow and not fuzz"
+
+fuzz: setup-dev        ## random bytes into every reader; SECONDS=600 for longer
+	$(BIN)/pytest -m fuzz
+
+check: setup-dev       ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+bench: setup-dev       ## every benchmark that needs no peer; see benchmarks/README.md for the others
+	$(BIN)/python benchmarks/startup.py
+
+docs:                  ## the documentation, into site/
+	@$(PYTHON) scripts/setup.py --extras docs
+	$(BIN)/mkdocs build --strict

@@ -1,0 +1,142 @@
+"""Intervals: known values, agreement with slower definitions, and coverage by simulation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from toulmin.evidence import (
+    bootstrap,
+    bootstrap_mean,
+    bootstrap_ratio,
+    clopper_pearson,
+    wilson,
+    zero_failure_upper,
+)
+from toulmin.faults import Faulty
+
+
+def test_known_bounds() -> None:
+    assert zero_failure_upper(50) == pytest.approx(0.058155, abs=1e-6)
+    assert zero_failure_upper(300) == pytest.approx(0.0099361, abs=1e-6)
+    assert clopper_pearson(0, 50).high == pytest.approx(0.071122, abs=1e-6)
+    assert clopper_pearson(0, 50, sides="upper").high == pytest.approx(zero_failure_upper(50), abs=1e-12)
+    assert clopper_pearson(7, 100, sides="upper").high == pytest.approx(0.1275, abs=5e-5)
+    assert clopper_pearson(7, 100, sides="upper").low == 0.0
+    # Newcombe 1998, table I: 81 of 263 by the score method without continuity correction
+    assert wilson(81, 263).low == pytest.approx(0.2553, abs=1e-4)
+    assert wilson(81, 263).high == pytest.approx(0.3662, abs=1e-4)
+    assert wilson(0, 20).low == 0.0
+    assert wilson(20, 20).high == 1.0
+
+
+def test_clopper_pearson_inverts_the_binomial_tails() -> None:
+    from scipy.special import bdtr, bdtrc
+
+    for k, n in [(1, 7), (3, 10), (40, 90)]:
+        interval = clopper_pearson(k, n)
+        assert bdtr(k, n, interval.high) == pytest.approx(0.025, abs=1e-10)  # P(X <= k)
+        assert bdtrc(k - 1, n, interval.low) == pytest.approx(0.025, abs=1e-10)  # P(X >= k)
+
+
+def _coverage(function, p: float, n: int) -> float:
+    """Exact coverage: the probability of every count times whether its interval holds p."""
+    from scipy.special import gammaln
+
+    counts = np.arange(n + 1)
+    log = (
+        gammaln(n + 1)
+        - gammaln(counts + 1)
+        - gammaln(n - counts + 1)
+        + counts * np.log(p)
+        + (n - counts) * np.log1p(-p)
+    )
+    held = np.array([function(int(k), n).low <= p <= function(int(k), n).high for k in counts])
+    return float(np.exp(log)[held].sum())
+
+
+@pytest.mark.parametrize("p", [0.02, 0.3, 0.5, 0.85])
+def test_proportion_coverage(p: float) -> None:
+    assert _coverage(clopper_pearson, p, 60) >= 0.95
+    assert _coverage(wilson, p, 60) == pytest.approx(0.95, abs=0.035)
+
+
+@pytest.mark.parametrize("method", ["bca", "percentile"])
+def test_bootstrap_mean_covers(method) -> None:
+    generator = np.random.default_rng(5)
+    trials, held = 400, 0
+    for trial in range(trials):
+        values = generator.exponential(size=60)
+        interval = bootstrap_mean(values, method=method, resamples=600, seed=trial)
+        held += interval.low <= 1.0 <= interval.high
+    assert held / trials == pytest.approx(0.94, abs=0.03)  # 60 skewed units undercover a little
+
+
+def test_clustered_bootstrap_covers_and_the_unclustered_does_not() -> None:
+    generator = np.random.default_rng(6)
+    trials, held, naive = 300, 0, 0
+    clusters = np.repeat(np.arange(40), 8)
+    for trial in range(trials):
+        values = np.repeat(generator.normal(size=40), 8) + 0.1 * generator.normal(size=320)
+        wide = bootstrap_mean(values, clusters=clusters, resamples=400, seed=trial)
+        narrow = bootstrap_mean(values, resamples=400, seed=trial)
+        held += wide.low <= 0 <= wide.high
+        naive += narrow.low <= 0 <= narrow.high
+    assert held / trials > 0.9
+    assert naive / trials < 0.7
+
+
+def test_ratio_resamples_numerator_and_denominator_together() -> None:
+    generator = np.random.default_rng(7)
+    denominator = generator.lognormal(size=100)
+    interval = bootstrap_ratio(0.3 * denominator, denominator, transform=lambda r: 1 - r)
+    assert interval.low == pytest.approx(0.7, abs=1e-12)
+    assert interval.high == pytest.approx(0.7, abs=1e-12)
+    trials, held = 300, 0
+    for trial in range(trials):
+        bottom = generator.gamma(4.0, size=80)
+        top = 0.5 * bottom + 0.3 * generator.normal(size=80)
+        found = bootstrap_ratio(top, bottom, resamples=500, seed=trial)
+        held += found.low <= 0.5 <= found.high
+    assert held / trials == pytest.approx(0.95, abs=0.035)
+
+
+def test_fast_forms_equal_the_general_one() -> None:
+    generator = np.random.default_rng(8)
+    values, weights = generator.normal(size=50), generator.gamma(3.0, size=50)
+    labels = [f"c{i // 5}" for i in range(50)]
+    for clusters in (None, labels):
+        for method in ("bca", "percentile"):
+            slow = bootstrap(np.mean, values, clusters=clusters, method=method, resamples=200, seed=3)
+            fast = bootstrap_mean(values, clusters=clusters, method=method, resamples=200, seed=3)
+            assert (fast.low, fast.high) == (pytest.approx(slow.low), pytest.approx(slow.high))
+            slow = bootstrap(
+                lambda a, b: a.sum() / b.sum(), values, weights, clusters=clusters, method=method, resamples=200, seed=3
+            )
+            fast = bootstrap_ratio(values, weights, clusters=clusters, method=method, resamples=200, seed=3)
+            assert (fast.low, fast.high) == (pytest.approx(slow.low), pytest.approx(slow.high))
+
+
+def test_constant_values_have_a_point_interval_and_seeds_repeat() -> None:
+    interval = bootstrap_mean(np.ones(10))
+    assert (interval.low, interval.high) == (1.0, 1.0)
+    values = np.random.default_rng(0).normal(size=30)
+    assert bootstrap_mean(values, seed=4) == bootstrap_mean(values, seed=4)
+    assert bootstrap_mean(values, seed=4) != bootstrap_mean(values, seed=5)
+
+
+@pytest.mark.parametrize(
+    ("call", "code"),
+    [
+        (lambda: wilson(3, 2), r"interval\.counts"),
+        (lambda: zero_failure_upper(0), r"interval\.counts"),
+        (lambda: bootstrap_mean([]), r"interval\.shape"),
+        (lambda: bootstrap_mean([1.0, np.nan]), r"interval\.not_finite"),
+        (lambda: bootstrap_mean([1.0, 2.0], clusters=["a"]), r"interval\.clusters"),
+        (lambda: bootstrap_ratio([1.0], [1.0, 2.0]), r"interval\.shape"),
+        (lambda: bootstrap_ratio([1.0, 2.0], [0.0, 0.0]), r"interval\.not_finite"),
+    ],
+)
+def test_nonsense_is_refused(call, code: str) -> None:
+    with pytest.raises(Faulty, match=code):
+        call()
