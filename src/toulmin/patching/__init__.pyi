@@ -1,3 +1,7 @@
+from .edges import run_edges as run_edges
+from .graph import Edge as Edge
+from .graph import Graph as Graph
+from .graph import Stage as Stage
 from .pathset import EVERYTHING as EVERYTHING
 from .pathset import NOTHING as NOTHING
 from .pathset import Automaton as Automaton
@@ -5,3 +9,5 @@ from .pathset import Dag as Dag
 from .pathset import Link as Link
 from .pathset import PathSet as PathSet
 from .scalar import ScalarGraph as ScalarGraph
+from .sources import SourceValues as SourceValues
+from .sources import source_values as source_values
