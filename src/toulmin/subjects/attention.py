@@ -12,10 +12,13 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch._C._functorch import is_functorch_wrapped_tensor
+from torch.autograd.forward_ad import unpack_dual
+from torch.nn.functional import scaled_dot_product_attention
 
 from toulmin.subjects.config import TransformerConfig
 from toulmin.subjects.norms import Normalise
-from toulmin.subjects.positions import Positions, may_attend
+from toulmin.subjects.positions import Positions, alibi_bias, alibi_slopes, may_attend, rotate
 
 Heads = Sequence[int] | Tensor
 
@@ -75,29 +78,45 @@ class Attention(nn.Module):
         """Values; arguments and heads as :meth:`k` (positions do not enter)."""
         return _project(x, self.W_V, self.b_V, self._kv(heads, per_head), per_head)
 
-    def scores(self, q: Tensor, k: Tensor, q_at: Positions, k_at: Positions) -> Float[Tensor, "*B H T S"]:
-        """Attention scores, masked entries −inf: ``scale * q·k`` (soft-capped where the model does so).
+    def scores(
+        self, q: Tensor, k: Tensor, q_at: Positions, k_at: Positions, heads: Heads | None = None
+    ) -> Float[Tensor, "*B H T S"]:
+        """Attention scores: ``scale * q·k``, soft-capped and penalised by distance if the model does so; masked −inf.
 
         :param q: [..., T, H, E]; :param k: [..., S, H or K, E].
+        :param heads: which heads these are, needed only where heads differ in more than weights (ALiBi).
         """
-        q, k = self.align(q, k)
-        scores = (q.transpose(-3, -2) * self.config.scale) @ k.transpose(-3, -2).transpose(-2, -1)
+        scores = (q.transpose(-3, -2) * self.config.scale) @ self.expand(k, q.shape[-2]).movedim(-3, -1)
+        if self.config.attn_softcap is not None:
+            scores = self.config.attn_softcap * torch.tanh(scores / self.config.attn_softcap)
+        if self.config.positions == "alibi":
+            scores = scores + self._alibi(scores, q_at, k_at, heads)
         allowed = may_attend(q_at.index, k_at.index, causal=self.config.causal, window=self.window)
         return scores if allowed is None else scores.masked_fill(~allowed, -torch.inf)
 
     def mix(self, pattern: Float[Tensor, "*B H T S"], v: Tensor) -> Float[Tensor, "*B T H E"]:
         """z: the values weighted by the pattern."""
-        v = self.expand(v, pattern.shape[-3])
-        return (pattern @ v.transpose(-3, -2)).transpose(-3, -2)
+        return (pattern @ self.expand(v, pattern.shape[-3]).transpose(-3, -2)).transpose(-3, -2)
 
     def attend(
-        self, q: Tensor, k: Tensor, v: Tensor, q_at: Positions, k_at: Positions | None = None
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        q_at: Positions,
+        k_at: Positions | None = None,
+        heads: Heads | None = None,
     ) -> Float[Tensor, "*B T H E"]:
         """z of each head: softmax of the scores over the keys, times the values.
 
-        The leading axes of q, k and v broadcast against each other.
+        The leading axes of q, k and v broadcast against each other. Uses PyTorch's fused kernel where that is exact and
+        differentiable enough: it has no forward-mode and no second derivative, so a gradient goes through it only in
+        ``train()`` mode, and transforms of ``torch.func`` never do.
         """
-        return self.mix(self.scores(q, k, q_at, q_at if k_at is None else k_at).softmax(-1), v)
+        k_at = q_at if k_at is None else k_at
+        if self._fusible(q, k, v):
+            return self._attend_fused(q, k, v, q_at, k_at, heads)
+        return self.mix(self.scores(q, k, q_at, k_at, heads).softmax(-1), v)
 
     def result(self, z: Float[Tensor, "*B T H E"], heads: Heads | None = None) -> Float[Tensor, "*B T H D"]:
         """What each head writes to the residual stream: ``z W_O`` (the bias b_O belongs to no head)."""
@@ -113,10 +132,6 @@ class Attention(nn.Module):
         """Repeat keys or values [..., K, E] so that there is one for each of ``heads`` query heads."""
         return kv if kv.shape[-2] == heads else kv.repeat_interleave(heads // kv.shape[-2], dim=-2)
 
-    def align(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
-        """q, and k with as many heads."""
-        return q, self.expand(k, q.shape[-2])
-
     def _kv(self, heads: Heads | None, per_head: bool) -> Tensor | None:
         """The key/value heads that the query heads ``heads`` read; None for all of them, once each."""
         if heads is None:
@@ -126,7 +141,44 @@ class Attention(nn.Module):
         return _index(heads) // self.config.group
 
     def _turn(self, x: Tensor, norm: Normalise | None, at: Positions) -> Tensor:
-        return x if norm is None else norm(x)
+        """QK-norm and rotation, where the model has them."""
+        x = x if norm is None else norm(x)
+        angles = at.rotary_local if self.window is not None and at.rotary_local is not None else at.rotary
+        return x if angles is None else rotate(x, angles, interleaved=self.config.rotary_interleaved)
+
+    def _alibi(self, like: Tensor, q_at: Positions, k_at: Positions, heads: Heads | None) -> Tensor:
+        slopes = torch.tensor(alibi_slopes(self.config.n_heads), dtype=like.dtype, device=like.device)
+        return alibi_bias(q_at.index, k_at.index, slopes if heads is None else slopes[_index(heads)])
+
+    def _fusible(self, q: Tensor, k: Tensor, v: Tensor) -> bool:
+        parts = (q, k, v)
+        return (
+            self.config.attn_softcap is None
+            and q.shape[:-3] == k.shape[:-3] == v.shape[:-3]
+            and not (torch.is_grad_enabled() and not self.training and any(part.requires_grad for part in parts))
+            and not any(is_functorch_wrapped_tensor(part) for part in parts)
+            and all(unpack_dual(part).tangent is None for part in parts)
+        )
+
+    def _attend_fused(
+        self, q: Tensor, k: Tensor, v: Tensor, q_at: Positions, k_at: Positions, heads: Heads | None
+    ) -> Tensor:
+        count, lead = q.shape[-2], q.shape[:-3]
+        q, k, v = (
+            part.reshape(-1, *part.shape[-3:]).transpose(1, 2)
+            for part in (q, self.expand(k, count), self.expand(v, count))
+        )
+        mask, plain = None, self.config.causal and self.window is None and q_at is k_at and q_at.plain
+        if self.config.positions == "alibi":
+            mask, plain = self._alibi(q, q_at, k_at, heads), False
+        if not plain:
+            allowed = may_attend(q_at.index, k_at.index, causal=self.config.causal, window=self.window)
+            if mask is None:
+                mask = allowed
+            elif allowed is not None:
+                mask = mask.masked_fill(~allowed, -torch.inf)
+        z = scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=plain, scale=self.config.scale)
+        return z.transpose(1, 2).reshape(*lead, -1, count, v.shape[-1])
 
 
 def _index(heads: Heads) -> Tensor:

@@ -24,10 +24,11 @@ from torch import Tensor, nn
 
 from toulmin.subjects.attention import Attention
 from toulmin.subjects.config import TransformerConfig
+from toulmin.subjects.generation import KeyValueCache
 from toulmin.subjects.mlp import FeedForward
 from toulmin.subjects.names import Recorder, component_names
 from toulmin.subjects.norms import Normalise
-from toulmin.subjects.positions import Positions
+from toulmin.subjects.positions import Positions, prepare_positions
 
 Edits = Mapping[str, Callable[[Tensor], Tensor]]
 
@@ -41,7 +42,7 @@ class Layer(nn.Module):
         def norm(wanted: bool) -> Normalise:
             return Normalise(config.norm if wanted else "none", config.d_model, config.norm_eps)
 
-        self.name, self.parallel = f"L{index}", config.parallel
+        self.index, self.name, self.parallel = index, f"L{index}", config.parallel
         self.norm1 = norm(config.pre_norms)
         self.attn = Attention(config, index)
         self.post_norm1 = norm(config.post_norms)
@@ -50,19 +51,28 @@ class Layer(nn.Module):
         self.post_norm2 = norm(config.post_norms and config.d_mlp > 0)
 
     def forward(
-        self, resid: Float[Tensor, "*B T D"], at: Positions, tap: Recorder | None = None
+        self,
+        resid: Float[Tensor, "*B T D"],
+        at: Positions,
+        tap: Recorder | None = None,
+        past: KeyValueCache | None = None,
     ) -> Float[Tensor, "*B T D"]:
         """From ``resid_pre`` to ``resid_post``."""
         resid = self._tap(tap, "resid_pre", resid)
-        attn_out = self.attention_out(resid, at, tap)
-        middle = resid + attn_out
+        middle = resid + self.attention_out(resid, at, tap, past)
         if self.mlp is not None:
             if not self.parallel:
-                middle = self._tap(tap, "resid_mid", middle)
-            middle = middle + self.mlp_out(resid if self.parallel else middle, tap)
+                resid = middle = self._tap(tap, "resid_mid", middle)
+            middle = middle + self.mlp_out(resid, tap)
         return self._tap(tap, "resid_post", middle)
 
-    def attention_out(self, resid: Tensor, at: Positions, tap: Recorder | None = None) -> Float[Tensor, "*B T D"]:
+    def attention_out(
+        self,
+        resid: Float[Tensor, "*B T D"],
+        at: Positions,
+        tap: Recorder | None = None,
+        past: KeyValueCache | None = None,
+    ) -> Float[Tensor, "*B T D"]:
         """What the heads together write, b_O included, when all read ``resid``."""
         attn = self.attn
         x = self._tap(tap, "norm1", self.norm1(resid))
@@ -70,7 +80,8 @@ class Layer(nn.Module):
         k = self._tap(tap, "k", attn.k(x, at))
         v = self._tap(tap, "v", attn.v(x, at))
         if tap is None:
-            return self.post_norm1(attn.write(attn.attend(q, k, v, at)))
+            k, v, k_at = (k, v, at) if past is None else past.extend(self.index, k, v, at)
+            return self.post_norm1(attn.write(attn.attend(q, k, v, at, k_at)))
         scores = self._tap(tap, "scores", attn.scores(q, k, at, at))
         pattern = self._tap(tap, "pattern", scores.softmax(-1))
         z = self._tap(tap, "z", attn.mix(pattern, v))
@@ -99,7 +110,9 @@ class Transformer(nn.Module):
 
     ``W_E`` [V, D]; ``W_pos`` [n_ctx, D] or None; ``layers``; ``final_norm``; ``W_U`` [D, V] (the transpose of ``W_E``
     where tied); ``b_U`` [V] or None. Holds no state but its parameters, so :func:`torch.func.functional_call` and the
-    transforms of ``torch.func`` apply to it.
+    transforms of ``torch.func`` apply to it. It starts in ``eval()`` mode, in which every derivative exists;
+    ``train()`` lets gradients through the fused attention kernel, which has first derivatives only. Nothing else
+    differs: there is no dropout.
 
     :param generator: where the initial weights come from; default a generator with seed 0.
     """
@@ -114,7 +127,9 @@ class Transformer(nn.Module):
         self.final_norm = Normalise(config.norm, config.d_model, config.norm_eps)
         self._W_U = None if config.tied else nn.Parameter(torch.empty(config.d_model, config.vocab_out))
         self.b_U = nn.Parameter(torch.zeros(config.vocab_out)) if "unembed" in config.biases else None
-        self.reset_parameters(generator or torch.Generator().manual_seed(0))
+        if not self.W_E.is_meta:
+            self.reset_parameters(generator or torch.Generator().manual_seed(0))
+        self.eval()
 
     @property
     def W_U(self) -> Float[Tensor, "D V"]:
@@ -143,13 +158,9 @@ class Transformer(nn.Module):
 
     def positions(self, where: int | Int[Tensor, " T"]) -> Positions:
         """Prepare positions 0 … T−1 (an int), or the given ones, for :class:`Layer` and :class:`Attention`."""
+        plain = isinstance(where, int)
         index = torch.arange(where, device=self.W_E.device) if isinstance(where, int) else where
-        return Positions(
-            index=index,
-            shortformer=self.W_pos[index]
-            if self.config.positions == "shortformer" and self.W_pos is not None
-            else None,
-        )
+        return prepare_positions(self.config, index, self.W_pos, self.W_E.dtype, plain=plain)
 
     def embed(self, tokens: Int[Tensor, "*B T"]) -> Float[Tensor, "*B T D"]:
         """The token part of the embedding: ``W_E[token]`` (scaled, in Gemma)."""
@@ -180,9 +191,19 @@ class Transformer(nn.Module):
 
     # -- whole passes ---------------------------------------------------------------------------------------------
 
-    def forward(self, tokens: Int[Tensor, "*B T"]) -> Float[Tensor, "*B T V"]:
-        """Logits."""
-        return self.run_from(self.run_to(tokens, self.config.n_layers), self.config.n_layers)
+    def forward(self, tokens: Int[Tensor, "*B T"], past: KeyValueCache | None = None) -> Float[Tensor, "*B T V"]:
+        """Logits.
+
+        :param past: keys and values of the tokens before these (:class:`KeyValueCache`), to which these are added.
+        """
+        if past is None:
+            return self.run_from(self.run_to(tokens, self.config.n_layers), self.config.n_layers)
+        index = torch.arange(past.length, past.length + tokens.shape[-1], device=tokens.device)
+        at = self.positions(index)
+        resid = self.start(tokens, at)
+        for block in self.layers:
+            resid = block(resid, at, past=past)
+        return self.unembed(resid)
 
     def run_to(self, tokens: Int[Tensor, "*B T"], layer: int) -> Float[Tensor, "*B T D"]:
         """The residual stream that layer ``layer`` reads (``L{layer}.resid_pre``); ``n_layers`` gives the last one."""
