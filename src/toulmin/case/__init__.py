@@ -1,0 +1,66 @@
+"""Safety cases: the argument from evidence to claim, and what it is worth today.
+
+After Balesni et al. 2024, "Towards evaluations-based safety cases for AI scheming", in the elements of the GSN
+Community Standard v3. No tensors here.
+"""
+
+from toulmin.case.casefile import Case, case_schema, load_case, read_case
+from toulmin.case.criterion import CriterionError, compare_criteria, parse_criterion
+from toulmin.case.diagnostics import DIAGNOSTICS, Diagnostic, severity
+from toulmin.case.elements import (
+    Acceptance,
+    Assumption,
+    CaseFile,
+    Context,
+    Declared,
+    Defeater,
+    Element,
+    EvidenceNode,
+    Goal,
+    Header,
+    Justification,
+    Module,
+    Prior,
+    Strategy,
+)
+from toulmin.case.health import Freshness, Health, Label, Outcome
+from toulmin.case.verdict import Binding, Comparison, Edge, InputState, NodeVerdict, Probability, Resting, Verdict
+
+__all__ = [
+    "DIAGNOSTICS",
+    "Acceptance",
+    "Assumption",
+    "Binding",
+    "Case",
+    "CaseFile",
+    "Comparison",
+    "Context",
+    "CriterionError",
+    "Declared",
+    "Defeater",
+    "Diagnostic",
+    "Edge",
+    "Element",
+    "EvidenceNode",
+    "Freshness",
+    "Goal",
+    "Header",
+    "Health",
+    "InputState",
+    "Justification",
+    "Label",
+    "Module",
+    "NodeVerdict",
+    "Outcome",
+    "Prior",
+    "Probability",
+    "Resting",
+    "Strategy",
+    "Verdict",
+    "case_schema",
+    "compare_criteria",
+    "load_case",
+    "parse_criterion",
+    "read_case",
+    "severity",
+]

@@ -1,0 +1,91 @@
+"""Every numbered diagnostic of a case: what it is about, and what it does to the exit status.
+
+``invalid`` (exit 2): the case is not well formed, or claims more than its form allows. ``evidence`` (exit 4): the
+evidence is damaged or does not follow. ``warning``: reported; its effect on the verdict shows in health and freshness.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
+
+from toulmin.faults import Fault
+
+Severity = Literal["invalid", "evidence", "warning"]
+
+
+class Diagnostic(NamedTuple):
+    """A kind of fault: how bad it is, and its name."""
+
+    severity: Severity
+    title: str
+
+
+DIAGNOSTICS: dict[str, Diagnostic] = {
+    "C001": Diagnostic("invalid", "the file cannot be read, or is not TOML"),
+    "C002": Diagnostic("invalid", "the file is too large"),
+    "C003": Diagnostic("invalid", "unknown key, or a value of the wrong type"),
+    "C004": Diagnostic("invalid", "two elements have the same id"),
+    "C005": Diagnostic("invalid", "a reference to an element that does not exist"),
+    "C006": Diagnostic("invalid", "a circle of support"),
+    "C007": Diagnostic("invalid", "an element of this type may not stand there"),
+    "C008": Diagnostic("invalid", "there is no root goal"),
+    "C009": Diagnostic("invalid", "a second root"),
+    "C010": Diagnostic("invalid", "not reachable from the root"),
+    "C011": Diagnostic("invalid", "empty text"),
+    "C012": Diagnostic("invalid", "a claim with neither support nor an undeveloped mark"),
+    "C013": Diagnostic("invalid", "at_least asks for more children than there are"),
+    "C014": Diagnostic("invalid", "an assumption without an owner"),
+    "C015": Diagnostic("invalid", "an assumption without a justification"),
+    "C016": Diagnostic("invalid", "an assumption without a review date"),
+    "C017": Diagnostic("invalid", "an acceptance of something that needs none"),
+    "C018": Diagnostic("invalid", "a path leaves the folder of the case"),
+    "C019": Diagnostic("invalid", "prose that cannot be read"),
+    "C020": Diagnostic("invalid", "a module that cannot be used"),
+    "C021": Diagnostic("invalid", "independence declared without a justification"),
+    "C022": Diagnostic("invalid", "independence declared of branches that share roots"),
+    "C023": Diagnostic("invalid", "a probability interval upside down"),
+    "C024": Diagnostic("invalid", "a subject or data name that is not declared"),
+    "C025": Diagnostic("invalid", "the lock cannot be read"),
+    "C030": Diagnostic("invalid", "evidence bound to no study"),
+    "C031": Diagnostic("invalid", "an unknown study"),
+    "C032": Diagnostic("invalid", "a configuration the study does not take"),
+    "C033": Diagnostic("invalid", "evidence without a criterion"),
+    "C034": Diagnostic("invalid", "a criterion that is not in the grammar"),
+    "C035": Diagnostic("invalid", "a criterion names a measure the study does not give"),
+    "C036": Diagnostic("invalid", "a claim of absence without a positive control"),
+    "C037": Diagnostic("invalid", "a control that is not evidence of the same study"),
+    "C038": Diagnostic("invalid", "a prior on a measure the study does not give"),
+    "C039": Diagnostic("invalid", "the subject or data named is not an input of the study"),
+    "C040": Diagnostic("evidence", "the evidence is damaged or was edited"),
+    "C041": Diagnostic("evidence", "the evidence does not follow from its items"),
+    "C042": Diagnostic("evidence", "the evidence does not reproduce"),
+    "C043": Diagnostic("evidence", "an input of the study cannot be read"),
+    "C044": Diagnostic("evidence", "the record lacks a measure of the criterion"),
+    "C050": Diagnostic("warning", "an open defeater"),
+    "C051": Diagnostic("warning", "the threshold was edited after the result"),
+    "C052": Diagnostic("warning", "the threshold was loosened"),
+    "C053": Diagnostic("warning", "evidence in the store that no element is bound to"),
+    "C054": Diagnostic("warning", "an assumption is past its review date"),
+    "C055": Diagnostic("warning", "an acceptance has expired"),
+    "C056": Diagnostic("warning", "the positive control failed"),
+    "C057": Diagnostic("warning", "evidence not registered in the lock: its criterion may be younger than the result"),
+    "C058": Diagnostic("warning", "evidence is missing"),
+    "C059": Diagnostic("warning", "evidence is stale"),
+    "C060": Diagnostic("warning", "too few failures to see a rare one"),
+}
+
+
+def severity(fault: Fault) -> Severity:
+    """How bad a fault is; faults of other rooms are ``invalid``."""
+    known = DIAGNOSTICS.get(fault.code)
+    return known.severity if known else "invalid"
+
+
+def worst_first(faults: Iterable[Fault]) -> tuple[Fault, ...]:
+    """Each fault once: invalid, then evidence, then warnings; by file, line, code and name within."""
+    order = {"invalid": 0, "evidence": 1, "warning": 2}
+    unique = dict.fromkeys(faults)
+    return tuple(
+        sorted(unique, key=lambda f: (order[severity(f)], f.file or "", f.line or 0, f.code, f.name or "", f.message))
+    )

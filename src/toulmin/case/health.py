@@ -1,0 +1,85 @@
+"""The two axes of a verdict, and how children combine.
+
+Health says what the argument shows; freshness says whether it was shown of what is there now. They are never merged:
+a stale claim keeps the health its evidence gave it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum, IntEnum
+
+
+class Health(IntEnum):
+    """What the argument shows of a node; larger is better."""
+
+    REFUTED = 0  #: the evidence shows the contrary
+    UNDERMINED = 1  #: a defeater is open
+    UNSUPPORTED = 2  #: evidence is missing, in error or inconclusive
+    UNDEVELOPED = 3  #: declared as not argued yet
+    CONDITIONAL = 4  #: holds if what it rests on holds
+    SUPPORTED = 5  #: holds
+
+    @property
+    def word(self) -> str:
+        """The name as people read it."""
+        return self.name.lower()
+
+
+class Freshness(Enum):
+    """Whether a node speaks of the subject, data and criteria as they are now."""
+
+    CURRENT = "current"
+    STALE = "stale"
+
+
+class Label(Enum):
+    """State of a defeater in the grounded extension."""
+
+    IN = "in"  #: stands: every attack on it is answered, or there is none
+    OUT = "out"  #: defeated, or its own support failed
+    UNDECIDED = "undecided"  #: neither follows (a circle of attacks)
+
+
+class Outcome(Enum):
+    """What a piece of evidence says of its criterion."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    INCONCLUSIVE = "inconclusive"
+    MISSING = "missing"
+    ERROR = "error"
+    UNDEVELOPED = "undeveloped"
+
+    @property
+    def health(self) -> Health:
+        """pass is supported, fail is refuted, an unwritten binding is undeveloped; all else is unsupported."""
+        return _HEALTH_OF.get(self, Health.UNSUPPORTED)
+
+
+_HEALTH_OF = {
+    Outcome.PASS: Health.SUPPORTED,
+    Outcome.FAIL: Health.REFUTED,
+    Outcome.UNDEVELOPED: Health.UNDEVELOPED,
+}
+
+
+def needed(mode: str | int, children: int) -> int:
+    """How many of ``children`` must hold: ``"all"``, ``"any"``, or the k of k-of-n."""
+    if mode == "all":
+        return children
+    return 1 if mode == "any" else int(mode)
+
+
+def combine(healths: Sequence[Health], mode: str | int) -> Health:
+    """Health of a claim from its children's.
+
+    The k-th best child: the worst for ``"all"``, the best for ``"any"``. No children is undeveloped; fewer than k is
+    unsupported.
+    """
+    if not healths:
+        return Health.UNDEVELOPED
+    k = needed(mode, len(healths))
+    if k > len(healths):
+        return Health.UNSUPPORTED
+    return sorted(healths, reverse=True)[k - 1]
