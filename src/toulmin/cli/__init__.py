@@ -1,0 +1,9 @@
+"""The command line: one file a command, each thin over the rooms' functions.
+
+Exit statuses are :class:`toulmin.faults.ExitCode`; faults are listed on standard error, one a line, with file, line and
+name, and never as a traceback.
+"""
+
+from toulmin.cli.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,70 @@
+"""What commands print: faults, tables, JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from toulmin.faults import Fault, Faulty
+
+if TYPE_CHECKING:
+    from toulmin.evidence import Evidence, Measure
+
+JSON_OPTION = typer.Option(False, "--json", help="Print JSON for machines.")
+STORE_OPTION = typer.Option(".toulmin", "--store", envvar="TOULMIN_STORE", help="The folder that keeps the evidence.")
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def print_faults(faults: Faulty | Iterable[Fault]) -> None:
+    """Each fault on its line of standard error; as JSON on standard output where ``--json`` was asked for."""
+    listed = list(faults.faults if isinstance(faults, Faulty) else faults)
+    if "--json" in sys.argv:
+        print_json({"faults": [asdict(fault) for fault in listed]})
+        return
+    for fault in listed:
+        typer.echo(f"error: {fault}", err=True)
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A table, as wide as the terminal, or as its contents where the output is not a terminal."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=200)
+    console.print(table)
+
+
+def describe_measure(measure: Measure) -> str:
+    """``0.91 [0.87, 0.94] (n = 200 prompts)``, or with the reason why there is no interval."""
+    unit = "" if measure.unit in ("", "1") else f" {measure.unit}"
+    if measure.interval is None:
+        return f"{measure.value:.4g}{unit} (no interval: {measure.no_interval}; n = {measure.n} {measure.n_of})"
+    low, high = measure.interval.low, measure.interval.high
+    return f"{measure.value:.4g}{unit} [{low:.4g}, {high:.4g}] (n = {measure.n} {measure.n_of})"
+
+
+def print_evidence(evidence: Evidence) -> None:
+    """A record's kind, id and measures."""
+    print_table(
+        f"{evidence.kind}  evidence {evidence.id[:12]}  ({evidence.seconds:.1f} s)",
+        ("measure", "value"),
+        [(name, describe_measure(measure)) for name, measure in evidence.measures.items()],
+    )
