@@ -1,4 +1,4 @@
-"""The house keeps its shape: one-way imports, torch-free rooms, short files, pinned public names, words that stay out."""
+"""The house keeps its shape: one-way imports, torch-free rooms, short files, pinned public names."""
 
 from __future__ import annotations
 
