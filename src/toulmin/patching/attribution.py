@@ -1,16 +1,16 @@
 r"""Gradients of every edge at once.
 
 Let m_{sr} be the mask of the edge from source s to receiver r, so that r reads
-:math:`x_r = b + \sum_s (1 - m_{sr}) c_s + m_{sr} v_s` with c_s what s writes in this run and v_s what a cut edge carries.
-Then :math:`\partial L / \partial m_{sr} = \sum_{b,t} \langle \partial L / \partial x_r, v_s - c_s \rangle`. Where all
-masks are equal (0 in attribution patching; any value on the straight line of integrated gradients) every receiver of a
-layer reads the same stream, so one plain forward and backward pass gives all receivers' gradients, and one matrix product
-a layer gives all scores. The gradient of a head's Q, K or V input is taken after the norm and brought before it by the
-norm's Jacobian, in closed form. (Edge attribution patching: Nanda 2023, Syed et al. 2023.)
+:math:`x_r = b + \sum_s (1 - m_{sr}) c_s + m_{sr} v_s` with c_s what s writes in this run and v_s what a cut edge
+carries. Then :math:`\partial L / \partial m_{sr} = \sum_{b,t} \langle \partial L / \partial x_r, v_s - c_s \rangle`.
+Where all masks are equal (0 in attribution patching; any value on the straight line of integrated gradients) every
+receiver of a layer reads the same stream, so one plain forward and backward pass gives all receivers' gradients, and
+one matrix product a layer gives all scores. The gradient of a head's Q, K or V input is taken after the norm and
+brought before it by the norm's Jacobian, in closed form. (Edge attribution patching: Nanda 2023, Syed et al. 2023.)
 
-With ``rules="relp"`` the backward pass is that of relevance patching (Jafari et al. 2025, after Achtibat et al. 2024): a
-norm's scale, an attention pattern and the slope f(x)/x of an activation function are constants, a gate's two factors take
-half each. Queries and keys then get no relevance.
+With ``rules="relp"`` the backward pass is that of relevance patching (Jafari et al. 2025, after Achtibat et al.
+2024): a norm's scale, an attention pattern and the slope f(x)/x of an activation function are constants, a gate's two
+factors take half each. Queries and keys then get no relevance.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ Rules = Literal["gradient", "relp"]
 
 @dataclass(frozen=True)
 class EdgeGradients:
-    """``table``: [S, R], or [S, R, T]; ``loss``: the loss of the run; ``sources``: [S, B, T, D], what each wrote in it."""
+    """``table``: [S, R], or [S, R, T]; ``loss``: the loss of the run; ``sources``: [S, B, T, D], what each wrote in
+    it."""
 
     table: Tensor
     loss: Tensor
@@ -75,13 +76,13 @@ def edge_gradients(
     :param differences: use these instead of v_s - c_s (integrated gradients keep those of the end points).
     :param mix: the value of all masks, 0 the run itself, 1 everything replaced.
     :param scored: the scored position of each prompt; default the last.
-    :param replace: activations to put in place of what a component writes, by name: ``embed``, ``L0.attn`` (all heads of
-        the layer together, without b_O), ``L0.mlp``; [B, T, D].
+    :param replace: activations to put in place of what a component writes, by name: ``embed``, ``L0.attn`` (all heads
+        of the layer together, without b_O), ``L0.mlp``; [B, T, D].
     :returns: receivers in the graph's order (Q, K, V of head 0, of head 1, ..., the MLP; at the end the logits).
     :raises Faulty: a model whose components are not addends of the stream (post-norms); neither values nor differences.
     """
     if not model.config.additive:
-        raise Faulty(Fault("patching.post_norms", "a head's output is no addend of the stream in a model with post-norms"))
+        raise Faulty(Fault("patching.post_norms", "with post-norms a head's output is no addend of the stream"))
     if values is None and (differences is None or mix != 0.0):
         raise Faulty(Fault("patching.values", "edge gradients need the values that cut edges carry"))
     with torch.enable_grad():
@@ -113,7 +114,8 @@ class _Run:
         rules: Rules,
         replace: Mapping[str, Tensor],
     ) -> None:
-        self.model, self.mix, self.values, self.rules, self.replace = model, mix, values, rules, replace
+        self.model, self.mix, self.values, self.replace = model, mix, values, replace
+        self.rules: Rules = rules
         self.sources: list[Tensor] = []
         self.readings: list[_Reading] = []
         self.at = model.positions(tokens.shape[-1])
@@ -286,4 +288,6 @@ def _mlp(mlp: FeedForward, x: Tensor, rules: Rules) -> Tensor:
 def _ratio(post: Tensor, pre: Tensor) -> Tensor:
     """f(x)/x as a constant; 0 where x is 0."""
     pre = pre.detach()
-    return torch.where(pre == 0, torch.zeros_like(pre), post.detach() / torch.where(pre == 0, torch.ones_like(pre), pre))
+    return torch.where(
+        pre == 0, torch.zeros_like(pre), post.detach() / torch.where(pre == 0, torch.ones_like(pre), pre)
+    )

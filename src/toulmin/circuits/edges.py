@@ -1,0 +1,103 @@
+"""Edges by name, over the graph of :mod:`toulmin.patching`: parsing, tables ``[S, R]``, the order of removal. No
+torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toulmin.faults import Fault, Faulty
+from toulmin.patching.graph import Graph
+
+BoolTable = NDArray[np.bool_]
+Pair = tuple[int, int]
+_PATH_FORM = re.compile(r"^\s*(\S+?)\s*->\s*\[([QKV])\]\s*(\S+)\s*$")
+
+
+def edge_name(graph: Graph, source: int, receiver: int) -> str:
+    """``embed->L0.H3[Q]``."""
+    return f"{graph.sources[source]}->{graph.receivers[receiver]}"
+
+
+def parse_edge(graph: Graph, name: str) -> Pair:
+    """(source, receiver) of an edge: ``embed->L0.H3[Q]`` or, as in path hypotheses, ``embed -> [Q] L0.H3``.
+
+    :raises Faulty: the graph has no such edge; the nearest names are listed.
+    """
+    form = _PATH_FORM.match(name)
+    edge = graph.edges[graph.edge_index(f"{form[1]}->{form[3]}[{form[2]}]" if form else name)]
+    return edge.source, edge.receiver
+
+
+def parse_edges(graph: Graph, names: Iterable[str]) -> list[Pair]:
+    """Edges from names; every unknown name is reported, not only the first.
+
+    :raises Faulty: some names are no edges of this graph.
+    """
+    faults: list[Fault] = []
+    found: list[Pair] = []
+    for name in names:
+        try:
+            found.append(parse_edge(graph, name))
+        except Faulty as error:
+            faults += error.faults
+    if faults:
+        raise Faulty(faults)
+    return found
+
+
+def table_of(graph: Graph, edges: Iterable[Pair]) -> BoolTable:
+    """``[S, R]``, true at the given edges."""
+    table = np.zeros(graph.allowed.shape, dtype=bool)
+    for source, receiver in edges:
+        table[source, receiver] = True
+    return table
+
+
+def removal_order(graph: Graph) -> list[Pair]:
+    """The documented order of ACDC: receivers from the logits backwards, sources from the last to the first."""
+    return [(edge.source, edge.receiver) for edge in reversed(graph.edges)]
+
+
+@lru_cache(maxsize=64)
+def receiver_components(graph: Graph) -> tuple[str, ...]:
+    """The component each receiver belongs to: ``L0.H3`` for ``L0.H3[Q]``."""
+    return tuple(name.split("[")[0] for name in graph.receivers)
+
+
+def attends(graph: Graph, receiver: int) -> bool:
+    """Whether what this receiver reads at one position reaches its component's output at others (K, V, merged)."""
+    name = graph.receivers[receiver]
+    return name.endswith(("[K]", "[V]")) or (graph.merged_qkv and ".H" in name)
+
+
+def describe(graph: Graph) -> dict[str, int | bool]:
+    """The graph as plain data."""
+    return {field.name: getattr(graph, field.name) for field in fields(graph)}
+
+
+def graph_from(data: Mapping[str, Any]) -> Graph:
+    """The inverse of :func:`describe`.
+
+    :raises Faulty: unknown or missing keys, or values of the wrong kind.
+    """
+    known = {field.name for field in fields(Graph)}
+    faults = [Fault("circuits.graph", "unknown key", name=str(key)) for key in data if key not in known]
+    for key in ("n_layers", "n_heads"):
+        value = data.get(key)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            faults.append(Fault("circuits.graph", f"{value!r} is not a positive number", name=key))
+    faults += [
+        Fault("circuits.graph", f"{value!r} is neither true nor false", name=str(key))
+        for key, value in data.items()
+        if key in known - {"n_layers", "n_heads"} and not isinstance(value, bool)
+    ]
+    if faults:
+        raise Faulty(faults)
+    return Graph(**{str(key): value for key, value in data.items()})
