@@ -41,7 +41,7 @@ class Behaviour(Study):
 
     subject: str  #: reference of the model
     task: str | None = None  #: a task of the catalogue
-    options: dict[str, Any] = {}  #: of that task
+    options: dict[str, Any] = Field(default_factory=dict[str, Any])  #: of that task
     split: str | None = None
     n: int = Field(default=200, ge=2)  #: pairs to generate
     seed: int = 0  #: of the pairs
