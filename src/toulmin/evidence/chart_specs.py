@@ -51,7 +51,7 @@ def _rule(axis: str, threshold: float) -> dict[str, JsonValue]:
 
 
 def _quantity(field: str, title: str, *, log: bool = False, zero: bool = False) -> dict[str, JsonValue]:
-    scale: dict[str, JsonValue] = {"type": "log"} if log else {"zero": zero}
+    scale: dict[str, JsonValue] = {"type": "log", "nice": False} if log else {"zero": zero}
     return {"field": field, "type": "quantitative", "title": title or None, "scale": scale}
 
 
@@ -61,6 +61,10 @@ def _colour(field: str) -> dict[str, JsonValue]:
 
 def _layers(data: Sequence[Row], layers: list[JsonValue], encoding: dict[str, JsonValue] | None = None) -> Spec:
     return {"data": _data(data), "layer": layers, **({"encoding": encoding} if encoding else {})}
+
+
+def _together(layers: list[JsonValue]) -> Spec:
+    return {"layer": layers}
 
 
 def points(data: Sequence[Row], unit: str, threshold: float | None) -> Spec:
@@ -80,7 +84,7 @@ def points(data: Sequence[Row], unit: str, threshold: float | None) -> Spec:
     }
     # shared encodings would give the threshold a row of its own, so it stands outside them
     inner = _layers(data, [interval, point], encoding)
-    return inner if threshold is None else _layers(data, [cast("JsonValue", inner), _rule("x", threshold)])
+    return inner if threshold is None else _together([cast("JsonValue", inner), _rule("x", threshold)])
 
 
 def ladder(data: Sequence[Row], unit: str, threshold: float | None) -> Spec:
@@ -98,7 +102,9 @@ def ladder(data: Sequence[Row], unit: str, threshold: float | None) -> Spec:
         ],
         encoding,
     )
-    return inner if threshold is None else _layers(data, [cast("JsonValue", inner), _rule("y", threshold)])
+    spec = inner if threshold is None else _together([cast("JsonValue", inner), _rule("y", threshold)])
+    longest = max((len(str(row["rung"])) for row in data), default=0)
+    return {**spec, "width": {"step": max(64, 7 * longest + 12)}}  # names stand beside each other, unturned
 
 
 def curves(
@@ -116,7 +122,7 @@ def curves(
         layers.append({"mark": {"type": "area", "style": "band"}, "encoding": band})
     layers.append({"mark": {"type": "line", "style": "curve"}, "encoding": {"y": _quantity("y", y, log=log_y)}})
     inner = _layers(data, layers, encoding)
-    return inner if threshold is None else _layers(data, [cast("JsonValue", inner), _rule("y", threshold)])
+    return inner if threshold is None else _together([cast("JsonValue", inner), _rule("y", threshold)])
 
 
 def binned(groups: Mapping[str, Any], bins: int) -> list[Row]:
@@ -149,7 +155,7 @@ def histogram(data: Sequence[Row], unit: str, threshold: float | None) -> Spec:
         encoding["color"] = _colour("group")
     style = "overlapping" if several else "bars"
     inner = _layers(data, [{"mark": {"type": "bar", "style": style}}], encoding)
-    return inner if threshold is None else _layers(data, [cast("JsonValue", inner), _rule("x", threshold)])
+    return inner if threshold is None else _together([cast("JsonValue", inner), _rule("x", threshold)])
 
 
 def scatter(data: Sequence[Row], x: str, y: str, *, log_x: bool = False, log_y: bool = False) -> Spec:

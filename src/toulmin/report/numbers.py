@@ -1,0 +1,62 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+import math
+
+from toulmin.evidence import Interval
+
+MINUS = "\u2212"
+
+
+def format_number(value: float | int | str | None, digits: int = 3) -> str:
+    """``digits`` significant digits, a true minus sign, thousands set apart; text as it is, nothing for ``None``."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) or (float(value).is_integer() and abs(value) < 1e15):
+        text = f"{int(value):,}"
+    elif not math.isfinite(value):
+        text = str(value)
+    elif abs(value) >= 1e6 or abs(value) < 1e-4:
+        text = f"{value:.{digits - 1}e}"
+    else:
+        decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+        text = f"{value:,.{decimals}f}"
+    return text.replace("-", MINUS)
+
+
+def format_fixed(value: float, decimals: int) -> str:
+    """A fixed number of decimals, so that a column of numbers lines up."""
+    return f"{value:,.{decimals}f}".replace("-", MINUS)
+
+
+def format_plain(value: float | int | str | None) -> str:
+    """A number given and not measured (a threshold, komi): no digit it was not written with."""
+    return "" if value is None else str(value) if isinstance(value, str) else f"{value:g}".replace("-", MINUS)
+
+
+def format_interval(interval: Interval | None) -> str:
+    """``[low, high]``, or an empty string."""
+    return f"[{format_number(interval.low)}, {format_number(interval.high)}]" if interval else ""
+
+
+def format_level(interval: Interval) -> str:
+    """The level in percent: ``95%``."""
+    return f"{format_number(round(interval.level * 100, 6), 4)}%"
+
+
+def format_bytes(size: int) -> str:
+    """A size in the unit that keeps it short."""
+    steps = 0 if size < 1000 else min(3, (len(str(size)) - 1) // 3)
+    return f"{format_number(size / 1000**steps)} {('bytes', 'kB', 'MB', 'GB')[steps]}"
+
+
+def format_seconds(seconds: float) -> str:
+    """A duration: seconds, minutes or hours."""
+    if seconds < 90:
+        return f"{format_number(seconds)} s"
+    if seconds < 5400:
+        return f"{format_number(seconds / 60)} min"
+    return f"{format_number(seconds / 3600)} h"
