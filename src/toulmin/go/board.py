@@ -10,6 +10,7 @@ chain first touches it.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from toulmin.go.compiled import kernel
 
@@ -19,19 +20,8 @@ NOWHERE = 0  # point 0 is a wall: it also stands for "pass" and for "no ko"
 # planes of a board; the first five are the chains and all that a ladder search needs
 COLOR, HEAD, NEXT, LIBERTIES, COUNT = 0, 1, 2, 3, 4
 # planes of a game, kept beside them (see turns and features)
-TOUCHED, RECAPTURE, SECOND, BEFORE1, BEFORE2, BANNED, LADDER, LADDER1, LADDER2, WORKING = (
-    5,
-    6,
-    7,
-    8,
-    9,
-    10,
-    11,
-    12,
-    13,
-    14,
-)
-PLANES = 15
+(TOUCHED, RECAPTURE, SECOND, BEFORE1, BEFORE2, BANNED, LEGAL, LADDER, LADDER1, LADDER2, WORKING) = range(5, 16)
+PLANES = 16
 
 _draw = np.random.default_rng(20221101)
 #: random words of the position hash: [point, colour] for the largest board, then players, phases, recapture blocks
@@ -40,16 +30,13 @@ ZOBRIST_PLAYER = _draw.integers(-(2**63), 2**63 - 1, size=3, dtype=np.int64)
 ZOBRIST_BLOCK = _draw.integers(-(2**63), 2**63 - 1, size=421, dtype=np.int64)
 
 
-@kernel
-def clear(s, size):
-    """Make ``s`` an empty board of ``size``: walls around, every plane zero."""
+def empty_board(size: int) -> NDArray[np.int16]:
+    """The planes of an empty board of ``size``: walls around, everything else zero."""
     w = size + 1
-    s[:, :] = 0
-    for p in range(s.shape[1]):
-        s[COLOR, p] = WALL
-    for y in range(size):
-        for x in range(size):
-            s[COLOR, (y + 1) * w + x + 1] = EMPTY
+    s = np.zeros((PLANES, w * (w + 1) + 1), np.int16)
+    s[COLOR] = WALL
+    s[COLOR, w : w + size * w].reshape(size, w)[:, 1:] = EMPTY
+    return s
 
 
 @kernel
@@ -112,44 +99,33 @@ def put(s, p, color, w):
     Returns (stones captured, own stones lost, the simple-ko point or 0, change of the position hash).
     """
     other = 3 - color
-    captured, ko = 0, 0
-    change = ZOBRIST[p, color]
     s[COLOR, p] = color
-    s[HEAD, p] = p
-    s[NEXT, p] = p
-    s[COUNT, p] = 1
-    own = 0
+    s[HEAD, p] = 0
     free = 0
-    h0, h1, h2 = 0, 0, 0  # enemy chains already told of the lost liberty
+    own = 0  # the largest own chain around, which the others join
+    h0, h1, h2 = 0, 0, 0  # chains already told of the lost liberty
     for i in range(4):
         q = p + (1 if i == 0 else -1 if i == 1 else w if i == 2 else -w)
         c = s[COLOR, q]
         if c == EMPTY:
             free += 1
-        elif c == color:
-            h = s[HEAD, q]
-            if own == 0 or s[COUNT, h] > s[COUNT, own]:
-                own = h
-        elif c == other:
+        elif c != WALL:
             h = s[HEAD, q]
             if h != h0 and h != h1 and h != h2:
                 s[LIBERTIES, h] -= 1
                 h2, h1, h0 = h1, h0, h
-    s[LIBERTIES, p] = free
-    if own != 0:
-        # every distinct adjacent own chain loses the liberty p before the joining
-        f0, f1, f2 = 0, 0, 0
-        for i in range(4):
-            q = p + (1 if i == 0 else -1 if i == 1 else w if i == 2 else -w)
-            if s[COLOR, q] == color:
-                h = s[HEAD, q]
-                if h != f0 and h != f1 and h != f2:
-                    s[LIBERTIES, h] -= 1
-                    f2, f1, f0 = f1, f0, h
-        s[HEAD, p] = 0
-        _adjoin(s, own, p, own, w)
-        for i in range(4):
-            q = p + (1 if i == 0 else -1 if i == 1 else w if i == 2 else -w)
+            if c == color and (own == 0 or s[COUNT, h] > s[COUNT, own]):
+                own = h
+    if own == 0:
+        own = p
+        s[HEAD, p] = p
+        s[NEXT, p] = p
+        s[COUNT, p] = 1
+        s[LIBERTIES, p] = free
+    else:
+        s[NEXT, p] = p
+        for i in range(5):
+            q = p + (0 if i == 0 else 1 if i == 1 else -1 if i == 2 else w if i == 3 else -w)
             if s[COLOR, q] == color and s[HEAD, q] != own:
                 stone = q
                 while True:
@@ -158,19 +134,21 @@ def put(s, p, color, w):
                     stone = following
                     if stone == q:
                         break
-    for i in range(4):
-        q = p + (1 if i == 0 else -1 if i == 1 else w if i == 2 else -w)
-        if s[COLOR, q] == other and s[LIBERTIES, s[HEAD, q]] == 0:
-            captured += s[COUNT, s[HEAD, q]]
+    captured, lost, ko = 0, 0, 0
+    change = ZOBRIST[p, color]
+    for i in range(5):  # the enemy's chains first, then this one
+        q = p + (1 if i == 0 else -1 if i == 1 else w if i == 2 else -w if i == 3 else 0)
+        c = s[COLOR, q]
+        if (c == other or i == 4) and s[LIBERTIES, s[HEAD, q]] == 0:
+            stones = s[COUNT, s[HEAD, q]]
             change ^= _lift(s, q, w)
-            ko = q
-    head = s[HEAD, p]
-    if captured != 1 or s[COUNT, head] != 1 or s[LIBERTIES, head] != 1:
+            if i == 4:
+                lost = stones
+            else:
+                captured += stones
+                ko = q
+    if captured != 1 or lost != 0 or s[COUNT, own] != 1 or s[LIBERTIES, own] != 1:
         ko = 0
-    lost = 0
-    if s[LIBERTIES, head] == 0:
-        lost = s[COUNT, head]
-        change ^= _lift(s, p, w)
     return captured, lost, ko, change
 
 
@@ -263,11 +241,10 @@ def ko_capture(s, p, color, w):
 
 
 @kernel
-def rebuild(s, colors, w):
-    """Set ``s`` to the stones of ``colors`` (one plane), with chains and liberties made anew."""
+def rebuild(s, w):
+    """Make the chains and liberties of the stones of plane ``COLOR`` anew."""
     n = s.shape[1]
     for p in range(n):
-        s[COLOR, p] = colors[p]
         s[HEAD, p] = 0
     for p in range(n):
         c = s[COLOR, p]
@@ -293,12 +270,7 @@ def rebuild(s, colors, w):
                 break
 
 
-@kernel
-def hash_of(s):
-    """The position hash from scratch."""
-    value = np.int64(0)
-    for p in range(s.shape[1]):
-        c = s[COLOR, p]
-        if c == BLACK or c == WHITE:
-            value ^= ZOBRIST[p, c]
-    return value
+def hash_of(colors: NDArray[np.int16]) -> int:
+    """The position hash of one plane of colours, from scratch."""
+    on = (colors == BLACK) | (colors == WHITE)
+    return int(np.bitwise_xor.reduce(ZOBRIST[np.flatnonzero(on), colors[on]], initial=0))

@@ -65,6 +65,6 @@ else:
         before = config.CACHE_DIR
         config.CACHE_DIR = _DIRECTORY
         try:
-            return _numba.njit(cache=True, nogil=True)(function)
+            return _numba.njit(cache=True, nogil=True, error_model="numpy")(function)
         finally:
             config.CACHE_DIR = before

@@ -19,6 +19,8 @@ from toulmin.go.rules import BLACK, WHITE, Rules
 
 Rows = NDArray[np.int64] | Sequence[int] | None
 AreaKind = Literal["pass_alive", "tromp_taylor"]
+_ODD = np.int64(0x2545F4914F6CDD1D)  # spreads the marks of bans, so that they do not cancel recapture blocks
+_EXTRA = board.ZOBRIST_BLOCK[-5:] | 1
 
 
 class Games:
@@ -94,18 +96,28 @@ class Games:
     @property
     def situation(self) -> NDArray[np.int64]:
         """Hash of the stones, the mover, the bans of ko and superko, the phase and the passes of each game."""
-        out = np.empty(self.batch, np.int64)
-        turns.situations(self.cells, self.meta, self.past, out)
-        return out
+        turns.find_legal_rows(self.cells, self.meta, self.past, self._rows(None))
+        m = self.meta
+        bans = (self.cells[:, board.BANNED] != 0) * board.ZOBRIST_BLOCK[: self.cells.shape[2]]
+        marks = np.bitwise_xor.reduce(bans, axis=1) ^ np.where(
+            m[:, turns.KO] > 0, board.ZOBRIST_BLOCK[m[:, turns.KO]], 0
+        )
+        extra = m[:, [turns.PHASE, turns.PASSES, turns.BUTTON, turns.FINISHED, turns.BONUS2]] @ _EXTRA
+        return (
+            (m[:, turns.HASH] ^ board.ZOBRIST_PLAYER[m[:, turns.TO_MOVE]] ^ m[:, turns.BLOCKS]) ^ (marks * _ODD) ^ extra
+        )
 
     def stones(self) -> NDArray[np.int8]:
         """The boards: 0 empty, 1 black, 2 white, ``[B, size, size]`` with row 0 at the top."""
         return self._inside(board.COLOR)
 
     def _inside(self, plane: int) -> NDArray[np.int8]:
+        return self._square(self.cells[:, plane]).astype(np.int8)
+
+    def _square(self, planes: NDArray[np.int16]) -> NDArray[np.int16]:
+        """Padded planes ``[B, point]`` without their border, ``[B, size, size]``."""
         w = self.size + 1
-        square = self.cells[:, plane, w : w + self.size * w].reshape(self.batch, self.size, w)
-        return square[:, :, 1:].astype(np.int8)
+        return planes[:, w : w + self.size * w].reshape(len(planes), self.size, w)[:, :, 1:]
 
     def _rows(self, rows: Rows) -> NDArray[np.int64]:
         return np.arange(self.batch, dtype=np.int64) if rows is None else np.asarray(rows, np.int64)
@@ -115,7 +127,7 @@ class Games:
     def restart(self, rows: Rows = None) -> None:
         """Empty boards, Black to move."""
         for b in self._rows(rows):
-            board.clear(self.cells[b], self.size)
+            self.cells[b] = board.empty_board(self.size)
             m = self.meta[b]
             m[:] = 0
             m[turns.SIZE] = self.size
@@ -133,9 +145,9 @@ class Games:
         cells[board.BEFORE1] = cells[board.BEFORE2] = colors
         m[turns.BONUS2] = 2 * (black - white) if m[turns.R_SCORING] == turns.TERRITORY else 0
         m[turns.SETUP_STONES] = -1 if white else black
-        m[turns.HASH] = board.hash_of(cells)
-        m[[turns.BANS_KNOWN, turns.LADDER_KNOWN, turns.LADDER1_KNOWN, turns.LADDER2_KNOWN]] = 0
-        turns.remember(m, self.past[b])
+        m[turns.HASH] = board.hash_of(colors)
+        m[[turns.LEGAL_KNOWN, turns.LADDER_KNOWN, turns.LADDER1_KNOWN, turns.LADDER2_KNOWN]] = 0
+        self.past[b, 0] = turns.ko_hash_at_start(m), m[turns.HASH], 0
 
     def place(self, row: int, black: Sequence[int] = (), white: Sequence[int] = (), to_move: int | None = None) -> None:
         """Set stones up (handicap, a problem) before the first move of game ``row``; earlier stones stay.
@@ -149,21 +161,22 @@ class Games:
         w = self.size + 1
         for color, actions in ((BLACK, black), (WHITE, white)):
             for action in actions:
-                p = turns.point_of(int(action), self.size)
+                p = int(self._points(np.array([action]))[0])
                 if not 0 <= action < self.size * self.size or colors[p] != board.EMPTY:
                     name = vertex_of(int(action), self.size) if 0 <= action < self.size * self.size else str(action)
                     faults.append(Fault("go.setup", "no free point for a stone", name=name))
                 else:
                     colors[p] = color
         if not faults:
-            trial = np.zeros_like(self.cells[row])
-            board.rebuild(trial, colors, w)
+            trial = self.cells[row].copy()
+            trial[board.COLOR] = colors
+            board.rebuild(trial, w)
             on = (trial[board.COLOR] == BLACK) | (trial[board.COLOR] == WHITE)
             if (trial[board.LIBERTIES][trial[board.HEAD][on]] == 0).any():
                 faults.append(Fault("go.setup", "a chain that was set up has no liberty"))
         if faults:
             raise Faulty(faults)
-        board.rebuild(self.cells[row], colors, w)
+        self.cells[row] = trial
         if to_move is not None:
             self.meta[row, turns.TO_MOVE] = to_move
         self._begin(row)
@@ -171,32 +184,45 @@ class Games:
     def set_to_move(self, row: int, color: int) -> None:
         """Let ``color`` move next in game ``row`` (a record with two moves of one colour in a row)."""
         if self.meta[row, turns.TO_MOVE] != color:
-            self.meta[row, [turns.TO_MOVE, turns.BANS_KNOWN]] = color, 0
+            self.meta[row, [turns.TO_MOVE, turns.LEGAL_KNOWN]] = color, 0
 
     def legal(self, rows: Rows = None) -> NDArray[np.bool_]:
         """Which actions are legal now, ``[len(rows), size * size + 1]``; none in a finished game."""
         chosen = self._rows(rows)
+        turns.find_legal_rows(self.cells, self.meta, self.past, chosen)
+        planes = self.cells[chosen, board.LEGAL]
         out = np.empty((len(chosen), self.actions), np.bool_)
-        turns.legal_rows(self.cells, self.meta, self.past, chosen, out)
+        out[:, :-1] = self._square(planes).reshape(len(chosen), -1)
+        out[:, -1] = planes[:, 0]
         return out
 
     def play(self, actions: NDArray[np.int64] | Sequence[int], rows: Rows = None) -> None:
         """Play ``actions[i]`` in game ``rows[i]`` (distinct rows; all games where ``rows`` is None).
 
         A negative action leaves its game alone. Raises :class:`Faulty` (``go.illegal``), with nothing played anywhere,
-        where one is illegal or its game is over.
+        for every action that is illegal or whose game is over.
         """
         chosen = self._rows(rows)
         given = np.asarray(actions, np.int64)
         if given.shape != chosen.shape:
-            raise ValueError(f"{given.shape[0] if given.ndim else 0} actions for {len(chosen)} games")
+            raise ValueError(f"actions of shape {given.shape} for {len(chosen)} games")
         self._make_room()
-        bad = turns.play_rows(self.cells, self.meta, self.past, chosen, given)
-        if bad >= 0:
-            action = int(given[bad])
-            name = vertex_of(action, self.size) if action < self.actions else str(action)
-            why = "the game is over" if self.meta[chosen[bad], turns.FINISHED] else f"move {name} is illegal"
-            raise Faulty(Fault("go.illegal", f"game {int(chosen[bad])}: {why}", name=name))
+        turns.find_legal_rows(self.cells, self.meta, self.past, chosen)
+        points = self._points(given)
+        bad = (given >= self.actions) | ((given >= 0) & (self.cells[chosen, board.LEGAL, points] == 0))
+        if bad.any():
+            raise Faulty([self._illegal(int(chosen[i]), int(given[i])) for i in np.flatnonzero(bad)])
+        turns.advance_rows(self.cells, self.meta, self.past, chosen, np.where(given < 0, -1, points))
+
+    def _points(self, actions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Padded points of actions; 0 for the pass and for what is no action."""
+        inside = (actions >= 0) & (actions < self.size * self.size)
+        return np.where(inside, (actions // self.size + 1) * (self.size + 1) + actions % self.size + 1, 0)
+
+    def _illegal(self, b: int, action: int) -> Fault:
+        name = vertex_of(action, self.size) if action < self.actions else str(action)
+        why = "the game is over" if self.meta[b, turns.FINISHED] else f"{name} is illegal"
+        return Fault("go.illegal", f"game {b}, move {int(self.meta[b, turns.MOVES]) + 1}: {why}", name=name)
 
     def _make_room(self) -> None:
         longest = int(self.meta[:, turns.MOVES].max(initial=0))
@@ -220,33 +246,46 @@ class Games:
 
     def pass_would_end(self) -> NDArray[np.bool_]:
         """In which games a pass by the side to move ends the game."""
-        return np.array(
-            [
-                not over and bool(turns.pass_ends_game(m, p))
-                for m, p, over in zip(self.meta, self.past, self.finished, strict=True)
-            ]
-        )
+        out = np.empty(self.batch, np.bool_)
+        turns.passes_that_end(self.meta, self.past, out)
+        return out
 
     # -- counting ---------------------------------------------------------------------------------------------------
 
     def scores(self) -> NDArray[np.float64]:
-        """White's lead if the game stopped here, ``[B, 2]``: Tromp-Taylor, and pass-alive-aware under the rules."""
-        out = np.empty((self.batch, 2), np.float64)
-        score.score_rows(self.cells, self.meta, self.komi, out)
-        return out
+        """White's lead if the game stopped here, ``[B, 2]``: Tromp-Taylor, and pass-alive-aware under the rules.
+
+        Komi, handicap compensation and the button count in both (a button nobody took goes to the side to move); the
+        group tax and the point that each move costs under territory scoring in the second only.
+        """
+        m = self.meta
+        stones = np.where(m[:, turns.SETUP_STONES] < 0, 0, m[:, turns.SETUP_STONES] + m[:, turns.LEAD])
+        stones = np.where(stones > 1, stones, 0)
+        bonus = np.choose(m[:, turns.R_BONUS], [0 * stones, np.maximum(stones - 1, 0), stones])
+        button = np.where(m[:, turns.BUTTON] == 1, np.where(m[:, turns.TO_MOVE] == WHITE, 0.5, -0.5), 0.0)
+        taken = m[:, turns.BONUS2] / 2
+        extra = self.komi + bonus + button
+        plain, _ = self._owners(score.TROMP_TAYLOR)
+        aware, groups = self._owners(score.BY_RULES)
+        tax = np.where(m[:, turns.R_TAX] == 2, -2 * groups, 0)
+        plain_taken = np.where(m[:, turns.R_SCORING] == turns.AREA, taken, 0.0)
+        return np.stack([_balance(plain) + extra + plain_taken, _balance(aware) + tax + extra + taken], axis=1)
 
     def area(self, kind: AreaKind = "pass_alive") -> NDArray[np.int8]:
         """The owner of every point (0, 1, 2), as the score of that name counts it, ``[B, size, size]``."""
-        return self._area({"tromp_taylor": score.TROMP_TAYLOR, "pass_alive": score.PASS_ALIVE}[kind])
+        number = {"tromp_taylor": score.TROMP_TAYLOR, "pass_alive": score.BY_RULES}[kind]
+        return self._square(self._owners(number)[0]).astype(np.int8)
 
     def pass_alive(self) -> NDArray[np.int8]:
         """Benson's unconditionally alive stones and their territory, by owner, ``[B, size, size]``."""
-        return self._area(score.BENSON)
+        return self._square(self._owners(score.PASS_ALIVE)[0]).astype(np.int8)
 
-    def _area(self, kind: int) -> NDArray[np.int8]:
-        out = np.empty((self.batch, self.size, self.size), np.int8)
-        score.area_rows(self.cells, self.meta, kind, out)
-        return out
+    def _owners(self, kind: int, rows: Rows = None) -> tuple[NDArray[np.int16], NDArray[np.int64]]:
+        chosen = self._rows(rows)
+        planes = np.empty((len(chosen), self.cells.shape[2]), np.int16)
+        groups = np.empty(len(chosen), np.int64)
+        score.own_rows(self.cells, self.meta, chosen, kind, planes, groups)
+        return planes, groups
 
     # -- copying ----------------------------------------------------------------------------------------------------
 
@@ -275,3 +314,8 @@ class Games:
         for a, b in zip(to.tolist(), of.tolist(), strict=True):
             changed[a] = source.rules[b]
         self.rules = tuple(changed)
+
+
+def _balance(planes: NDArray[np.int16]) -> NDArray[np.int64]:
+    """White's points minus Black's in each plane of owners."""
+    return (planes == WHITE).sum(axis=1) - (planes == BLACK).sum(axis=1)

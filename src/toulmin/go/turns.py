@@ -11,6 +11,7 @@ encore a pass lifts the bans, and passing twice in the same situation ends the p
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from toulmin.go.board import (
     BANNED,
@@ -23,10 +24,12 @@ from toulmin.go.board import (
     LADDER,
     LADDER1,
     LADDER2,
+    LEGAL,
     LIBERTIES,
     RECAPTURE,
     SECOND,
     TOUCHED,
+    WALL,
     WHITE,
     ZOBRIST_BLOCK,
     ZOBRIST_PLAYER,
@@ -40,7 +43,7 @@ from toulmin.go.compiled import kernel
 # the row of integers of a game
 (SIZE, TO_MOVE, MOVES, KO, PASSES, FINISHED, VOID, PHASE, BUTTON, KO_START) = range(10)
 (PASS_START, PHASE_START, TURNS, BONUS2, BLOCKS, HASH, LOST_BLACK, LOST_WHITE) = range(10, 18)
-(BANS_KNOWN, LADDER_KNOWN, LADDER1_KNOWN, LADDER2_KNOWN, KO1, KO2) = range(18, 24)
+(LEGAL_KNOWN, LADDER_KNOWN, LADDER1_KNOWN, LADDER2_KNOWN, KO1, KO2) = range(18, 24)
 (SETUP_STONES, LEAD, WHITE_MOVED) = range(24, 27)
 (R_KO, R_SUICIDE, R_SCORING, R_TAX, R_BUTTON, R_BONUS, R_FRIENDLY) = range(27, 34)
 META = 34
@@ -56,6 +59,11 @@ def _ko_hash(m, position, player):
     if m[PHASE] > 0 or m[R_KO] == SITUATIONAL or m[R_KO] == SIMPLE:
         return position ^ ZOBRIST_PLAYER[player] ^ m[BLOCKS]
     return position ^ m[BLOCKS]
+
+
+def ko_hash_at_start(m: NDArray[np.int64]) -> int:
+    """The hash that the ko rule compares, of a game in which no move was made."""
+    return int(m[HASH] ^ ZOBRIST_PLAYER[m[TO_MOVE]]) if m[R_KO] in {SIMPLE, SITUATIONAL} else int(m[HASH])
 
 
 @kernel
@@ -102,12 +110,16 @@ def pass_ends_game(m, past):
 
 
 @kernel
-def find_bans(s, m, past):
+def _copy_plane(s, to, of):
+    for p in range(s.shape[1]):
+        s[to, p] = s[of, p]
+
+
+@kernel
+def _find_bans(s, m, past):
     """Fill plane ``BANNED``: the points that superko (or, in the encore, a second ko capture) forbids to the mover."""
-    if m[BANS_KNOWN] == 1:
-        return
-    m[BANS_KNOWN] = 1
-    s[BANNED, :] = 0
+    for p in range(s.shape[1]):
+        s[BANNED, p] = 0
     n, player = m[MOVES], m[TO_MOVE]
     if m[PHASE] > 0:
         for t in range(m[PHASE_START], n):
@@ -120,11 +132,10 @@ def find_bans(s, m, past):
     w = m[SIZE] + 1
     situational = ZOBRIST_PLAYER[3 - player] if m[R_KO] == SITUATIONAL else np.int64(0)
     for p in range(w, s.shape[1] - w):
-        if s[COLOR, p] != EMPTY or p == m[KO]:
+        if s[COLOR, p] != EMPTY or p == m[KO] or s[LEGAL, p] == 0:
             continue
-        kind = suicide_kind(s, p, player, w)
-        if kind == 2 or (kind == 1 and m[R_SUICIDE] == 0) or (kind == 0 and s[TOUCHED, p] == 0):
-            continue
+        if s[TOUCHED, p] == 0 and s[LEGAL, p] == 1:
+            continue  # a stone where never one stood makes a new position, unless it is suicide
         after = m[HASH] ^ hash_after(s, p, player, w) ^ situational
         for t in range(n, m[KO_START] - 1, -1):
             if past[t, KO_HASH] == after:
@@ -144,20 +155,30 @@ def _blocked_ko(s, p, player, w):
 
 
 @kernel
-def is_legal(s, m, p):
-    """Whether the mover may play at point ``p`` (0 is a pass); bans must have been found."""
-    if p == 0:
-        return True
+def find_legal(s, m, past):
+    """Fill planes ``BANNED`` and ``LEGAL`` for the mover; the pass, point 0, is always legal in an unfinished game."""
+    if m[LEGAL_KNOWN] == 1:
+        return
+    m[LEGAL_KNOWN] = 1
     w = m[SIZE] + 1
-    if m[PHASE] > 0:
-        if _blocked_ko(s, p, m[TO_MOVE], w) != 0:
-            return True
-    elif p == m[KO]:
-        return False
-    if s[COLOR, p] != EMPTY or s[BANNED, p]:
-        return False
-    kind = suicide_kind(s, p, m[TO_MOVE], w)
-    return kind == 0 or (kind == 1 and m[R_SUICIDE] == 1)
+    player = m[TO_MOVE]
+    for p in range(s.shape[1]):
+        s[LEGAL, p] = 0
+        if s[COLOR, p] == EMPTY:
+            kind = suicide_kind(s, p, player, w)
+            if kind == 0:
+                s[LEGAL, p] = 1
+            elif kind == 1 and m[R_SUICIDE] == 1:
+                s[LEGAL, p] = 2  # for now: the stone dies
+    _find_bans(s, m, past)
+    for p in range(s.shape[1]):
+        if s[LEGAL, p]:
+            s[LEGAL, p] = 0 if s[BANNED, p] or (m[PHASE] == 0 and p == m[KO]) else 1
+        if m[PHASE] > 0 and s[COLOR, p] != WALL and _blocked_ko(s, p, player, w) != 0:
+            s[LEGAL, p] = 1
+        if m[FINISHED] == 1:
+            s[LEGAL, p] = 0
+    s[LEGAL, 0] = 1 - m[FINISHED]
 
 
 @kernel
@@ -201,8 +222,9 @@ def _end_phase(s, m):
     m[TURNS] = 0
     m[PASSES] = 0
     if m[PHASE] == 2:
-        s[SECOND, :] = s[COLOR, :]
-    s[RECAPTURE, :] = 0
+        _copy_plane(s, SECOND, COLOR)
+    for p in range(s.shape[1]):
+        s[RECAPTURE, p] = 0
     m[BLOCKS] = 0
     m[KO_START] = m[MOVES]
     m[PASS_START] = m[MOVES]
@@ -214,14 +236,14 @@ def advance(s, m, past, p):
     """Play the mover's legal move at point ``p`` (0: pass) and everything that follows from it."""
     n, player = m[MOVES], m[TO_MOVE]
     w = m[SIZE] + 1
-    s[BEFORE2, :] = s[BEFORE1, :]
-    s[BEFORE1, :] = s[COLOR, :]
-    s[LADDER2, :] = s[LADDER1, :]
-    s[LADDER1, :] = s[LADDER, :]
+    _copy_plane(s, BEFORE2, BEFORE1)
+    _copy_plane(s, BEFORE1, COLOR)
+    _copy_plane(s, LADDER2, LADDER1)
+    _copy_plane(s, LADDER1, LADDER)
     m[KO2], m[KO1] = m[KO1], m[KO]
     m[LADDER2_KNOWN], m[LADDER1_KNOWN] = m[LADDER1_KNOWN], m[LADDER_KNOWN]
     m[LADDER_KNOWN] = 0
-    m[BANS_KNOWN] = 0
+    m[LEGAL_KNOWN] = 0
     repeated = False
     stone_played = False
     flags = 0
@@ -274,63 +296,22 @@ def advance(s, m, past, p):
 
 
 @kernel
-def point_of(action, size):
-    """The padded point of an action; 0 for the pass."""
-    if action == size * size:
-        return 0
-    return (action // size + 1) * (size + 1) + action % size + 1
+def find_legal_rows(cells, meta, past, rows):
+    """:func:`find_legal` in each of the games ``rows``."""
+    for b in rows:
+        find_legal(cells[b], meta[b], past[b])
 
 
 @kernel
-def play_rows(cells, meta, past, rows, actions):
-    """Play ``actions[i]`` in game ``rows[i]``; returns the first i that is illegal (nothing is played then) or -1."""
+def advance_rows(cells, meta, past, rows, points):
+    """Play the legal move ``points[i]`` in game ``rows[i]``; nothing where it is negative."""
     for i in range(len(rows)):
-        if actions[i] < 0:
-            continue
-        b = rows[i]
-        m = meta[b]
-        if m[FINISHED] == 1 or actions[i] > m[SIZE] * m[SIZE]:
-            return i
-        p = point_of(actions[i], m[SIZE])
-        if p != 0:
-            find_bans(cells[b], m, past[b])
-        if not is_legal(cells[b], m, p):
-            return i
-    for i in range(len(rows)):
-        if actions[i] >= 0:
-            b = rows[i]
-            advance(cells[b], meta[b], past[b], point_of(actions[i], meta[b, SIZE]))
-    return -1
+        if points[i] >= 0:
+            advance(cells[rows[i]], meta[rows[i]], past[rows[i]], points[i])
 
 
 @kernel
-def legal_rows(cells, meta, past, rows, out):
-    """Fill ``out[i, action]`` for the games ``rows``; a finished game has no legal action."""
-    for i in range(len(rows)):
-        b = rows[i]
-        m = meta[b]
-        out[i, :] = False
-        if m[FINISHED] == 1:
-            continue
-        find_bans(cells[b], m, past[b])
-        for a in range(m[SIZE] * m[SIZE] + 1):
-            out[i, a] = is_legal(cells[b], m, point_of(a, m[SIZE]))
-
-
-@kernel
-def situations(cells, meta, past, out):
-    """One hash per game of all that the future depends on but the history: stones, mover, bans, phase, passes."""
+def passes_that_end(meta, past, out):
+    """Fill ``out[b]``: whether a pass by the side to move ends game b."""
     for b in range(len(meta)):
-        m = meta[b]
-        s = cells[b]
-        find_bans(s, m, past[b])
-        value = m[HASH] ^ ZOBRIST_PLAYER[m[TO_MOVE]] ^ m[BLOCKS]
-        marks = np.int64(0)
-        if m[KO] != 0:
-            marks ^= ZOBRIST_BLOCK[m[KO]]
-        for p in range(s.shape[1]):
-            if s[BANNED, p]:
-                marks ^= ZOBRIST_BLOCK[p]
-        value ^= marks * np.int64(0x2545F4914F6CDD1D)
-        extra = m[PHASE] * 64 + m[PASSES] * 16 + m[BUTTON] * 8 + m[FINISHED] * 4 + m[VOID] * 2 + m[BONUS2] * 1024
-        out[b] = value ^ (extra * np.int64(0x1E3779B97F4A7C15))
+        out[b] = meta[b, FINISHED] == 0 and pass_ends_game(meta[b], past[b])
