@@ -6,16 +6,21 @@ from .checkpoint import Checkpoint as Checkpoint
 from .fit import Step as Step
 from .fit import fit as fit
 from .fit import gradient_step as gradient_step
+from .language import Evaluate as Evaluate
+from .language import next_token_loss as next_token_loss
+from .language import train_language_model as train_language_model
 from .schedule import Schedule as Schedule
 from .state import State as State
 from .stream import Batches as Batches
 from .stream import IndexedBatches as IndexedBatches
 from .stream import generator_at as generator_at
+from .stream import token_batches as token_batches
 
 __all__ = [
     "Batches",
     "Callback",
     "Checkpoint",
+    "Evaluate",
     "IndexedBatches",
     "Logger",
     "Progress",
@@ -26,4 +31,7 @@ __all__ = [
     "fit",
     "generator_at",
     "gradient_step",
+    "next_token_loss",
+    "token_batches",
+    "train_language_model",
 ]

@@ -65,7 +65,7 @@ def _as_floats(metrics: Mapping[str, Tensor], step: int) -> dict[str, float]:
     return values
 
 
-def fit(  # noqa: PLR0917 - the order the loop is described in
+def fit(
     step: Step[T],
     state: State,
     batches: Batches[T],

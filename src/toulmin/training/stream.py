@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
+from torch import Tensor
+
+from toulmin.tasks import TokenSource
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -61,3 +64,8 @@ class IndexedBatches(Generic[T]):
     def seek(self, position: dict[str, Any]) -> None:
         """Continue with batch ``position["index"]``."""
         self.index = int(position["index"])
+
+
+def token_batches(source: TokenSource, size: int, start: int = 0) -> IndexedBatches[Tensor]:
+    """Batches ``(size, T)`` of a token source: batch i has the rows from ``start`` + i ``size``."""
+    return IndexedBatches(lambda i: source.rows(start + i * size, size))

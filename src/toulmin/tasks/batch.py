@@ -1,0 +1,87 @@
+"""Pairs as tensors. A batch has one length; pairs of several lengths are grouped, never padded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from toulmin.faults import Fault, Faulty
+from toulmin.tasks.pair import Pair
+
+MISSING = -1  #: pads ``answers`` and ``wrong`` where pairs have different numbers of them
+
+
+@dataclass(frozen=True)
+class PairBatch:
+    """Pairs of one length (B pairs, T tokens, at most A answers and W wrong ids, padded with -1).
+
+    ``index`` are the places of the pairs in the sequence they came from.
+    """
+
+    clean: Int[Tensor, "B T"]
+    counterfactual: Int[Tensor, "B T"]
+    answers: Int[Tensor, "B A"]
+    wrong: Int[Tensor, "B W"]
+    at: Int[Tensor, "B"]
+    units: tuple[str, ...]
+    index: tuple[int, ...]
+
+    def to(self, device: torch.device | str) -> PairBatch:
+        """The batch on another device."""
+        moved = (t.to(device) for t in (self.clean, self.counterfactual, self.answers, self.wrong, self.at))
+        return PairBatch(*moved, units=self.units, index=self.index)
+
+    def __len__(self) -> int:
+        return len(self.units)
+
+
+def _ragged(rows: Sequence[Sequence[int]]) -> Int[Tensor, "B A"]:
+    width = max(map(len, rows))
+    return torch.tensor([[*row, *[MISSING] * (width - len(row))] for row in rows], dtype=torch.long)
+
+
+def collate(pairs: Sequence[Pair], index: Sequence[int] | None = None) -> PairBatch:
+    """One batch of pairs that all have the same length.
+
+    :raises Faulty: there are none, or their lengths differ (each that differs from the first is named).
+    """
+    if not pairs:
+        raise Faulty(Fault("tasks.empty", "a batch of no pairs"))
+    length = pairs[0].length
+    faults = [
+        Fault("tasks.unequal_lengths", f"pair {i} has {p.length} tokens, pair 0 has {length}", name=p.unit or None)
+        for i, p in enumerate(pairs)
+        if p.length != length
+    ]
+    if faults:
+        raise Faulty(faults)
+    return PairBatch(
+        clean=torch.tensor([p.clean for p in pairs]),
+        counterfactual=torch.tensor([p.counterfactual for p in pairs]),
+        answers=_ragged([p.answers for p in pairs]),
+        wrong=_ragged([p.wrong for p in pairs]),
+        at=torch.tensor([p.scored for p in pairs]),
+        units=tuple(p.unit for p in pairs),
+        index=tuple(range(len(pairs)) if index is None else index),
+    )
+
+
+def batch_pairs(pairs: Sequence[Pair], size: int) -> Iterator[PairBatch]:
+    """Batches of at most ``size`` pairs, one length each, in order of length and then of the sequence.
+
+    :raises Faulty: ``size`` < 1.
+    """
+    if size < 1:
+        raise Faulty(Fault("tasks.batch_size", f"a batch of {size} pairs"))
+    by_length: dict[int, list[int]] = {}
+    for i, pair in enumerate(pairs):
+        by_length.setdefault(pair.length, []).append(i)
+    for length in sorted(by_length):
+        members = by_length[length]
+        for start in range(0, len(members), size):
+            chosen = members[start : start + size]
+            yield collate([pairs[i] for i in chosen], chosen)

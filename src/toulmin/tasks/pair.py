@@ -1,0 +1,130 @@
+"""Pairs of prompts, and tasks that make them. Plain integers: nothing here imports torch.
+
+A :class:`Pair` is one clean prompt and one counterfactual prompt of the same length, so that position i of one stands
+for position i of the other; the tokens that would be right and wrong at the scored position of the *clean* prompt; the
+positions that have a name; and the unit, the independent thing that intervals resample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from toulmin.faults import Fault, Faulty
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One clean and one counterfactual prompt.
+
+    ``answers``: token ids that are right after position ``at`` of ``clean``; ``wrong``: ids that compete with them
+    (often right for ``counterfactual``). ``at``: the scored position, -1 for the last. ``positions``: name to index,
+    counted from 0, the same in both prompts. ``unit``: the id of the independent unit; pairs that share it are one
+    draw. ``text``: the clean prompt for people to read.
+
+    :raises Faulty: every fault of the pair: unequal lengths, no answer, an id that is right and wrong, a position
+        outside the prompt.
+    """
+
+    clean: tuple[int, ...]
+    counterfactual: tuple[int, ...]
+    answers: tuple[int, ...]
+    wrong: tuple[int, ...] = ()
+    positions: Mapping[str, int] = field(default_factory=dict, hash=False)
+    unit: str = ""
+    at: int = -1
+    text: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("clean", "counterfactual", "answers", "wrong"):
+            object.__setattr__(self, name, tuple(int(token) for token in getattr(self, name)))
+        object.__setattr__(self, "positions", MappingProxyType(dict(self.positions)))
+        faults = list(self._faults())
+        if faults:
+            raise Faulty(faults)
+
+    def __reduce__(self) -> tuple[object, ...]:  # a mapping proxy does not cross process pools
+        return (
+            Pair,
+            (
+                self.clean,
+                self.counterfactual,
+                self.answers,
+                self.wrong,
+                dict(self.positions),
+                self.unit,
+                self.at,
+                self.text,
+            ),
+        )
+
+    def _faults(self) -> Iterable[Fault]:
+        unit = self.unit or None
+        if not self.clean:
+            yield Fault("tasks.empty", "the clean prompt is empty", name=unit)
+        if len(self.clean) != len(self.counterfactual):
+            text = f"clean has {len(self.clean)} tokens, counterfactual {len(self.counterfactual)}"
+            yield Fault("tasks.unequal_lengths", text, name=unit, hint="positions must correspond")
+        if not self.answers:
+            yield Fault("tasks.no_answer", "there is no answer token", name=unit)
+        both = sorted(set(self.answers) & set(self.wrong))
+        if both:
+            yield Fault("tasks.answer_is_wrong", f"tokens {both} are both right and wrong", name=unit)
+        for name in ("clean", "counterfactual", "answers", "wrong"):
+            if any(token < 0 for token in getattr(self, name)):
+                yield Fault("tasks.negative_token", f"{name} has a negative token id", name=unit)
+        if self.clean and not -len(self.clean) <= self.at < len(self.clean):
+            yield Fault("tasks.position", f"scored position {self.at} is outside the prompt", name=unit)
+        for name, index in self.positions.items():
+            if not 0 <= index < len(self.clean):
+                yield Fault("tasks.position", f"position {name} = {index} is outside the prompt", name=unit)
+
+    @property
+    def length(self) -> int:
+        """Number of tokens of each prompt."""
+        return len(self.clean)
+
+    @property
+    def scored(self) -> int:
+        """The scored position, counted from 0."""
+        return self.at % len(self.clean)
+
+
+Generator = Callable[[int, int, str], Sequence[Pair]]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A named generator of pairs.
+
+    ``generate(n, seed, split)`` gives n pairs; the same arguments give the same pairs, and a larger n the same first
+    ones. ``splits`` are the parts the data fall into (held-out names and templates are in another split than those a
+    model was trained on); the first is the default. ``vocabulary`` is the number of token ids, where known.
+    """
+
+    name: str
+    make: Generator
+    splits: tuple[str, ...] = ("test",)
+    description: str = ""
+    vocabulary: int | None = None
+
+    def generate(self, n: int, seed: int, split: str | None = None) -> tuple[Pair, ...]:
+        """``n`` pairs of ``split`` from ``seed``.
+
+        :raises Faulty: an unknown split, or n < 1.
+        """
+        split = self.splits[0] if split is None else split
+        faults = []
+        if split not in self.splits:
+            text = f"task {self.name} has no split {split!r}"
+            faults.append(Fault("tasks.unknown_split", text, name=split, hint=f"one of {', '.join(self.splits)}"))
+        if n < 1:
+            faults.append(Fault("tasks.count", f"{n} pairs were asked for", name=self.name))
+        if faults:
+            raise Faulty(faults)
+        pairs = tuple(self.make(n, seed, split))
+        if len(pairs) != n:
+            text = f"made {len(pairs)} of {n} pairs"
+            raise Faulty(Fault("tasks.count", text, name=self.name, hint="the task has too few distinct prompts"))
+        return pairs

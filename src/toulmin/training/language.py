@@ -1,0 +1,80 @@
+"""Next-token training of a model of tokens on a token source."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from toulmin.tasks import TokenSource
+from toulmin.training.callbacks import Callback, Metrics
+from toulmin.training.checkpoint import Checkpoint
+from toulmin.training.fit import fit, gradient_step
+from toulmin.training.schedule import Schedule
+from toulmin.training.state import State
+from toulmin.training.stream import token_batches
+
+
+def next_token_loss(model: nn.Module, tokens: Int[Tensor, "B T"]) -> Float[Tensor, ""]:
+    """Mean over B and positions 0 .. T-2 of -ln p(token i+1 | tokens to i); nats per token."""
+    logits = model(tokens[:, :-1])
+    return functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten())
+
+
+def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
+    """Two parameter groups: matrices decay; vectors (biases, norms) do not."""
+    matrices = [p for p in model.parameters() if p.ndim > 1]
+    vectors = [p for p in model.parameters() if p.ndim <= 1]
+    return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+
+
+class Evaluate:
+    """Calls ``measure(model)`` every so many steps and appends the numbers to a JSON-lines file."""
+
+    def __init__(self, measure: Callable[[nn.Module], Mapping[str, float]], path: Path | str, every: int) -> None:
+        self.measure, self.path, self.every = measure, Path(path), every
+
+    def on_start(self, state: State, steps: int) -> None:
+        """Make the folder."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+
+    def on_step(self, state: State, metrics: Metrics) -> None:
+        """Measure in evaluation mode, without gradients."""
+        state.module.eval()
+        with torch.no_grad():
+            found = self.measure(state.module)
+        state.module.train()
+        with self.path.open("a") as file:
+            file.write(json.dumps({"step": state.step, **found}) + "\n")
+
+    def on_end(self, state: State) -> None:
+        """Nothing is left open."""
+
+
+def train_language_model(
+    model: nn.Module,
+    source: TokenSource,
+    schedule: Schedule,
+    *,
+    batch: int,
+    betas: tuple[float, float] = (0.9, 0.98),
+    weight_decay: float = 0.01,
+    checkpoint: Checkpoint | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> dict[str, float]:
+    """AdamW on :func:`next_token_loss` over ``batch`` rows of ``source`` a step; gradients clipped to norm 1.
+
+    The model is trained in place; the result is that of :func:`fit`, which says what is raised.
+    """
+    optimizer = torch.optim.AdamW(decay_groups(model, weight_decay), lr=schedule.lr, betas=betas, fused=True)
+    state = State(model, optimizer)
+
+    def loss(state: State, tokens: Tensor) -> Tensor:
+        return next_token_loss(state.module, tokens)
+
+    return fit(gradient_step(loss), state, token_batches(source, batch), schedule, checkpoint, callbacks)
