@@ -8,7 +8,7 @@ setup:
 	@$(PYTHON) scripts/setup.py --extras go
 
 setup-dev:
-	@$(PYTHON) scripts/setup.py --extras go,hf,dev
+	@$(PYTHON) scripts/setup.py --extras go,hf,inspect,dev
 
 demo: setup            ## the main job on real input: a subject, studies, a case, a report
 	@$(BIN)/toulmin demo
