@@ -1,6 +1,10 @@
 from .attention import Attention as Attention
 from .config import RotaryScaling as RotaryScaling
 from .config import TransformerConfig as TransformerConfig
+from .generation import KeyValueCache as KeyValueCache
+from .generation import generate as generate
+from .huggingface import from_huggingface as from_huggingface
+from .huggingface import load_huggingface as load_huggingface
 from .mlp import FeedForward as FeedForward
 from .names import activation_names as activation_names
 from .names import component_names as component_names

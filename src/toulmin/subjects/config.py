@@ -18,6 +18,8 @@ Positional = Literal["learned", "shortformer", "rotary", "alibi", "none"]
 Norm = Literal["layer", "rms", "none"]
 Activation = Literal["gelu", "gelu_tanh", "relu", "silu"]
 
+MAX_LAYERS = 1000
+MAX_WIDTH = 2**24
 BIASES = ("q", "k", "v", "o", "mlp", "unembed")
 
 
@@ -197,8 +199,15 @@ def _check(config: TransformerConfig) -> Iterator[Fault]:
     for name in ("n_layers", "d_model", "n_heads", "d_head", "d_vocab", "n_ctx"):
         if getattr(config, name) < 1:
             yield fault(name, f"must be at least 1, is {getattr(config, name)}")
+    if config.n_layers > MAX_LAYERS:
+        yield fault("n_layers", f"must be at most {MAX_LAYERS}, is {config.n_layers}")
     if config.d_mlp < 0:
         yield fault("d_mlp", f"must be at least 0, is {config.d_mlp}")
+    for name in ("d_model", "d_vocab", "n_ctx", "d_mlp", "d_vocab_out"):
+        if (getattr(config, name) or 0) > MAX_WIDTH:
+            yield fault(name, f"must be at most {MAX_WIDTH}, is {getattr(config, name)}")
+    if config.n_heads * config.d_head > MAX_WIDTH:
+        yield fault("d_head", f"{config.n_heads} heads of {config.d_head} are wider than {MAX_WIDTH}")
     for name in ("n_kv_heads", "d_vocab_out"):
         value = getattr(config, name)
         if value is not None and value < 1:
