@@ -1,0 +1,68 @@
+"""Templates of cases: the structured rationale of Balesni et al. (2024) and its kin, node by node, to be filled.
+
+A template is a list of fragments, TOML files beside this one. Fragments share nodes by id: elicitation and sandbagging
+are one subtree under every argument from evaluations, so that a joint case shows it as the hinge it is.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import difflib
+import json
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+
+from toulmin.faults import Fault, Faulty
+
+REVIEW_AFTER = dt.timedelta(days=180)
+
+#: name -> (title, fragments)
+TEMPLATES: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "scheming": (
+        "No unacceptable outcome through scheming",
+        ("scheming", "scheming-inability", "harm-inability", "harm-control", "elicitation", "alignment-support"),
+    ),
+    "scheming-inability": ("The system cannot scheme", ("scheming-inability", "elicitation")),
+    "harm-inability": ("The system cannot do harm by scheming", ("harm-inability", "elicitation")),
+    "harm-control": ("Controls prevent harm by scheming", ("harm-control", "elicitation")),
+    "alignment-support": ("Alignment, as support", ("alignment-support",)),
+    "capability-inability": ("The system lacks a dangerous capability", ("capability-inability",)),
+    "control-case": ("A control evaluation bounds the risk", ("control-case",)),
+}
+
+
+def template_text(name: str, *, owner: str, today: dt.date | None = None) -> str:
+    """The ``case.toml`` of a template; every assumption is owned by ``owner`` and due for review in 180 days.
+
+    :raises Faulty: no template of that name.
+    """
+    if name not in TEMPLATES:
+        near = difflib.get_close_matches(name, TEMPLATES, n=2) or list(TEMPLATES)
+        hint = "there are: " + ", ".join(near)
+        raise Faulty(Fault("case.unknown_template", "no such template", name=name, hint=hint))
+    title, fragments = TEMPLATES[name]
+    review = (today or dt.datetime.now(dt.UTC).date()) + REVIEW_AFTER
+    root = {"scheming": "G"}.get(name)
+    head = f'[case]\ntitle = "{title}"\ndeployment = ""\ntemplate = "{name}"\n' + (f'root = "{root}"\n' if root else "")
+    texts = [(files(__package__) / f"{fragment}.toml").read_text(encoding="utf-8") for fragment in fragments]
+    body = "\n".join(texts).replace('"{{ owner }}"', json.dumps(owner, ensure_ascii=False))
+    return head + "\n" + body.replace("{{ review }}", review.isoformat())
+
+
+def write_template(name: str, folder: Path, *, owner: str, today: dt.date | None = None) -> Path:
+    """Write ``case.toml`` of a template into ``folder``, which is made; never over an existing one.
+
+    :raises Faulty: no such template, or there is a case already.
+    """
+    text = template_text(name, owner=owner, today=today)
+    path = folder / "case.toml"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise Faulty(Fault("case.exists", "there is a case already; it was left as it is", str(path))) from None
+    except OSError as error:
+        raise Faulty(Fault("file.unwritable", error.strerror or str(error), str(path))) from None
+    return path
