@@ -117,8 +117,9 @@ def test_equal_to_a_finite_difference() -> None:
 
 
 def test_relevance_patching_is_the_gradient_of_a_linear_model() -> None:
-    """With no norm, ReLU where it is linear, and uniform attention, RelP's rules leave the gradient of V, MLP,
-    logits.""" model, clean, other = tiny({"norm": "none", "d_mlp": 20, "activation": "relu"}) with torch.no_grad():
+    """No norm, ReLU without biases, uniform attention: RelP's rules leave the gradient of V, MLP and logits."""
+    model, clean, other = tiny({"norm": "none", "d_mlp": 20, "activation": "relu"})
+    with torch.no_grad():
         for layer in model.layers:
             layer.attn.W_Q.zero_()
             layer.attn.b_Q.zero_()  # type: ignore[union-attr]

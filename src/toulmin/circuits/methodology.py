@@ -67,7 +67,7 @@ class Methodology(BaseModel):
         """Whether an ablated component equals its cached run, so that dangling edges do not matter."""
         return self.value == "resample" and self.direction == "noise"
 
-    def kept(self, circuit: Circuit, positions: int | None = None) -> Circuit:
+    def kept(self, circuit: Circuit, positions: int | None = None, *, causal: bool = True) -> Circuit:
         """The edges that stay, K.
 
         :param positions: the prompts' length; needed for ``positions="specific"``.
@@ -83,7 +83,7 @@ class Methodology(BaseModel):
         if self.granularity == "nodes":
             circuit = _whole_nodes(circuit)
         kept = ~circuit if self.ablate == "circuit" else circuit
-        return kept.pruned() if self.granularity == "branches" else kept
+        return kept.pruned(causal=causal) if self.granularity == "branches" else kept
 
 
 def _whole_nodes(circuit: Circuit) -> Circuit:

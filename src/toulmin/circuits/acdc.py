@@ -1,0 +1,149 @@
+r"""ACDC (Conmy et al. 2023, Algorithm 1): remove edges one after the other while the output hardly changes.
+
+Edges are visited in a fixed order, by default receivers from the logits backwards and sources from the last to the
+first (:func:`toulmin.circuits.edges.removal_order`). With d(R) the mean distance of the model without the edges R to
+the full model, an edge e is removed iff d(R + e) - d(R) < tau; R then grows. The decision on each edge depends on
+those before it, so the definition runs one circuit an edge. Here K edges are decided at once: guess each decision,
+run the K cumulative sets that the guesses imply as one batch, and accept up to and including the first wrong guess.
+Every accepted decision compares the very sets that the definition compares, so the kept edges are the same (up to a
+distance within rounding of tau); K grows while guesses hold and shrinks when they fail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toulmin.circuits.bench import Bench
+from toulmin.circuits.circuit import Circuit
+from toulmin.circuits.edges import parse_edges, removal_order
+from toulmin.circuits.methodology import Methodology, Value
+from toulmin.circuits.metrics import Metric, find_metric
+from toulmin.faults import ExitCode, Fault, Faulty
+
+#: masks [K, S, R] of removed edges to the mean distance to the full model of each, [K]
+Distance = Callable[[NDArray[np.bool_]], NDArray[np.float64]]
+Decision = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What ACDC did: the circuit kept, the distance after each accepted removal, and how many circuits were run for it.
+
+    ``circuits_run`` against ``edges``, the number the sequential definition would run. ``changes`` is d(R + e) - d(R)
+    for each edge in the order visited.
+    """
+
+    circuit: Circuit
+    distance: float
+    changes: NDArray[np.float64]
+    circuits_run: int
+    batches_run: int
+    edges: int
+
+
+def acdc(
+    bench: Bench,
+    tau: float,
+    *,
+    metric: str | Metric = "kl",
+    value: Value = "resample",
+    order: Sequence[str] | None = None,
+    speculate: int = 64,
+    progress: Callable[[int], None] | None = None,
+) -> Removal:
+    """The edges that ACDC keeps at threshold ``tau``.
+
+    :param metric: the distance; of a metric that the full model does not have at 0, its absolute mean change.
+    :param order: edge names in the order to visit; default the documented one.
+    :param speculate: the most circuits to run at once; 1 is the sequential definition.
+    :raises Faulty: an order that does not name every edge once; tau not positive and finite; NaN.
+    """
+    found = find_metric(metric)
+    full = bench.full_scores([found])[found.name].mean()
+    method = Methodology(value=value)
+
+    def distance(masks: NDArray[np.bool_]) -> NDArray[np.float64]:
+        total = np.zeros(len(masks))
+        for index, batch in enumerate(bench.batches):
+            logits = bench.run_masks(index, masks, method)
+            total += found(logits, batch, bench.full(index)).double().sum(1).cpu().numpy()
+        mean = total / bench.n
+        return mean if found.name == "kl" else np.abs(mean - full)
+
+    edges = _ordered(bench, order)
+    removed, changes, run, batches, last = _remove(edges, distance, bench.graph.allowed.shape, tau, speculate, progress)
+    return Removal(Circuit(bench.graph, bench.graph.allowed & ~removed), last, changes, run, batches, len(edges))
+
+
+def _ordered(bench: Bench, order: Sequence[str] | None) -> list[Decision]:
+    if order is None:
+        return removal_order(bench.graph)
+    edges = parse_edges(bench.graph, order)
+    if len(set(edges)) != bench.graph.n_edges or len(edges) != bench.graph.n_edges:
+        raise Faulty(Fault("circuits.order", f"the order names {len(set(edges))} of {bench.graph.n_edges} edges"))
+    return edges
+
+
+def _remove(
+    edges: Sequence[Decision],
+    distance: Distance,
+    shape: tuple[int, ...],
+    tau: float,
+    speculate: int,
+    progress: Callable[[int], None] | None,
+) -> tuple[NDArray[np.bool_], NDArray[np.float64], int, int, float]:
+    if not (np.isfinite(tau) and tau > 0) or speculate < 1:
+        raise Faulty(Fault("circuits.tau", f"tau {tau:g} must be positive, and speculate {speculate} at least 1"))
+    removed = np.zeros(shape, dtype=bool)
+    changes = np.full(len(edges), np.nan)
+    guesses = _Guesses()
+    at, width, previous, run, batches = 0, min(4, speculate), 0.0, 0, 0
+    while at < len(edges):
+        ahead = edges[at : at + width]
+        guessed = [guesses.removes(edge) for edge in ahead]
+        masks = np.repeat(removed[None], len(ahead), 0)
+        for row, edge in enumerate(ahead):
+            masks[row, edge[0], edge[1]] = True  # the trial of this edge ...
+            if guessed[row]:
+                masks[row + 1 :, edge[0], edge[1]] = True  # ... and its guessed removal in all later trials
+        found = distance(masks)
+        run, batches = run + len(ahead), batches + 1
+        if not np.isfinite(found).all():
+            edge = ahead[int(np.nonzero(~np.isfinite(found))[0][0])]
+            raise Faulty(Fault("circuits.nan", f"the distance is NaN on the trial of edge {edge}"), ExitCode.NUMERICAL)
+        accepted = 0
+        for row, edge in enumerate(ahead):
+            changes[at + row] = found[row] - previous
+            remove = bool(found[row] - previous < tau)
+            if remove:
+                removed[edge] = True
+                previous = float(found[row])
+            guesses.learn(edge, remove)
+            accepted += 1
+            if remove != guessed[row]:
+                break
+        at += accepted
+        width = min(speculate, 2 * width) if accepted == len(ahead) else max(1, min(speculate, 2 * accepted))
+        if progress is not None:
+            progress(accepted)
+    return removed, changes, run, batches, previous
+
+
+class _Guesses:
+    """Guess a decision from what happened so far: to this source's edges and to this receiver's, most recent first."""
+
+    def __init__(self) -> None:
+        self._last: dict[tuple[str, int], float] = {}
+
+    def removes(self, edge: Decision) -> bool:
+        source = self._last.get(("source", edge[0]), 1.0)
+        receiver = self._last.get(("receiver", edge[1]), 1.0)
+        return source + receiver >= 1.0
+
+    def learn(self, edge: Decision, removed: bool) -> None:
+        for key in (("source", edge[0]), ("receiver", edge[1])):
+            self._last[key] = 0.5 * self._last.get(key, 1.0) + 0.5 * removed
