@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from toulmin.faults import Faulty
-from toulmin.patching import Graph, run_edges, source_values
+from toulmin.patching import Graph, mean_values, resample_values, run_edges, source_values, zero_values
 from toulmin.subjects import Transformer, TransformerConfig
 
 
@@ -133,6 +133,23 @@ def test_random_real_masks_against_an_edge_by_edge_run(kind: str, positions: boo
     close(run_edges(model, tokens, values, masks, max_bytes=1), got)
 
 
+@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.95])
+def test_boolean_masks_take_a_shorter_way_to_the_same_logits(kind: str, share: float) -> None:
+    """With values that are no run (half the other run's): a node whose inputs are all cut is still recomputed."""
+    model = small(**(MODELS[kind] | {"n_layers": 3}))
+    tokens, other = pair()
+    values = source_values(model, other).values * 0.5
+    draws = torch.rand(6, *Graph.of(model).allowed.shape, generator=torch.Generator().manual_seed(5))
+    masks = draws < share
+    wanted = run_edges(model, tokens, values, masks.double())
+    close(run_edges(model, tokens, values, masks), wanted)
+    close(run_edges(model, tokens, values, masks, max_bytes=300_000), wanted)
+    close(
+        run_edges(model, tokens, values[:, :1, :1], masks), run_edges(model, tokens, values[:, :1, :1], masks.double())
+    )
+
+
 def test_merged_inputs_are_three_equal_columns() -> None:
     model = small()
     tokens, other = pair()
@@ -226,21 +243,34 @@ def edge_of(name: str) -> str:
 
 
 def test_golden_circuits(shared: Path) -> None:
-    """Five circuits, two directions, resample and zero: AutoCircuit's patched outputs."""
-    model, case, _ = golden_circuit_model(shared / "golden/circuits")
+    """Five circuits, two directions, seven kinds of value: AutoCircuit's patched outputs, batch by batch."""
+    model, case, stored = golden_circuit_model(shared / "golden/circuits")
     graph = Graph.of(model)
     clean, corrupt = torch.tensor(case["clean"]), torch.tensor(case["corrupt"])
+    rows = [slice(at, at + 4) for at in range(0, 12, 4)]
+    fixed = {
+        "ZERO": zero_values(model),
+        "TOKENWISE_MEAN_CLEAN": mean_values(model, [clean[r] for r in rows]),
+        "TOKENWISE_MEAN_CORRUPT": mean_values(model, [corrupt[r] for r in rows]),
+        "TOKENWISE_MEAN_CLEAN_AND_CORRUPT": mean_values(model, [clean, corrupt]),
+    }
+    for kind, value in fixed.items():
+        close(value.expand(-1, 4, 6, -1), torch.from_numpy(stored[kind]))
     checked = 0
     for circuit in case["circuits"]:
         mask = graph.mask_from_edges(graph.edge_index(edge_of(name)) for name in circuit["edges"])
-        for kind in ("RESAMPLE", "ZERO"):
-            for direction, tokens, other, cut in (
-                ("TREE_PATCH", clean, corrupt, ~mask),
-                ("EDGE_PATCH", corrupt, clean, mask),
-            ):
-                values = source_values(model, other).values
-                values = values if kind == "RESAMPLE" else torch.zeros_like(values)
-                wanted = torch.tensor(circuit["outputs"][f"{direction}/{kind}"], dtype=torch.float64)
-                close(run_edges(model, tokens, values, cut[None])[0], wanted)
+        for output, wanted in circuit["outputs"].items():
+            direction, kind = output.split("/")
+            tokens, other, cut = (clean, corrupt, ~mask) if direction == "TREE_PATCH" else (corrupt, clean, mask)
+            for r in rows:
+                values = {
+                    "RESAMPLE": lambda r=r, other=other: resample_values(model, other[r]),
+                    "BATCH_TOKENWISE_MEAN": lambda r=r, other=other: mean_values(model, [other[r]]),
+                    "BATCH_ALL_TOK_MEAN": lambda r=r, other=other: mean_values(model, [other[r]], per_position=False),
+                }.get(kind, lambda kind=kind: fixed[kind])()
+                expected = torch.tensor(wanted[r], dtype=torch.float64)
+                close(run_edges(model, tokens[r], values, cut[None])[0], expected)
+                if r is rows[0]:
+                    close(run_edges(model, tokens[r], values, cut[None].astype(float))[0], expected)
                 checked += 1
-    assert checked == 20
+    assert checked == 5 * 14 * 3

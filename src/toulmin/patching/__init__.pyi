@@ -1,3 +1,9 @@
+from .ablation import mean_values as mean_values
+from .ablation import resample_values as resample_values
+from .ablation import zero_values as zero_values
+from .cells import Cells as Cells
+from .cells import Port as Port
+from .cells import refine as refine
 from .edges import run_edges as run_edges
 from .graph import Edge as Edge
 from .graph import Graph as Graph
@@ -8,6 +14,10 @@ from .pathset import Automaton as Automaton
 from .pathset import Dag as Dag
 from .pathset import Link as Link
 from .pathset import PathSet as PathSet
+from .plan import Plan as Plan
+from .plan_paths import plan_paths as plan_paths
+from .run import run_paths as run_paths
+from .run import run_plan as run_plan
 from .scalar import ScalarGraph as ScalarGraph
 from .sources import SourceValues as SourceValues
 from .sources import source_values as source_values

@@ -13,6 +13,7 @@ Letters: C circuit, S source, R receiver, B batch, T position, D residual, H hea
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,7 +24,9 @@ from torch import Tensor
 
 from toulmin.faults import ExitCode, Fault, Faulty
 from toulmin.patching.graph import SLOTS, Graph
-from toulmin.patching.sources import Scored, check_tokens, constant_biases, pick_scored
+from toulmin.patching.plan import plan_circuits
+from toulmin.patching.run import rows_of, run_plan
+from toulmin.patching.sources import Scored, check_tokens, constant_biases, pick_scored, source_values
 
 if TYPE_CHECKING:
     from toulmin.subjects import Transformer
@@ -62,6 +65,9 @@ def run_edges(
         raise Faulty(Fault("patching.nan", "a value for cut edges is NaN"), ExitCode.NUMERICAL)
     if graph.merged_qkv:
         mask = mask[:, :, torch.from_numpy(graph.unmerged_columns).to(mask.device)]
+    boolean = masks.dtype in (torch.bool, np.bool_)
+    if boolean and mask.ndim == 3:
+        return _sparse(model, tokens, values, mask.bool().cpu().numpy(), graph, scored, max_bytes)
     row = tokens.numel() * model.config.d_model * model.W_E.element_size()
     per_circuit = row * (len(graph.sources) + 8 * len(SLOTS) * graph.n_heads)
     chunk = max(1, int(max_bytes // per_circuit))
@@ -84,6 +90,38 @@ def _checked_masks(
     if bool(torch.isnan(mask).any()):
         raise Faulty(Fault("patching.nan", "a mask is NaN"), ExitCode.NUMERICAL)
     return mask
+
+
+def _sparse(
+    model: Transformer,
+    tokens: Tensor,
+    values: Tensor,
+    mask: NDArray[np.bool_],
+    graph: Graph,
+    scored: Scored,
+    max_bytes: int,
+) -> Tensor:
+    """The same by a plan: only copies that differ from the plain run and reach the logits are computed, each once."""
+    graph = graph if not graph.merged_qkv else replace(graph, merged_qkv=False)
+    clean = source_values(model, tokens, graph=graph, scored=scored)
+    config, batch = model.config, tokens.shape[0]
+    other = values.expand(-1, batch, tokens.shape[1], -1)
+
+    def run(some: NDArray[np.bool_]) -> Tensor:
+        plan = plan_circuits(graph, some)
+        per_pair = tokens.shape[1] * plan.bytes_per_token(
+            config.d_model, config.d_head, config.d_mlp, tokens.shape[1], model.W_E.element_size()
+        )
+        if per_pair * batch > max_bytes and len(some) > 1:
+            return torch.cat([run(some[: len(some) // 2]), run(some[len(some) // 2 :])])
+        chunk = max(1, int(max_bytes // per_pair))
+        parts = [
+            run_plan(model, plan, clean.of_rows(rows), other[:, rows], scored=rows_of(scored, rows))
+            for rows in (slice(at, at + chunk) for at in range(0, batch, chunk))
+        ]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
+
+    return run(mask)
 
 
 class _Stream:

@@ -116,8 +116,6 @@ class Dag:
             return (state,) * len(self.in_links[node])
         return self._children[state]
 
-    # ------------------------------------------------------------------ making sets
-
     def nothing(self) -> PathSet:
         """The empty set: every input copy reads the counterfactual."""
         return PathSet(self, NOTHING)
@@ -280,16 +278,10 @@ class Automaton:
 
 @dataclass(frozen=True)
 class PathSet:
-    """A set of paths of a :class:`Dag`; equal sets have equal ``state``."""
+    """A set of paths of a :class:`Dag` (compared by identity); equal sets have equal ``state``."""
 
     dag: Dag
     state: int
-
-    def __hash__(self) -> int:
-        return hash((id(self.dag), self.state))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, PathSet) and other.dag is self.dag and other.state == self.state
 
     def _with(self, other: PathSet, op: Callable[[bool, bool], bool]) -> PathSet:
         if other.dag is not self.dag:

@@ -35,6 +35,10 @@ class SourceValues:
     graph: Graph
     constants: Float[Tensor, "N D"]
 
+    def of_rows(self, rows: slice) -> SourceValues:
+        """The same for some of the batch."""
+        return SourceValues(self.values[:, rows], self.logits[rows], self.graph, self.constants)
+
     def resid(self, stage: int) -> Float[Tensor, "B T D"]:
         """What receivers of a stage read in this run: the sum of the sources before it, and the constants."""
         return self.values[: self.graph.stages[stage].reads].sum(0) + self.constants[stage]

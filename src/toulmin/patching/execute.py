@@ -1,0 +1,286 @@
+"""Runs a plan on a model: stage by stage, all copies of all sets and circuits together, on the leading axis.
+
+Streams are kept as deviations from the reference run, so a row costs only what is different in it. A head's scores are
+computed once for each distinct pair of query and key rows; keys and values that differ by offset are selected by masks
+on the pattern, never by copying sequences. Everything is out of place, so gradients flow.
+
+Letters: N rows or copies, B batch, T position, D residual, H head, E head dim, V vocabulary, P scored positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from toulmin.patching.cells import Cells
+from toulmin.patching.plan import CLEAN_ROW, OTHER_ROW, Plan, StagePlan
+from toulmin.patching.sources import Scored, SourceValues, pick_scored
+
+if TYPE_CHECKING:
+    from toulmin.subjects import Transformer
+    from toulmin.subjects.attention import Attention
+
+Terms = Mapping[str, Mapping[str, Callable[[Tensor], Tensor]]]
+DENSE_SHARE = 0.25
+
+
+class Execution:
+    """One run of a plan on one batch.
+
+    :param clean: the reference run.
+    :param other: [S, B, T, D] the counterfactual run's sources, or what cut edges carry.
+    :param terms: for each split source the functions whose values sum to its output.
+    """
+
+    def __init__(
+        self,
+        model: Transformer,
+        plan: Plan,
+        clean: SourceValues,
+        other: Float[Tensor, "S B T D"],
+        *,
+        cells: Cells | None = None,
+        terms: Terms | None = None,
+    ) -> None:
+        self.model, self.plan, self.clean, self.other = model, plan, clean, other
+        self.terms = terms or {}
+        _, self.batch, self.length, _ = clean.values.shape
+        self.at = model.positions(self.length)
+        self.table: dict[int, Tensor] = {}
+        self.rows: list[Tensor] = []  # per stage, [N, B, T, D] deviations
+        self._other_sum: dict[int, Tensor] = {}
+        device = clean.values.device
+        self.places: list[Tensor] | None = None
+        if cells is not None and cells.n_places > 1:
+            places = torch.from_numpy(cells.places).to(device)
+            self.places = [(places == place).to(clean.values.dtype)[..., None] for place in range(cells.n_places)]
+        self.offset_masks: list[Tensor] = []
+        if cells is not None and cells.n_offsets > 1:
+            index = torch.arange(self.length, device=device)
+            kind = torch.from_numpy(cells.offsets).to(device)[(index[:, None] - index[None, :]).abs()]
+            self.offset_masks = [kind == number for number in range(cells.n_offsets)]
+
+    def run(self, scored: Scored = None) -> Tensor:
+        """Logits of each root: [R, B, V], or [R, B, P, V] for several scored positions."""
+        for number, stage in enumerate(self.plan.stages):
+            if stage.stage.kind == "logits":
+                return self._logits(number, stage, scored)
+            self.rows.append(self._assemble(number, stage))
+            if number > 3:
+                self.rows[number - 4] = self.rows[number - 4][:0]
+            if stage.heads:
+                self._heads(number, stage)
+            if stage.mlps:
+                self._mlps(number, stage)
+        raise AssertionError("a plan ends in its logits")
+
+    # ------------------------------------------------------------------ rows
+
+    def _delta(self, slot: int) -> Tensor:
+        """The table entry of a source: other − reference (of one term)."""
+        found = self.table.get(slot)
+        if found is None:
+            source, term = self.plan.deltas[slot]
+            clean, other = self.clean.values[source], self.other[source]
+            found = self.table[slot] = self._term(source, term, other) - self._term(source, term, clean)
+        return found
+
+    def _term(self, source: int, term: str, value: Tensor) -> Tensor:
+        return self.terms[self.plan.graph.sources[source]][term](value) if term else value
+
+    def _entry(self, slot: int) -> Tensor:
+        return self._delta(slot) if slot < len(self.plan.deltas) else self.table[slot]
+
+    def _other_row(self, number: int) -> Tensor:
+        """The deviation of the stream in which every source before the stage has its other value."""
+        if number not in self._other_sum:
+            reads = self.plan.graph.stages[number].reads
+            self._other_sum[number] = self.other[:reads].sum(0) - self.clean.values[:reads].sum(0)
+        return self._other_sum[number]
+
+    def _assemble(self, number: int, stage: StagePlan, take: Callable[[Tensor], Tensor] = lambda x: x) -> Tensor:
+        """The deviations of a stage's rows; ``take`` picks positions from everything that enters."""
+        zero = torch.zeros_like(take(self.clean.values[0]))
+        if not stage.rows:
+            return zero[None][:0]
+        early = [index for index, row in enumerate(stage.rows) if not row.late]
+        late = [index for index, row in enumerate(stage.rows) if row.late]
+        made: dict[int, Tensor] = {}
+        for group in (early, late):
+            bases: list[Tensor] = []
+            for index in group:
+                at, row = stage.rows[index].base
+                if row == CLEAN_ROW:
+                    bases.append(zero)
+                elif row == OTHER_ROW:
+                    bases.append(take(self._other_row(number)))
+                else:
+                    bases.append(made[row] if stage.rows[index].late else take(self.rows[at][row]))
+            for index, value in zip(group, self._mix([stage.rows[i].entries for i in group], bases, take), strict=True):
+                made[index] = value
+        return torch.stack([made[index] for index in range(len(stage.rows))])
+
+    def _mix(
+        self, entries: list[list[tuple[int, float, int]]], bases: list[Tensor], take: Callable[[Tensor], Tensor]
+    ) -> Sequence[Tensor]:
+        used = sorted({slot for row in entries for slot, _, _ in row})
+        count = sum(len(row) for row in entries)
+        if (
+            self.places is None
+            and count > DENSE_SHARE * len(entries) * len(used)
+            and len(entries) > 4
+            and len(used) > 4
+        ):
+            weights = torch.zeros(len(entries), len(used), dtype=bases[0].dtype, device=bases[0].device)
+            column = {slot: index for index, slot in enumerate(used)}
+            for index, row in enumerate(entries):
+                for slot, value, _ in row:
+                    weights[index, column[slot]] = value
+            table = torch.stack([take(self._entry(slot)) for slot in used])
+            return torch.stack(bases) + torch.tensordot(weights, table, dims=1)
+        mixed: list[Tensor] = []
+        taken = {slot: take(self._entry(slot)) for slot in used}
+        masks = None if self.places is None else [take(m.expand(self.batch, self.length, 1)) for m in self.places]
+        inplace = not torch.is_grad_enabled()
+        for row, base in zip(entries, bases, strict=True):
+            total = base.clone() if inplace and row else base
+            for slot, value, place in row:
+                entry = taken[slot] if place < 0 or masks is None else taken[slot] * masks[place]
+                total = total.add_(entry, alpha=value) if inplace else torch.add(total, entry, alpha=value)
+            mixed.append(total)
+        return mixed
+
+    def _streams(self, number: int, wanted: Sequence[int]) -> Tensor:
+        """[N, B, T, D] what receivers read: the rows ``wanted``, with the reference stream added."""
+        rows = self.rows[number]
+        if list(wanted) == list(range(len(rows))):
+            return rows + self.clean.resid(number)
+        zero = torch.zeros_like(self.clean.values[0])
+        parts = [zero if r == CLEAN_ROW else self._other_row(number) if r == OTHER_ROW else rows[r] for r in wanted]
+        return torch.stack(parts) + self.clean.resid(number)
+
+    # ------------------------------------------------------------------ copies
+
+    def _mlps(self, number: int, stage: StagePlan) -> None:
+        source = stage.stage.writes
+        out = self.model.layers[stage.stage.layer].mlp_out(self._streams(number, stage.mlps))
+        self._store(source, stage.slots, out)
+
+    def _store(self, source: int, slots: Sequence[Mapping[str, int]], out: Tensor) -> None:
+        clean = self.clean.values[source]
+        for index, terms in enumerate(slots):
+            for term, slot in terms.items():
+                self.table[slot] = self._term(source, term, out[index]) - self._term(source, term, clean)
+
+    def _heads(self, number: int, stage: StagePlan) -> None:
+        layer = self.model.layers[stage.stage.layer]
+        copies = stage.heads
+        wanted = sorted({row for copy in copies for row in (copy.q, *copy.k, *copy.v)})
+        where = {row: index for index, row in enumerate(wanted)}
+        x = layer.norm1(self._streams(number, wanted))
+        group = self.model.config.group
+        q, q_at = self._project(layer.attn.q, x, {(where[c.q], c.head) for c in copies}, 1)
+        k, k_at = self._project(layer.attn.k, x, {(where[r], c.head // group) for c in copies for r in c.k}, group)
+        v, v_at = self._project(layer.attn.v, x, {(where[r], c.head // group) for c in copies for r in c.v}, group)
+        order = sorted(range(len(copies)), key=lambda i: (len(copies[i].k), copies[i].head))
+        for kinds in sorted({len(copy.k) for copy in copies}):
+            chosen = [i for i in order if len(copies[i].k) == kinds]
+            keys = [
+                (
+                    q_at[where[copies[i].q], copies[i].head],
+                    *(k_at[where[r], copies[i].head // group] for r in copies[i].k),
+                )
+                for i in chosen
+            ]
+            values = [tuple(v_at[where[r], copies[i].head // group] for r in copies[i].v) for i in chosen]
+            z = self._attend(layer.attn, q, k, v, keys, values, [copies[i].head for i in chosen])
+            start = 0
+            while start < len(chosen):
+                head = copies[chosen[start]].head
+                stop = start
+                while stop < len(chosen) and copies[chosen[stop]].head == head:
+                    stop += 1
+                out = layer.attn.result(z[start:stop, ..., None, :], [head])[..., 0, :]
+                self._store(stage.stage.writes + head, [stage.slots[i] for i in chosen[start:stop]], out)
+                start = stop
+
+    def _project(
+        self, weights: Callable[..., Tensor], x: Tensor, pairs: set[tuple[int, int]], group: int
+    ) -> tuple[Tensor, dict[tuple[int, int], int]]:
+        """[N, B, T, E] the projections of the (row, head) ``pairs``, and where each is; heads are K/V groups."""
+        order = sorted(pairs, key=lambda pair: (pair[1], pair[0]))
+        heads = self.plan.graph.n_heads // group
+        if len(order) * 2 >= x.shape[0] * heads:
+            every = weights(x, self.at)
+            out = every.movedim(-2, 1)[[row for row, _ in order], [head for _, head in order]]
+        else:
+            parts: list[Tensor] = []
+            for head in sorted({head for _, head in order}):
+                rows = [row for row, other in order if other == head]
+                parts.append(weights(x[rows], self.at, [head * group])[..., 0, :])
+            out = torch.cat(parts)
+        return out, {pair: index for index, pair in enumerate(order)}
+
+    def _attend(
+        self,
+        attn: Attention,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        keys: list[tuple[int, ...]],
+        values: list[tuple[int, ...]],
+        heads: list[int],
+    ) -> Float[Tensor, "N B T E"]:
+        """z of each copy; the pattern of each distinct (query, keys) is computed once."""
+        distinct = list(dict.fromkeys(zip(keys, heads, strict=True)))
+        place = {pair: index for index, pair in enumerate(distinct)}
+        rows = [pair for pair, _ in distinct]
+        queries = q[[row[0] for row in rows]]
+        scores: Tensor | None = None
+        for kind in range(len(rows[0]) - 1):
+            part = self._scores(attn, queries, k[[row[1 + kind] for row in rows]], [head for _, head in distinct])
+            scores = part if scores is None else torch.where(self.offset_masks[kind], part, scores)
+        assert scores is not None
+        pattern = scores.softmax(-1)
+        picked = [place[pair] for pair in zip(keys, heads, strict=True)]
+        if picked != list(range(len(distinct))):
+            pattern = pattern[picked]
+        if len(values[0]) == 1:
+            return pattern @ v[[row[0] for row in values]]
+        total: Tensor | None = None
+        for kind, mask in enumerate(self.offset_masks):
+            part = (pattern * mask) @ v[[row[kind] for row in values]]
+            total = part if total is None else total + part
+        assert total is not None
+        return total
+
+    def _scores(self, attn: Attention, q: Tensor, k: Tensor, heads: list[int]) -> Float[Tensor, "N B T S"]:
+        """Scores of copies, each with a query and a key of its own."""
+        if self.model.config.positions != "alibi":
+            return attn.scores(q.unsqueeze(-2), k.unsqueeze(-2), self.at, self.at).squeeze(-3)
+        return attn.scores(q.movedim(0, -2), k.movedim(0, -2), self.at, self.at, heads).movedim(-3, 0)
+
+    def _logits(self, number: int, stage: StagePlan, scored: Scored) -> Tensor:
+        def take(x: Tensor) -> Tensor:
+            return pick_scored(x, scored)
+
+        rows = self._assemble(number, stage, take)
+        clean = take(self.clean.resid(number))
+        streams: list[Tensor] = []
+        outputs = self.plan.outputs
+        if outputs == tuple(range(len(rows))):
+            return self.model.unembed(rows + clean)
+        distinct = list(dict.fromkeys(outputs))
+        for row in distinct:
+            if row == CLEAN_ROW:
+                streams.append(clean)
+            elif row == OTHER_ROW:
+                streams.append(clean + take(self._other_row(number)))
+            else:
+                streams.append(clean + rows[row])
+        logits = self.model.unembed(torch.stack(streams))
+        return logits[[distinct.index(row) for row in outputs]] if len(distinct) < len(outputs) else logits

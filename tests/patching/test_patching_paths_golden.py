@@ -1,0 +1,94 @@
+"""Path sets on Transformers: the golden outputs, and known answers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from toulmin.patching import Cells, Graph, Link, PathSet, Port, refine, run_paths
+from toulmin.subjects import Transformer, TransformerConfig
+
+
+def golden_model(folder: Path, name: str) -> tuple[Transformer, dict]:
+    case = json.loads((folder / f"{name}.json").read_text())
+    cfg, weights = case["cfg"], dict(np.load(folder / f"{name}.npz"))
+    config = TransformerConfig(
+        n_layers=cfg["L"],
+        d_model=cfg["d"],
+        n_heads=cfg["H"],
+        d_head=cfg["dh"],
+        d_vocab=cfg["V"],
+        n_ctx=cfg["T"],
+        d_mlp=cfg["m"],
+        positions=cfg["pos"],
+        norm="layer" if cfg["ln"] else "none",
+        norm_eps=cfg["eps"],
+    )
+    model = Transformer(config).double()
+    places = {"ln1_w": "norm1.w", "ln1_b": "norm1.b", "ln2_w": "norm2.w", "ln2_b": "norm2.b"}
+    state: dict[str, torch.Tensor] = {}
+    for key, array in weights.items():
+        value = torch.from_numpy(array)
+        if key.startswith("ln2") and not cfg["m"]:
+            continue
+        if key in ("W_E", "W_pos", "b_U"):
+            state[key] = value
+        elif key == "W_U":
+            state["_W_U"] = value
+        elif key.startswith("lnf"):
+            state[f"final_norm.{key[-1]}"] = value
+        else:
+            part = places.get(key) or ("mlp." if key.endswith(("in", "out")) else "attn.") + key
+            state |= {f"layers.{layer}.{part}": value[layer] for layer in range(cfg["L"])}
+    model.load_state_dict(state)
+    return model, case
+
+
+def links_of(path: str) -> tuple[Link, ...]:
+    """``embed@0>L0.H1.V@3>logits@3`` as links from the output backwards, every position a class of its own."""
+    steps = path.split(">")
+    links: list[Link] = []
+    receiver, place, slot = "logits", int(steps[-1].split("@")[1]), "in"
+    links.append(Link(f"logits@{place}", "output", Port("out")))
+    for step in reversed(steps[:-1]):
+        name, at = step.split("@")
+        component, sender_slot = name, "in"
+        if ".H" in name:
+            component, sender_slot = name.rsplit(".", 1)
+        links.append(Link(f"{component}@{at}", f"{receiver}@{place}", Port(slot)))
+        receiver, place, slot = component, int(at), sender_slot
+    return tuple(links)
+
+
+@pytest.mark.parametrize("name", ["A_attn2_noln", "C_mlp2_ln", "E_short2_ln"])
+def test_golden_path_sets(shared: Path, name: str) -> None:
+    """All sets of a model in one call: outputs to 1e-10, numbers of paths, and which are edge circuits."""
+    model, case = golden_model(shared / "golden/paths", name)
+    graph, cells = Graph.of(model), Cells.everywhere(case["cfg"]["T"])
+    dag = refine(graph, cells)
+    reference = torch.tensor([pair["x_r"] for pair in case["pairs"]])
+    counterfactual = torch.tensor([pair["x_c"] for pair in case["pairs"]])
+    sets: list[PathSet] = []
+    for one in case["cases"]:
+        paths = case["all_paths"] if one["paths"] == "ALL" else one["paths"]
+        sets.append(dag.of_paths(links_of(path) for path in paths))
+        assert sets[-1].count() == one["n_paths"], one["name"]
+        assert sets[-1].is_edge_circuit() == one["edge_expressible"], one["name"]
+    assert dag.everything().count() == len(case["all_paths"])
+    wanted = torch.tensor([one["patched_logits"] for one in case["cases"]], dtype=torch.float64)
+    with torch.no_grad():
+        got = run_paths(model, sets, reference, counterfactual, graph=graph, cells=cells, scored="all")
+        torch.testing.assert_close(got, wanted, rtol=0, atol=1e-10)
+        for max_bytes in (2_000_000, 500_000):  # pairs and then sets in chunks
+            again = run_paths(
+                model, sets, reference, counterfactual, graph=graph, cells=cells, scored="all", max_bytes=max_bytes
+            )
+            torch.testing.assert_close(again, wanted, rtol=0, atol=1e-10)
+    graded = run_paths(model, sets, reference, counterfactual, graph=graph, cells=cells, scored="all")
+    torch.testing.assert_close(graded, wanted, rtol=0, atol=1e-10)
+    flipped = run_paths(model, sets, reference.flip(0), counterfactual.flip(0), graph=graph, cells=cells, scored="all")
+    torch.testing.assert_close(flipped.flip(1), wanted, rtol=0, atol=1e-10)
