@@ -29,7 +29,7 @@ from toulmin.tasks import (
     repeated_tokens,
     token_cross_entropy,
 )
-from toulmin.training import Checkpoint, Logger, Progress, Schedule, train_language_model
+from toulmin.training import Checkpoint, Logger, Progress, Schedule, start_positions, train_language_model
 
 NAME = "induction-2l"
 ASSETS = Path(__file__).resolve().parent.parent / "src" / "toulmin" / "assets"
@@ -86,6 +86,8 @@ def main() -> None:
     chosen = arguments.parse_args()
     torch.set_num_threads(1)
     model = Transformer(configuration(), torch.Generator().manual_seed(SEED))
+    assert model.W_pos is not None
+    start_positions(model.W_pos)
     schedule = Schedule(chosen.steps, 3e-3, "cosine", warmup=100, floor=0.02)
     data = {
         "kind": "repeated random sequences",

@@ -29,17 +29,24 @@ from toulmin.tasks import (
     token_cross_entropy,
 )
 from toulmin.tasks.storyworld import story_tasks, story_vocabulary
-from toulmin.training import Checkpoint, Evaluate, Logger, Progress, Schedule, train_language_model
+from toulmin.training import Checkpoint, Evaluate, Logger, Progress, Schedule, start_positions, train_language_model
 
 NAME = "story-4l"
-LENGTH, BATCH, SEED = 64, 24, 20261122
+LENGTH, BATCH, SEED = 64, 16, 20261122
 REPEATED = 0.12
 
 
 def configuration() -> TransformerConfig:
     """The shape of the model."""
     return TransformerConfig(
-        n_layers=4, d_model=128, n_heads=8, d_head=16, d_vocab=len(story_vocabulary()), n_ctx=LENGTH, d_mlp=512
+        n_layers=4,
+        d_model=128,
+        n_heads=8,
+        d_head=16,
+        d_vocab=len(story_vocabulary()),
+        n_ctx=LENGTH,
+        d_mlp=512,
+        positions="shortformer",
     )
 
 
@@ -87,12 +94,14 @@ def main() -> None:
     arguments.add_argument("--work", type=Path, required=True)
     arguments.add_argument("--steps", type=int, default=8000)
     arguments.add_argument("--cooldown", type=int, default=1600)
-    arguments.add_argument("--lr", type=float, default=2e-3)
+    arguments.add_argument("--lr", type=float, default=3e-3)
     arguments.add_argument("--measure", action="store_true")
     arguments.add_argument("--embed", action="store_true")
     chosen = arguments.parse_args()
     torch.set_num_threads(1)
     model = Transformer(configuration(), torch.Generator().manual_seed(SEED))
+    assert model.W_pos is not None
+    start_positions(model.W_pos)
     # the end and its cooldown are not part of `run`: until the cooldown a longer and a shorter run are the same
     run = {"config": model.config.to_dict(), "lr": chosen.lr, "batch": BATCH, "seed": SEED, "repeated": REPEATED}
     folder = Checkpoint(chosen.work / "checkpoints", every=200, keep=2, run=run)
@@ -106,7 +115,7 @@ def main() -> None:
         callbacks=[
             Progress(every=50),
             Logger(chosen.work / "log.jsonl", every=50),
-            Evaluate(measure, chosen.work / "measured.jsonl", every=400),
+            Evaluate(measure, chosen.work / "measured.jsonl", every=250),
         ],
     )
     print(json.dumps({"cpu_seconds": time.process_time() - started}))

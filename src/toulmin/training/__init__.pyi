@@ -8,6 +8,7 @@ from .fit import fit as fit
 from .fit import gradient_step as gradient_step
 from .language import Evaluate as Evaluate
 from .language import next_token_loss as next_token_loss
+from .language import start_positions as start_positions
 from .language import train_language_model as train_language_model
 from .schedule import Schedule as Schedule
 from .state import State as State
@@ -32,6 +33,7 @@ __all__ = [
     "generator_at",
     "gradient_step",
     "next_token_loss",
+    "start_positions",
     "token_batches",
     "train_language_model",
 ]
