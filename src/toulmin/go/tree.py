@@ -30,8 +30,6 @@ from toulmin.go.search_settings import SearchSettings
 NEW, FINISHED, BUSY = 0, 1, 2
 """What a descent ended at: a new node, a finished position, or a node still under evaluation (nothing to do)."""
 
-_MAX_DEPTH = 1024
-
 
 @kernel
 def _choose(prior, child, visits, pending, total, mover, tree, node, rule, root):
@@ -75,7 +73,7 @@ def _descend(prior, child, visits, pending, total, mover, ended, used, trees, ru
             if ended[tree, node]:
                 kind[which] = FINISHED
                 break
-            if visits[tree, node] == 0 or depth + 1 >= path.shape[1]:
+            if visits[tree, node] == 0:
                 kind[which] = BUSY
                 break
             chosen = _choose(prior, child, visits, pending, total, mover, tree, node, rule, depth == 0)
@@ -117,10 +115,10 @@ class Descent:
     ``kind`` says what was reached, ``parent`` and ``action`` the edge to it (of NEW leaves), ``node`` the node.
     """
 
-    def __init__(self, trees: NDArray[np.int64]) -> None:
+    def __init__(self, trees: NDArray[np.int64], deepest: int) -> None:
         count = len(trees)
         self.trees = trees
-        self.path = np.empty((count, _MAX_DEPTH), np.int32)
+        self.path = np.empty((count, deepest), np.int32)
         self.length = np.zeros(count, np.int64)
         self.action = np.full(count, -1, np.int64)
         self.kind = np.zeros(count, np.int64)
@@ -154,7 +152,7 @@ class Forest:
 
         Visits along the way are pending until :meth:`backup` is called with the same descent.
         """
-        descent = Descent(trees)
+        descent = Descent(trees, int(self.used.max()) + len(trees))  # a way down is shorter than its tree
         _descend(
             self.prior,
             self.child,
