@@ -5,6 +5,7 @@ Community Standard v3. No tensors here.
 """
 
 from toulmin.case.casefile import Case, case_schema, load_case, read_case
+from toulmin.case.checking import Checked, check, check_case
 from toulmin.case.criterion import CriterionError, compare_criteria, parse_criterion
 from toulmin.case.diagnostics import DIAGNOSTICS, Diagnostic, severity
 from toulmin.case.elements import (
@@ -24,15 +25,20 @@ from toulmin.case.elements import (
     Strategy,
 )
 from toulmin.case.health import Freshness, Health, Label, Outcome
+from toulmin.case.probability import conservative_bayes
+from toulmin.case.sensitivity import Bar, Hinge, LeafEffect, Sensitivity
+from toulmin.case.tomlwriter import write_case
 from toulmin.case.verdict import Binding, Comparison, Edge, InputState, NodeVerdict, Probability, Resting, Verdict
 
 __all__ = [
     "DIAGNOSTICS",
     "Acceptance",
     "Assumption",
+    "Bar",
     "Binding",
     "Case",
     "CaseFile",
+    "Checked",
     "Comparison",
     "Context",
     "CriterionError",
@@ -46,21 +52,28 @@ __all__ = [
     "Goal",
     "Header",
     "Health",
+    "Hinge",
     "InputState",
     "Justification",
     "Label",
+    "LeafEffect",
     "Module",
     "NodeVerdict",
     "Outcome",
     "Prior",
     "Probability",
     "Resting",
+    "Sensitivity",
     "Strategy",
     "Verdict",
     "case_schema",
+    "check",
+    "check_case",
     "compare_criteria",
+    "conservative_bayes",
     "load_case",
     "parse_criterion",
     "read_case",
     "severity",
+    "write_case",
 ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$", max_length=200)]
 Words = Annotated[str, StringConstraints(max_length=100_000)]
@@ -94,6 +94,12 @@ class Prior(Strict):
     p_star: Annotated[float, Field(gt=0.0, lt=1.0)]
     failures: str
     justification: Words
+
+    @model_validator(mode="after")
+    def _prior_rate_below_claim(self) -> Prior:
+        if self.p_l >= self.p_star:
+            raise ValueError(f"p_l {self.p_l} must be below p_star {self.p_star}")
+        return self
 
 
 class EvidenceNode(Element):

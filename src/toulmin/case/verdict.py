@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from toulmin.case.health import Freshness, Health, Label, Outcome
 from toulmin.faults import ExitCode, Fault
@@ -134,7 +134,7 @@ class Verdict:
         return json.dumps(plain(self), indent=indent, ensure_ascii=False)
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> Any:
     """A dataclass, enum, mapping or tuple of them as what JSON knows."""
     if isinstance(value, Health):
         return value.word
@@ -142,12 +142,12 @@ def plain(value: Any) -> Any:
         return int(value)
     if isinstance(value, Enum):
         return value.value
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return {name: plain(part) for name, part in zip(value._fields, value, strict=True)}  # type: ignore[attr-defined]
+    if isinstance(value, (Edge, Probability)):
+        return value._asdict()
     if is_dataclass(value):
         return {entry.name: plain(getattr(value, entry.name)) for entry in fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): plain(part) for key, part in value.items()}  # type: ignore[misc]
+        return {str(key): plain(part) for key, part in cast(Mapping[object, object], value).items()}
     if isinstance(value, (list, tuple)):
-        return [plain(part) for part in value]  # type: ignore[misc]
+        return [plain(part) for part in cast(Sequence[object], value)]
     return value

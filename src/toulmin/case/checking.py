@@ -1,0 +1,354 @@
+"""Checking a case: read, bind, look up, evaluate, and say why.
+
+The exit status is the first that applies of: 2 some fault of form (``invalid``), 4 some fault of evidence, 1 the root
+is not supported, or conditional on something nobody accepted, 3 it is stale, 0. Every reason is listed, whichever wins.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from toulmin.case.argument import Argument, LeafState, build_argument
+from toulmin.case.binding import Binder
+from toulmin.case.carry import resting, staleness
+from toulmin.case.casefile import LOCK_NAME, Case, load_case
+from toulmin.case.confidence import (
+    Quantities,
+    check_independence,
+    propagate,
+    quantify_evidence,
+    warn_of_rare_failures,
+)
+from toulmin.case.diagnostics import severity, worst_first
+from toulmin.case.elements import Acceptance, Assumption, Defeater, EvidenceNode
+from toulmin.case.evaluate import Evaluation, evaluate
+from toulmin.case.health import Freshness, Health, Label, Outcome
+from toulmin.case.lock import Lock, read_lock
+from toulmin.case.modules import ModuleStates, check_modules
+from toulmin.case.reasons import Explainer
+from toulmin.case.resolve import Resolution, Resolver
+from toulmin.case.rules import default_defeaters
+from toulmin.case.sensitivity import Sensitivity, analyse
+from toulmin.case.structure import check_structure, find_root
+from toulmin.case.verdict import Binding, Probability, Resting, Verdict
+from toulmin.case.verdict_nodes import edges_of, node_verdicts
+from toulmin.evidence import Store
+from toulmin.faults import ExitCode, Fault, Faulty
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """The parts of an evaluated case."""
+
+    argument: Argument
+    state: Evaluation
+    stale: frozenset[str]
+    quantities: Quantities
+    rests_on: Mapping[str, frozenset[str]]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A verdict and what it was derived from; ``case`` and ``evaluated`` are None where it could not be."""
+
+    verdict: Verdict
+    today: dt.date
+    case: Case | None = None
+    lock: Lock = field(default_factory=Lock)
+    evaluated: Evaluated | None = None
+    resolutions: Mapping[str, Resolution] = field(default_factory=dict[str, Resolution])
+    modules: ModuleStates = field(default_factory=ModuleStates)
+
+    def resting_of(self, identifier: str) -> tuple[Resting, ...]:
+        """What an element rests on, with who accepted it."""
+        if self.case is None or self.evaluated is None:
+            return ()
+        decisions = {acceptance.of: acceptance for acceptance in self.case.acceptances}
+        entries: list[Resting] = []
+        for name in sorted(self.evaluated.rests_on.get(identifier, ())):
+            if name in self.modules.resting:
+                entries.append(self.modules.resting[name])
+                continue
+            entries.append(self._entry(name, decisions.get(name)))
+        return tuple(entries)
+
+    def _entry(self, name: str, decision: Acceptance | None) -> Resting:
+        assert self.case is not None
+        assert self.evaluated is not None
+        element = self.case.nodes.get(name)
+        if isinstance(element, Assumption):
+            kind, overdue = "assumption", element.review is not None and element.review < self.today
+        else:
+            kind = "answer" if self.evaluated.state.labels.get(name) is Label.IN else "doubt"
+            overdue = False
+            if decision is not None and (decision.kind == "answer") != (kind == "answer"):
+                decision = None  # living with a doubt is not believing an answer
+        if decision is None:
+            return Resting(name, kind, None, None, None, overdue)
+        until = decision.until.isoformat() if decision.until else None
+        expired = overdue or not holds(decision, self.today)
+        return Resting(name, kind, decision.by, decision.on.isoformat(), until, expired)
+
+    def sensitivity(self) -> Sensitivity | None:
+        """What the conclusion hinges on; None where the case could not be evaluated."""
+        found = self.evaluated
+        return analyse(found.argument, found.state, found.stale, found.quantities) if found else None
+
+
+def holds(decision: Acceptance, today: dt.date) -> bool:
+    """Whether a decision counts today."""
+    return decision.on <= today and (decision.until is None or today <= decision.until)
+
+
+def check(
+    path: str | Path,
+    *,
+    today: dt.date | None = None,
+    store: str | Path | None = None,
+    rehash: bool = False,
+    rederive: bool = True,
+) -> Verdict:
+    """The verdict on the case at ``path`` (a file or its folder); a bad case gives faults, never an exception."""
+    return check_case(path, today=today, store=store, rehash=rehash, rederive=rederive).verdict
+
+
+def check_case(
+    path: str | Path,
+    *,
+    today: dt.date | None = None,
+    store: str | Path | None = None,
+    rehash: bool = False,
+    rederive: bool = True,
+    _above: tuple[Path, ...] = (),
+) -> Checked:
+    """The verdict with what it was derived from: case, argument, evidence.
+
+    ``store`` replaces the folder the case names; ``rehash`` hashes inputs again instead of trusting the cache;
+    ``rederive`` summarises stored items again, not only their hashes.
+    """
+    today = today or dt.datetime.now(dt.UTC).date()
+    case, faults = load_case(path)
+    if case is None:
+        return Checked(_broken(str(path), "", None, faults, today), today)
+    lock, lock_faults = read_lock(case.file.parent / LOCK_NAME)
+    faults += lock_faults
+    attached = attach_rules(case)
+    structural = check_structure(case, frozenset(d.id for d in attached))
+    form = faults + structural
+    kept = Store(store if store is not None else case.store_folder)
+    resolver = Resolver(Binder(case, kept, rehash), lock, today, rederive)
+    resolutions, bindings, binding_faults = _resolve_all(case, resolver)
+    faults += structural + binding_faults
+
+    def nested(file: Path) -> Checked:
+        above = (*_above, case.file.resolve())
+        return check_case(file, today=today, store=None, rehash=rehash, rederive=rederive, _above=above)
+
+    modules = check_modules(case, (*_above, case.file.resolve()), nested)
+    faults += modules.faults
+    root = find_root(case)
+    if form or root is None:
+        return Checked(
+            _broken(str(case.file), case.parsed.case.title, root, faults, today), today, case, lock, None, resolutions
+        )
+    return _evaluate(case, root, lock, today, attached, resolutions, bindings, modules, faults)
+
+
+def attach_rules(case: Case) -> tuple[Defeater, ...]:
+    """The default defeaters of every binding, as ``EVIDENCE/RULE``."""
+    attached: list[Defeater] = []
+    for node in case.parsed.evidence:
+        if node.study is not None:
+            for rule in default_defeaters(node.study):
+                # model_construct: "/" keeps these ids apart from all that a case may write itself
+                attached.append(
+                    Defeater.model_construct(
+                        id=f"{node.id}/{rule.rule}", text=rule.text, kind=rule.kind, attacks=(node.id,), rule=rule.rule
+                    )
+                )
+    return tuple(attached)
+
+
+def _resolve_all(case: Case, resolver: Resolver) -> tuple[dict[str, Resolution], dict[str, Binding], list[Fault]]:
+    faults: list[Fault] = []
+    resolutions: dict[str, Resolution] = {}
+    bindings: dict[str, Binding] = {}
+    for node in case.parsed.evidence:
+        if node.undeveloped and node.study is None:
+            bindings[node.id] = Binding(None, node.criterion, Outcome.UNDEVELOPED, problems=("no study yet",))
+            continue
+        question, problems = resolver.binder.bind(node)
+        faults += problems
+        if question is None:
+            said = tuple(fault.message for fault in problems)
+            bindings[node.id] = Binding(node.study, node.criterion, Outcome.ERROR, problems=said)
+            continue
+        resolution = resolver.resolve(question)
+        faults += resolution.faults
+        faults += warn_of_rare_failures(case, node, resolution.binding, resolution.records)
+        resolutions[node.id], bindings[node.id] = resolution, resolution.binding
+    faults += _orphans(case, resolver, resolutions)
+    return resolutions, bindings, faults
+
+
+def _orphans(case: Case, resolver: Resolver, resolutions: Mapping[str, Resolution]) -> Iterable[Fault]:
+    """Records in the store of studies that no element asks for."""
+    asked = {study.study_hash() for r in resolutions.values() for study in (r.question.study, *r.to_run)}
+    used = {record.id for r in resolutions.values() for record in r.records}
+    used |= {identifier for entry in resolver.lock.evidence.values() for identifier in entry.evidence}
+    for study, identifiers in resolver.binder.store.by_study().items():
+        stray = [i for i in identifiers if i not in used]
+        if study not in asked and stray:
+            message = f"no element is bound to its study ({len(stray)} records)"
+            yield Fault("C053", message, str(case.file), None, stray[0][:12])
+
+
+def _evaluate(
+    case: Case,
+    root: str,
+    lock: Lock,
+    today: dt.date,
+    attached: tuple[Defeater, ...],
+    resolutions: Mapping[str, Resolution],
+    bindings: Mapping[str, Binding],
+    modules: ModuleStates,
+    faults: list[Fault],
+) -> Checked:
+    leaves = dict(modules.leaves)
+    for identifier, binding in bindings.items():
+        leaves[identifier] = LeafState(binding.outcome.health, bool(binding.stale))
+    accepted = frozenset(a.of for a in case.acceptances if a.kind == "residual" and holds(a, today))
+    expired = frozenset(a.id for a in case.parsed.assumption if a.review is not None and a.review < today)
+    argument = build_argument(case, root, leaves, attached, accepted, expired)
+    state = evaluate(argument)
+    stale = staleness(argument, state)
+    rests_on = resting(argument, state, modules.rests_on)
+    quantities = _quantities(case, resolutions, modules)
+    faults = [*faults, *check_independence(case, argument), *_warnings(case, argument, state, today)]
+    notes: dict[str, list[str]] = {name: list(reasons) for name, reasons in modules.reasons.items()}
+    for name in expired:
+        element = case.nodes[name]
+        assert isinstance(element, Assumption)
+        notes.setdefault(name, []).append(f"its review was due on {element.review}")
+    texts = {d.id: d.text for d in (*case.parsed.defeater, *attached)}
+    explainer = Explainer(argument, state, stale, bindings, notes, texts)
+    probabilities = propagate(argument, state, stale, quantities)
+    given = propagate(argument, state, stale, quantities, given=True)
+    evaluated = Evaluated(argument, state, stale, quantities, rests_on)
+    partial = Checked(_broken("", "", root, (), today), today, case, lock, evaluated, resolutions, modules)
+    entries = partial.resting_of(root)
+    exit_code, reasons = _conclude(root, faults, explainer, entries)
+    verdict = Verdict(
+        title=case.parsed.case.title,
+        file=str(case.file),
+        root=root,
+        health=state.low[root],
+        freshness=Freshness.STALE if root in stale else Freshness.CURRENT,
+        exit_code=exit_code,
+        reasons=reasons,
+        faults=worst_first(faults),
+        nodes=node_verdicts(case, attached, explainer, rests_on, probabilities, given),
+        edges=edges_of(case, attached),
+        resting=entries,
+        probability=probabilities[root],
+        checked_on=today.isoformat(),
+    )
+    return Checked(verdict, today, case, lock, evaluated, resolutions, modules)
+
+
+def _quantities(case: Case, resolutions: Mapping[str, Resolution], modules: ModuleStates) -> Quantities:
+    leaves = dict(modules.probabilities)
+    for assumption in case.parsed.assumption:
+        if assumption.probability is not None:
+            leaves[assumption.id] = Probability(*assumption.probability)
+    for identifier, resolution in resolutions.items():
+        node = case.nodes[identifier]
+        assert isinstance(node, EvidenceNode)
+        interval = quantify_evidence(node, resolution.binding, resolution.records)
+        if interval is not None:
+            leaves[identifier] = interval
+    claims = (*case.parsed.goal, *case.parsed.strategy)
+    return Quantities(leaves, {c.id: c.confidence for c in claims if c.confidence != "bounds"})
+
+
+def _warnings(case: Case, argument: Argument, state: Evaluation, today: dt.date) -> Iterable[Fault]:
+    for assumption in case.parsed.assumption:
+        if assumption.review is not None and assumption.review < today:
+            yield case.fault("C054", f"was due on {assumption.review}", assumption.id, "review")
+    for index, decision in enumerate(case.acceptances):
+        if not holds(decision, today):
+            when = f"since {decision.until}" if decision.on <= today else f"not before {decision.on}"
+            line = case.line_at("acceptance", index)
+            yield Fault("C055", f"does not count: {when}", str(case.file), line, decision.of)
+    attacked = {a for v in argument.vertices.values() if v.type != "defeater" for a in v.attackers}
+    attacked |= {a for v in argument.vertices.values() for several in v.link_attackers.values() for a in several}
+    for identifier in sorted(attacked):
+        if state.labels[identifier] is not Label.OUT:
+            place = identifier if identifier in case.nodes else identifier.partition("/")[0]
+            hint = "answer it with a defeater that attacks it, or accept it by name"
+            yield Fault("C050", "nothing defeats it", str(case.file), case.line_of(place), identifier, hint)
+    for identifier, vertex in argument.vertices.items():
+        if vertex.control is not None and state.low[vertex.control] < Health.UNDEVELOPED:
+            word = state.low[vertex.control].word
+            yield case.fault("C056", f"the positive control {vertex.control} is {word}", identifier, "control")
+
+
+def _conclude(
+    root: str, faults: Iterable[Fault], explainer: Explainer, entries: Iterable[Resting]
+) -> tuple[ExitCode, tuple[str, ...]]:
+    """The exit status, and every reason in the order of precedence."""
+    by_class: dict[ExitCode, list[str]] = {
+        ExitCode.INVALID: [str(f) for f in faults if severity(f) == "invalid"],
+        ExitCode.EVIDENCE: [str(f) for f in faults if severity(f) == "evidence"],
+        ExitCode.NOT_SUPPORTED: [],
+        ExitCode.STALE: [],
+    }
+    health = explainer.state.low[root]
+    if health < Health.CONDITIONAL:
+        by_class[ExitCode.NOT_SUPPORTED] = [f"{root} is {health.word}", *explainer.causes(root)]
+    elif health is Health.CONDITIONAL:
+        for entry in entries:
+            if entry.accepted_by is None:
+                by_class[ExitCode.NOT_SUPPORTED].append(f"rests on {entry.kind} {entry.id}, which nobody has accepted")
+            elif entry.expired:
+                by_class[ExitCode.NOT_SUPPORTED].append(
+                    f"rests on {entry.kind} {entry.id}, whose acceptance has expired"
+                )
+    if root in explainer.stale:
+        by_class[ExitCode.STALE] = [f"{root} is stale", *explainer.stale_leaves(root)]
+    order = (ExitCode.INVALID, ExitCode.EVIDENCE, ExitCode.NOT_SUPPORTED, ExitCode.STALE)
+    exit_code = next((code for code in order if by_class[code]), ExitCode.OK)
+    reasons = [reason for code in order for reason in by_class[code]]
+    if health is Health.CONDITIONAL:
+        reasons += [f"conditional on {e.kind} {e.id}, accepted by {e.accepted_by}" for e in entries if e.accepted_by]
+    return exit_code, tuple(dict.fromkeys(reasons)) or (f"{root} is supported and current",)
+
+
+def _broken(file: str, title: str, root: str | None, faults: Iterable[Fault], today: dt.date) -> Verdict:
+    """A verdict on a case whose form does not allow an evaluation."""
+    listed = worst_first(faults)
+    return Verdict(
+        title=title,
+        file=file,
+        root=root,
+        health=None,
+        freshness=None,
+        exit_code=ExitCode.INVALID,
+        reasons=tuple(str(fault) for fault in listed),
+        faults=listed,
+        checked_on=today.isoformat(),
+    )
+
+
+def require_valid(checked: Checked) -> Case:
+    """The case of a check whose form is sound.
+
+    :raises Faulty: it is not.
+    """
+    invalid = [fault for fault in checked.verdict.faults if severity(fault) == "invalid"]
+    if checked.case is None or invalid:
+        raise Faulty(invalid or list(checked.verdict.faults))
+    return checked.case
