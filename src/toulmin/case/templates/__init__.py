@@ -45,7 +45,7 @@ def template_text(name: str, *, owner: str, today: dt.date | None = None) -> str
     review = (today or dt.datetime.now(dt.UTC).date()) + REVIEW_AFTER
     root = {"scheming": "G"}.get(name)
     head = f'[case]\ntitle = "{title}"\ndeployment = ""\ntemplate = "{name}"\n' + (f'root = "{root}"\n' if root else "")
-    texts = [(files(__package__) / f"{fragment}.toml").read_text(encoding="utf-8") for fragment in fragments]
+    texts = [(files(__name__) / f"{fragment}.toml").read_text(encoding="utf-8") for fragment in fragments]
     body = "\n".join(texts).replace('"{{ owner }}"', json.dumps(owner, ensure_ascii=False))
     return head + "\n" + body.replace("{{ review }}", review.isoformat())
 
