@@ -1,6 +1,9 @@
 from .game import Game as Game
 from .game import Scores as Scores
 from .games import Games as Games
+from .nets import Evaluation as Evaluation
+from .nets import Evaluator as Evaluator
+from .nets import read_network as read_network
 from .points import action_of as action_of
 from .points import handicap_points as handicap_points
 from .points import vertex_of as vertex_of

@@ -36,7 +36,7 @@ def _touches(s, p, head, color, w):
 
 @kernel
 def _find_region(s, color, w, suicide, start, k, filled, work):
-    """Collect region ``k`` from the empty point ``start``, with the chains it is vital for; returns the members so far."""
+    """Collect region ``k`` from the empty point ``start``, with the chains it is vital for; returns the members' end."""
     work[FIRST, k] = filled
     work[INNER, k] = 0
     work[ENEMY, k] = 0
@@ -161,8 +161,8 @@ def mark_area(s, w, big, stones_too, suicide, out, to, work):
 def remove_seki(s, w, territories, stones, out, to, work):
     """Take the areas in seki out of the owners in row ``to`` of ``out``; returns White's minus Black's groups left.
 
-    A connected area is in seki when it touches a neutral point or holds a stone of its own in atari. ``territories`` and
-    ``stones`` leave the empty (and dead) points, or the stones, of such areas in.
+    A connected area is in seki when it touches a neutral point or holds a stone of its own in atari. ``territories``
+    and ``stones`` leave the empty (and dead) points, or the stones, of such areas in.
     """
     n = s.shape[1]
     for p in range(n):

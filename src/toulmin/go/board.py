@@ -40,12 +40,6 @@ def empty_board(size: int) -> NDArray[np.int16]:
 
 
 @kernel
-def liberties(s, p):
-    """Liberties of the chain with a stone at ``p``."""
-    return s[LIBERTIES, s[HEAD, p]]
-
-
-@kernel
 def _adjoin(s, head, p, after, w):
     """Move the stone at ``p`` into the chain of ``head``, behind ``after``, with the liberties new to that chain."""
     gained = 0

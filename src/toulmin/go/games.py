@@ -259,17 +259,21 @@ class Games:
         group tax and the point that each move costs under territory scoring in the second only.
         """
         m = self.meta
-        stones = np.where(m[:, turns.SETUP_STONES] < 0, 0, m[:, turns.SETUP_STONES] + m[:, turns.LEAD])
-        stones = np.where(stones > 1, stones, 0)
-        bonus = np.choose(m[:, turns.R_BONUS], [0 * stones, np.maximum(stones - 1, 0), stones])
         button = np.where(m[:, turns.BUTTON] == 1, np.where(m[:, turns.TO_MOVE] == WHITE, 0.5, -0.5), 0.0)
-        taken = m[:, turns.BONUS2] / 2
-        extra = self.komi + bonus + button
+        moves = np.where(m[:, turns.R_SCORING] == turns.AREA, 0.0, m[:, turns.BONUS2] / 2)
+        extra = self.white_bonus() + button
         plain, _ = self._owners(score.TROMP_TAYLOR)
         aware, groups = self._owners(score.BY_RULES)
         tax = np.where(m[:, turns.R_TAX] == 2, -2 * groups, 0)
-        plain_taken = np.where(m[:, turns.R_SCORING] == turns.AREA, taken, 0.0)
-        return np.stack([_balance(plain) + extra + plain_taken, _balance(aware) + tax + extra + taken], axis=1)
+        return np.stack([_balance(plain) + extra - moves, _balance(aware) + tax + extra], axis=1)
+
+    def white_bonus(self) -> NDArray[np.float64]:
+        """What White has on top of the board's points: komi, handicap compensation, button, moves under territory."""
+        m = self.meta
+        stones = np.where(m[:, turns.SETUP_STONES] < 0, 0, m[:, turns.SETUP_STONES] + m[:, turns.LEAD])
+        stones = np.where(stones > 1, stones, 0)
+        bonus = np.choose(m[:, turns.R_BONUS], [0 * stones, np.maximum(stones - 1, 0), stones])
+        return self.komi + bonus + m[:, turns.BONUS2] / 2
 
     def area(self, kind: AreaKind = "pass_alive") -> NDArray[np.int8]:
         """The owner of every point (0, 1, 2), as the score of that name counts it, ``[B, size, size]``."""
@@ -280,11 +284,13 @@ class Games:
         """Benson's unconditionally alive stones and their territory, by owner, ``[B, size, size]``."""
         return self._square(self._owners(score.PASS_ALIVE)[0]).astype(np.int8)
 
-    def _owners(self, kind: int, rows: Rows = None) -> tuple[NDArray[np.int16], NDArray[np.int64]]:
+    def _owners(
+        self, kind: int, rows: Rows = None, *, with_suicide: bool = False
+    ) -> tuple[NDArray[np.int16], NDArray[np.int64]]:
         chosen = self._rows(rows)
         planes = np.empty((len(chosen), self.cells.shape[2]), np.int16)
         groups = np.empty(len(chosen), np.int64)
-        score.own_rows(self.cells, self.meta, chosen, kind, planes, groups)
+        score.own_rows(self.cells, self.meta, chosen, kind, with_suicide, planes, groups)
         return planes, groups
 
     # -- copying ----------------------------------------------------------------------------------------------------

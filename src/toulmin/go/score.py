@@ -51,14 +51,14 @@ def _mark_tromp_taylor(s, w, out, to, work):
 
 
 @kernel
-def mark_owners(s, m, kind, out, to, work):
+def mark_owners(s, m, kind, suicide, out, to, work):
     """Owner of every point of one game, into row ``to`` of ``out``; returns White's minus Black's independent groups."""
     w = m[SIZE] + 1
     if kind == TROMP_TAYLOR:
         _mark_tromp_taylor(s, w, out, to, work)
         return 0
     by_rules = kind == BY_RULES
-    mark_area(s, w, by_rules, by_rules, m[R_SUICIDE] == 1, out, to, work)
+    mark_area(s, w, by_rules, by_rules, suicide, out, to, work)
     territory = m[R_SCORING] != AREA
     if not by_rules or (not territory and m[R_TAX] == 0):
         return 0
@@ -72,8 +72,10 @@ def mark_owners(s, m, kind, out, to, work):
 
 
 @kernel
-def own_rows(cells, meta, rows, kind, out, groups):
+def own_rows(cells, meta, rows, kind, with_suicide, out, groups):
     """Fill ``out[i]`` (padded planes) with the owners in game ``rows[i]`` and ``groups[i]`` with its group balance."""
     work = np.empty((WORK, cells.shape[2] + 1), np.int32)
     for i in range(len(rows)):
-        groups[i] = mark_owners(cells[rows[i]], meta[rows[i]], kind, out, i, work)
+        m = meta[rows[i]]
+        suicide = with_suicide or m[R_SUICIDE] == 1
+        groups[i] = mark_owners(cells[rows[i]], m, kind, suicide, out, i, work)

@@ -1,0 +1,16 @@
+from .evaluation import Evaluation as Evaluation
+from .evaluator import Evaluator as Evaluator
+from .layers import Activation as Activation
+from .layers import Bottleneck as Bottleneck
+from .layers import Convolution as Convolution
+from .layers import Dense as Dense
+from .layers import NetworkFile as NetworkFile
+from .layers import Norm as Norm
+from .layers import Ordinary as Ordinary
+from .layers import PolicyHead as PolicyHead
+from .layers import Pooling as Pooling
+from .layers import Trunk as Trunk
+from .layers import ValueHead as ValueHead
+from .network import Network as Network
+from .reader import read_network as read_network
+from .writer import write_network as write_network
