@@ -14,7 +14,7 @@ _CROWDED = 8  # columns from which intervals move out of the cells and into thei
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: its words, how far along the scale it is (0 to 1), on which side, and how it stands to the threshold."""
+    """One cell: its words, how far along the scale (0 to 1), on which side, and how it stands to the threshold."""
 
     text: str
     interval: str

@@ -1,0 +1,247 @@
+"""The page of a case: verdict, argument, what the conclusion hinges on, every evidence, and its history."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from toulmin.case import (
+    Assumption,
+    Case,
+    Defeater,
+    Freshness,
+    Health,
+    Label,
+    NodeVerdict,
+    Outcome,
+    Resting,
+    Verdict,
+)
+from toulmin.case.lock import Moment
+from toulmin.case.sensitivity import Sensitivity
+from toulmin.evidence import Chart, Evidence
+from toulmin.report import words
+from toulmin.report.bars import comparison_bar
+from toulmin.report.diagram import draw_diagram
+from toulmin.report.figures import draw
+from toulmin.report.outline import Outline, outline
+from toulmin.report.pages import Fragment, page, render
+from toulmin.report.records import draw_record
+from toulmin.report.words import Status, health_status, node_status, outcome_status
+
+_FEW = 10  # lines shown before the rest is folded away
+_TORNADO = 15
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An element in words: its verdict, how it was written (where the case is at hand), and its place."""
+
+    node: NodeVerdict
+    status: Status | None
+    written: Any
+    resting: Resting | None
+    level: int
+    comparisons: tuple[tuple[Any, Status, Any], ...]
+
+
+def _entry(verdict: Verdict, case: Case | None, identifier: str, level: int) -> Entry:
+    node = verdict.nodes[identifier]
+    resting = next((one for one in verdict.resting if one.id == identifier), None)
+    accepted = resting is not None and resting.accepted_by is not None and not resting.expired
+    binding = node.binding
+    compared = (
+        tuple((one, outcome_status(one.outcome), comparison_bar(one)) for one in binding.comparisons) if binding else ()
+    )
+    written = case.nodes.get(identifier) if case else None
+    return Entry(node, node_status(node, accepted), written, resting, level, compared)
+
+
+def _reading_order(verdict: Verdict, tree: Outline) -> list[tuple[str, int]]:
+    """Every element once, in the order of the diagram; what is connected to nothing comes last."""
+    order: dict[str, int] = {}
+    for branch in tree.branches.values():
+        if not branch.away:
+            order.setdefault(branch.id, branch.level)
+            for context, _ in branch.beside:
+                if context in verdict.nodes:
+                    order.setdefault(context, branch.level + 1)
+    for identifier in verdict.nodes:
+        order.setdefault(identifier, 0)
+    return list(order.items())
+
+
+def _counts(verdict: Verdict) -> list[tuple[str, str]]:
+    """The case in a few figures."""
+    nodes = verdict.nodes.values()
+    bound = [node.binding for node in nodes if node.type == "evidence" and node.binding]
+    passed = sum(binding.outcome is Outcome.PASS for binding in bound)
+    claims = [node for node in nodes if node.type in ("goal", "strategy")]
+    doubts = [node for node in nodes if node.type == "defeater"]
+    standing = sum(node.label is not Label.OUT for node in doubts)
+    assumed = [one for one in verdict.resting if one.kind == "assumption"]
+    accepted = sum(one.accepted_by is not None and not one.expired for one in assumed)
+    holding = sum(node.health >= Health.CONDITIONAL for node in claims)
+    found = [
+        (f"{holding} of {len(claims)}", "claims and steps hold"),
+        (f"{passed} of {sum(node.type == 'evidence' for node in nodes)}", "pieces of evidence meet their criterion"),
+    ]
+    if assumed:
+        found.append((f"{accepted} of {len(assumed)}", "assumptions in use are accepted by name"))
+    if doubts:
+        found.append(
+            (f"{standing} of {len(doubts)}", "challenges stand unanswered" if standing != 1 else "challenge stands")
+        )
+    return found
+
+
+def _tornado(sensitivity: Sensitivity) -> Fragment | None:
+    bars = sorted(sensitivity.tornado, key=lambda one: -one.swing)[:_TORNADO]
+    if not bars:
+        return None
+    rows: list[Any] = []
+    for one in bars:
+        rows.append({"leaf": one.id, "if": "surely false", "low": one.if_false.low, "high": one.if_false.high})
+        rows.append({"leaf": one.id, "if": "surely true", "low": one.if_true.low, "high": one.if_true.high})
+    spec: dict[str, Any] = {
+        "data": {"values": rows},
+        "mark": {"type": "bar", "height": 9, "cornerRadius": 2},
+        "encoding": {
+            "y": {"field": "leaf", "type": "nominal", "sort": None, "title": None},
+            "yOffset": {"field": "if", "type": "nominal"},
+            "x": {
+                "field": "low",
+                "type": "quantitative",
+                "scale": {"domain": [0, 1]},
+                "title": "probability of the conclusion",
+            },
+            "x2": {"field": "high"},
+            "color": {
+                "field": "if",
+                "type": "nominal",
+                "title": None,
+                "scale": {"domain": ["surely true", "surely false"]},
+            },
+        },
+    }
+    caption = (
+        "The interval of the conclusion if one element were surely false, or surely true; the widest swings first."
+    )
+    return draw(Chart(title="How far each element moves the conclusion", caption=caption, spec=spec))
+
+
+def _leaf_rows(verdict: Verdict, sensitivity: Sensitivity) -> list[tuple[Any, Status, Status, bool, bool]]:
+    """Leaves that change the root, those that change it most first, then those that do not."""
+    order = {identifier: index for index, identifier in enumerate(verdict.nodes)}
+    leaves = sorted(
+        sensitivity.leaves,
+        key=lambda leaf: (leaf.if_refuted, leaf.if_unsupported, order.get(leaf.id, 0)),
+    )
+    rows: list[tuple[Any, Status, Status, bool, bool]] = []
+    for leaf in leaves:
+        moves = leaf.if_refuted != verdict.health or leaf.if_unsupported != verdict.health
+        ages = leaf.if_stale is Freshness.STALE and verdict.freshness is Freshness.CURRENT
+        rows.append((leaf, health_status(leaf.if_refuted), health_status(leaf.if_unsupported), moves, ages))
+    return rows
+
+
+def _records(
+    verdict: Verdict, evidence: Mapping[str, Evidence]
+) -> tuple[list[tuple[str, Evidence, Fragment, str]], dict[str, str]]:
+    """Each record bound in the case drawn once, under the first element bound to it."""
+    drawn: list[tuple[str, Evidence, Fragment, str]] = []
+    place: dict[str, str] = {}
+    for identifier, node in verdict.nodes.items():
+        key = node.binding.evidence if node.binding else None
+        if key and key in evidence and key not in place and node.binding:
+            place[key] = identifier
+            drawn.append((identifier, evidence[key], draw_record(evidence[key], node.binding.command), key))
+    return drawn, place
+
+
+def render_case(
+    verdict: Verdict,
+    *,
+    case: Case | None = None,
+    sensitivity: Sensitivity | None = None,
+    evidence: Mapping[str, Evidence] | None = None,
+    history: Iterable[Moment] = (),
+) -> str:
+    """The whole report as one self-contained page.
+
+    ``case`` adds owners, justifications and review dates; ``sensitivity`` what the conclusion hinges on; ``evidence``
+    maps content hashes (``Binding.evidence``) to records, drawn with their numbers and figures; ``history`` earlier
+    verdicts, oldest first.
+
+    :raises Faulty: Vega-Lite refuses the specification of a chart in the evidence.
+    """
+    tree = outline(verdict)
+    order = _reading_order(verdict, tree)
+    entries = {identifier: _entry(verdict, case, identifier, level) for identifier, level in order}
+    records, record_place = _records(verdict, evidence or {})
+    tornado = _tornado(sensitivity) if sensitivity else None
+    diagram = _diagram(verdict, tree) if tree.branches else None
+    moments = list(history)
+    of = {
+        kind: [entry for entry in entries.values() if entry.node.type == kind]
+        for kind in ("assumption", "defeater", "evidence")
+    }
+    sections = _sections(diagram is not None, sensitivity is not None, of, moments)
+    fragments: Sequence[Fragment] = [fragment for _, _, fragment, _ in records] + ([tornado] if tornado else [])
+    body = render(
+        "case.html",
+        verdict=verdict,
+        root=verdict.nodes.get(verdict.root) if verdict.root else None,
+        case=case,
+        decision=words.DECISION[verdict.exit_code],
+        health=health_status(verdict.health),
+        means=words.HEALTH_MEANS.get(verdict.health) if verdict.health is not None else "",
+        fresh=words.FRESHNESS_MEANS.get(verdict.freshness) if verdict.freshness else "",
+        stale=verdict.freshness is Freshness.STALE,
+        counts=_counts(verdict),
+        few=_FEW,
+        diagram=diagram.html if diagram else "",
+        entries=list(entries.values()),
+        loose=tree.loose,
+        of=of,
+        sensitivity=sensitivity,
+        leaves=_leaf_rows(verdict, sensitivity) if sensitivity else [],
+        tornado=tornado.html if tornado else "",
+        records={identifier: (record, fragment.html, key) for identifier, record, fragment, key in records},
+        record_place=record_place,
+        history=moments,
+        is_assumption=lambda written: isinstance(written, Assumption),  # type: ignore[misc]
+        is_defeater=lambda written: isinstance(written, Defeater),  # type: ignore[misc]
+        outcome_status=outcome_status,
+    )
+    needs = {"argument", "case", "record"}.union(*(fragment.needs for fragment in fragments))
+    return page(verdict.title or "Safety case", body, needs=needs, sections=sections)
+
+
+def _diagram(verdict: Verdict, tree: Outline) -> Fragment:
+    drawn = draw_diagram(verdict, tree)
+    html = render(
+        "diagram.html",
+        diagram=drawn,
+        types={card.type for card in (*drawn.cards, *drawn.chips)},
+        kinds={line.kind for line in drawn.lines},
+        has_away=any(card.away for card in (*drawn.cards, *drawn.chips)),
+    )
+    return Fragment(html)
+
+
+def _sections(
+    argued: bool, sensed: bool, of: Mapping[str, Sequence[Entry]], moments: Sequence[Moment]
+) -> list[tuple[str, str]]:
+    wanted = [
+        ("verdict", "Verdict", True),
+        ("argument", "Argument", argued),
+        ("hinges", "What it hinges on", sensed),
+        ("assumptions", "Assumptions", bool(of["assumption"])),
+        ("challenges", "Challenges", bool(of["defeater"])),
+        ("evidence", "Evidence", bool(of["evidence"])),
+        ("history", "History", bool(moments)),
+        ("words", "In words", True),
+    ]
+    return [(anchor, name) for anchor, name, there in wanted if there]

@@ -1,0 +1,76 @@
+"""What a verdict's terms are called, and what they mean to somebody who has never seen one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from toulmin.case import Freshness, Health, Label, NodeVerdict, Outcome
+from toulmin.faults import ExitCode
+
+
+@dataclass(frozen=True)
+class Status:
+    """A state as it is shown: the style and icon it takes, and its word."""
+
+    style: str
+    word: str
+
+
+HEALTH_MEANS = {
+    Health.SUPPORTED: "Holds: all it needs is supported by evidence that meets its criterion.",
+    Health.CONDITIONAL: "Holds, if what it rests on holds: assumptions, or doubts that a person has accepted.",
+    Health.UNDEVELOPED: "Part of the argument has been declared but not made yet.",
+    Health.UNSUPPORTED: "Evidence is missing, in error, or does not decide either way.",
+    Health.UNDERMINED: "A challenge stands that nobody has answered.",
+    Health.REFUTED: "Evidence shows the contrary.",
+}
+FRESHNESS_MEANS = {
+    Freshness.CURRENT: "All evidence is about the model, data and criteria as they are now.",
+    Freshness.STALE: "Some evidence is about an earlier model, data or criterion, or has expired.",
+}
+DECISION = {
+    ExitCode.OK: (
+        "supported",
+        "Releasable",
+        "Supported and current, or conditional on what has been accepted by name.",
+    ),
+    ExitCode.NOT_SUPPORTED: ("refuted", "Not releasable", "The argument does not carry its conclusion."),
+    ExitCode.INVALID: ("undermined", "Not releasable", "The case itself is malformed."),
+    ExitCode.STALE: ("stale", "Not releasable", "Everything holds, but some evidence is out of date."),
+    ExitCode.EVIDENCE: ("refuted", "Not releasable", "Evidence is damaged, was edited, or does not re-derive."),
+}
+_LABELS = {
+    Label.IN: Status("refuted", "stands"),
+    Label.OUT: Status("supported", "answered"),
+    Label.UNDECIDED: Status("unsupported", "undecided"),
+}
+_OUTCOMES = {
+    Outcome.PASS: Status("supported", "meets it"),
+    Outcome.FAIL: Status("refuted", "fails it"),
+    Outcome.INCONCLUSIVE: Status("unsupported", "inconclusive"),
+    Outcome.MISSING: Status("undeveloped", "no evidence"),
+    Outcome.ERROR: Status("refuted", "error"),
+    Outcome.UNDEVELOPED: Status("undeveloped", "not developed"),
+}
+_SILENT = ("context", "justification")  # these say what is meant, and have no state of their own
+
+
+def health_status(health: Health | None) -> Status:
+    """Of a claim; ``None`` is a case too broken to evaluate."""
+    return Status(health.word, health.word) if health is not None else Status("refuted", "malformed")
+
+
+def outcome_status(outcome: Outcome) -> Status:
+    """Of a criterion or one of its comparisons."""
+    return _OUTCOMES[outcome]
+
+
+def node_status(node: NodeVerdict, accepted: bool = False) -> Status | None:
+    """Of an element: a challenge stands or is answered, an assumption is accepted or assumed, a claim has health."""
+    if node.type in _SILENT:
+        return None
+    if node.type == "defeater" and node.label is not None:
+        return _LABELS[node.label]
+    if node.type == "assumption" and node.health >= Health.CONDITIONAL:
+        return Status("conditional", "accepted" if accepted else "assumed")
+    return health_status(node.health)
