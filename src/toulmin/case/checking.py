@@ -190,13 +190,14 @@ def _resolve_all(case: Case, resolver: Resolver) -> tuple[dict[str, Resolution],
         faults += resolution.faults
         faults += warn_of_rare_failures(case, node, resolution.binding, resolution.records)
         resolutions[node.id], bindings[node.id] = resolution, resolution.binding
-    faults += _orphans(case, resolver, resolutions)
+    if len(resolutions) == sum(binding.outcome is not Outcome.UNDEVELOPED for binding in bindings.values()):
+        faults += _orphans(case, resolver, resolutions)  # else a record's own binding may be the broken one
     return resolutions, bindings, faults
 
 
 def _orphans(case: Case, resolver: Resolver, resolutions: Mapping[str, Resolution]) -> Iterable[Fault]:
     """Records in the store of studies that no element asks for."""
-    asked = {study.study_hash() for r in resolutions.values() for study in (r.question.study, *r.to_run)}
+    asked = {study for resolution in resolutions.values() for study in resolution.study_hashes}
     used = {record.id for r in resolutions.values() for record in r.records}
     used |= {identifier for entry in resolver.lock.evidence.values() for identifier in entry.evidence}
     for study, identifiers in resolver.binder.store.by_study().items():

@@ -29,7 +29,7 @@ class Resolution:
     binding: Binding
     leaf: LeafState
     records: tuple[Evidence, ...]
-    study_hash: str
+    study_hashes: tuple[str, ...]  #: of the study, of each seed where the seed is configured
     inputs_hash: str | None
     faults: list[Fault] = field(default_factory=list[Fault])
     to_run: tuple[Study, ...] = ()  #: what `case run` would collect
@@ -132,7 +132,7 @@ class Resolver:
             binding,
             LeafState(outcome.health, bool(stale)),
             tuple(records),
-            question.study.study_hash(),
+            tuple(dict.fromkeys((question.study.study_hash(), *(study.study_hash() for study in variants)))),
             question.study.inputs_hash(inputs) if inputs is not None else None,
             faults,
             *_to_run(question, variants, [] if expired else current),
