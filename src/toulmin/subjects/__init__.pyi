@@ -9,8 +9,14 @@ from .llama2c import load_llama2c as load_llama2c
 from .mlp import FeedForward as FeedForward
 from .names import activation_names as activation_names
 from .names import component_names as component_names
+from .networks import ConvAutoencoder as ConvAutoencoder
+from .networks import Mlp as Mlp
 from .norms import Normalise as Normalise
 from .positions import Positions as Positions
+from .subject import Subject as Subject
+from .subject import load as load
+from .subject import save_subject as save_subject
+from .tensors import build_transformer as build_transformer
 from .tokenizers import Tokenizer as Tokenizer
 from .tokenizers import load_gpt2_tokenizer as load_gpt2_tokenizer
 from .tokenizers import load_llama2c_tokenizer as load_llama2c_tokenizer

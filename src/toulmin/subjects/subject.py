@@ -1,0 +1,163 @@
+"""A subject: a model, its tokenizer and its card; saved in one folder, loaded from any reference."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import nn
+
+from toulmin.faults import ExitCode, Fault, Faulty
+from toulmin.studies import Resolver, parse_reference
+from toulmin.subjects.config import TransformerConfig
+from toulmin.subjects.huggingface import load_huggingface
+from toulmin.subjects.llama2c import load_llama2c
+from toulmin.subjects.networks import ConvAutoencoder, Mlp, network_from_dict
+from toulmin.subjects.tensors import METADATA_KEY, build_transformer, compare_tensors, read_json, read_safetensors
+from toulmin.subjects.tokenizers import Tokenizer, find_tokenizer
+from toulmin.subjects.tracr import load_tracr
+from toulmin.subjects.transformer import Transformer
+from toulmin.subjects.transformer_lens import load_modadd
+
+_WEIGHTS, _CARD, _TOKENIZER = "model.safetensors", "card.json", "tokenizer.json"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is studied.
+
+    ``card`` says what is known of it: for the embedded subjects data, steps, seed, loss, licence; for others at least
+    ``reference`` and, from the hub, ``revision``.
+    """
+
+    model: nn.Module
+    tokenizer: Tokenizer | None = None
+    card: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def transformer(self) -> Transformer:
+        """The model, which must be a transformer.
+
+        :raises Faulty: (``subjects.kind``) it is another kind of network.
+        """
+        if not isinstance(self.model, Transformer):
+            message = f"this needs a transformer, and the subject is a {type(self.model).__name__}"
+            raise Faulty(Fault("subjects.kind", message, name=str(self.card.get("reference", ""))), ExitCode.SUBJECT)
+        return self.model
+
+
+def load(reference: str, resolver: Resolver | None = None, *, dtype: torch.dtype = torch.float32) -> Subject:
+    """Load the subject that a reference names: ``embedded:NAME``, ``dir:PATH``, ``file:PATH``, ``hf:NAME[@REVISION]``,
+    ``evidence:ID/ARTEFACT``.
+
+    A folder is one that :func:`save_subject` wrote, a Hugging Face model, or rib's modular addition; a file is
+    safetensors from :func:`save_subject`, a llama2.c ``.bin``, or a Tracr ``.npz``.
+
+    :param dtype: of the parameters, whatever the file stores.
+    :raises Faulty: (exit code SUBJECT) nothing is there, or it cannot be read; every fault is named.
+    """
+    resolver = resolver or Resolver()
+    parsed = parse_reference(reference)
+    path = resolver.locate(parsed)
+    subject = _load_folder(path, dtype) if path.is_dir() else _load_file(path, dtype)
+    card = {"reference": reference, **subject.card}
+    if parsed.scheme == "hf":
+        card["revision"] = path.name  # the hub names a snapshot's folder by its commit
+    return dataclasses.replace(subject, card=card)
+
+
+def save_subject(
+    folder: str | Path,
+    model: nn.Module,
+    tokenizer: Tokenizer | None = None,
+    card: Mapping[str, Any] | None = None,
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Write a model to a folder, as the embedded subjects are stored: ``model.safetensors`` (which also holds the shape
+    and the card, so that the file alone is a subject), ``card.json``, and ``tokenizer.json`` if there is one.
+
+    The same model gives the same bytes. Each file is written whole and renamed into place.
+
+    :param dtype: of the stored floating-point weights (float16 or bfloat16 halve the size); default as they are.
+    :raises Faulty: (``subjects.kind``) the model is none that can be loaded again.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    kind, config = _describe(model)
+    about = {"kind": kind, "config": config, "card": dict(card or {})}
+    tensors = {
+        name: tensor.detach().cpu().to(dtype or tensor.dtype).contiguous()
+        for name, tensor in model.state_dict().items()
+    }
+    files = {
+        _WEIGHTS: save(tensors, metadata={METADATA_KEY: json.dumps(about, sort_keys=True)}),
+        _CARD: (json.dumps(about["card"], indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode(),
+    }
+    if tokenizer is not None:
+        files[_TOKENIZER] = tokenizer.to_json().encode()
+    for name, data in files.items():
+        partial = folder / f".{name}.{os.getpid()}"
+        partial.write_bytes(data)
+        partial.replace(folder / name)
+
+
+def _describe(model: nn.Module) -> tuple[str, dict[str, Any]]:
+    if isinstance(model, Transformer):
+        return "transformer", model.config.to_dict()
+    if isinstance(model, Mlp):
+        return "mlp", model.to_dict()
+    if isinstance(model, ConvAutoencoder):
+        return "conv_autoencoder", model.to_dict()
+    raise Faulty(Fault("subjects.kind", f"a {type(model).__name__} cannot be saved as a subject"))
+
+
+def _load_folder(folder: Path, dtype: torch.dtype) -> Subject:
+    if (folder / "config.json").is_file():
+        return Subject(load_huggingface(folder, dtype), find_tokenizer(folder), {})
+    if (folder / _WEIGHTS).is_file():
+        subject = _load_own(folder / _WEIGHTS, dtype)
+        card = read_json(folder / _CARD) if (folder / _CARD).is_file() else subject.card
+        return Subject(subject.model, find_tokenizer(folder), card)
+    if (folder / "config.yaml").is_file():
+        return Subject(load_modadd(folder, dtype))
+    message = "no config.json, model.safetensors or config.yaml here"
+    raise Faulty(Fault("subjects.unknown_format", message, str(folder)), ExitCode.SUBJECT)
+
+
+def _load_file(path: Path, dtype: torch.dtype) -> Subject:
+    if path.suffix == ".safetensors":
+        return _load_own(path, dtype)
+    if path.suffix == ".bin":
+        return Subject(load_llama2c(path, dtype), find_tokenizer(path.parent))
+    if path.suffix == ".npz":
+        return Subject(load_tracr(path, dtype))
+    message = f"cannot tell what a {path.suffix or 'file without ending'} is; known are .safetensors, .bin and .npz"
+    raise Faulty(Fault("subjects.unknown_format", message, str(path)), ExitCode.SUBJECT)
+
+
+def _load_own(path: Path, dtype: torch.dtype) -> Subject:
+    tensors, metadata = read_safetensors(path)
+    try:
+        about: Any = json.loads(metadata[METADATA_KEY])
+        kind, config, card = about["kind"], about["config"], about.get("card", {})
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
+        kind, config, card = None, None, None
+    if not isinstance(kind, str) or not isinstance(config, dict) or not isinstance(card, dict):
+        message = "does not say what model it holds (not written by save_subject, and no config.json beside it)"
+        raise Faulty(Fault("subjects.unknown_format", message, str(path)), ExitCode.SUBJECT)
+    if kind == "transformer":
+        shape = TransformerConfig.from_dict(config, str(path))
+        return Subject(build_transformer(shape, tensors, dtype=dtype, file=str(path)), None, card)
+    model = network_from_dict(kind, config, str(path))
+    faults = compare_tensors({name: tuple(p.shape) for name, p in model.state_dict().items()}, tensors, str(path))
+    if faults:
+        raise Faulty(faults, ExitCode.SUBJECT)
+    model.load_state_dict(tensors)
+    return Subject(model.to(dtype), None, card)
