@@ -29,6 +29,7 @@ class Piece:
     pairing: int
     start: int
     count: int
+    openings: tuple[tuple[int, ...], ...]  #: of its games, one each
     seed: int
     threads: int
     device: str
@@ -49,18 +50,23 @@ class Piece:
 
 def pieces_of(study: Match, run: Run) -> list[Piece]:
     """All the pieces, in the order of play; their files are in ``run.workdir`` and named by study and seed."""
+    from toulmin.go.match_play import draw_openings
+
     located = {p.net: str(study.resolver.locate(p.net)) for p in study.players if p.net is not None}
     key = sha256_of_json([study.inputs_hash(), run.seed])[:12]
+    openings = draw_openings(study.games // 2, study.opening_moves, study.size, study.parsed_rules(), run.seed)
     found: list[Piece] = []
     for number in range(len(study.pairings())):
         for start in range(0, study.games, study.parallel):
+            games = range(start, min(start + study.parallel, study.games))
             found.append(
                 Piece(
                     study=study,
                     nets=tuple(sorted(located.items())),
                     pairing=number,
                     start=start,
-                    count=min(study.parallel, study.games - start),
+                    count=len(games),
+                    openings=tuple(openings[game // 2] for game in games),
                     seed=run.seed,
                     threads=run.threads,
                     device=run.device,
@@ -75,7 +81,7 @@ def play_piece(piece: Piece) -> Path:
 
     :raises Faulty: a net cannot be read, or a program is not installed.
     """
-    from toulmin.go.match_play import Pairing, draw_openings, play_games
+    from toulmin.go.match_play import Pairing, play_games
     from toulmin.go.players import make_player
 
     study, located = piece.study, dict(piece.nets)
@@ -86,7 +92,6 @@ def play_piece(piece: Piece) -> Path:
     first, second = study.pairings()[piece.pairing]
     specs = (study.players[first], study.players[second])
     rules = study.parsed_rules()
-    openings = draw_openings(study.games // 2, study.opening_moves, study.size, rules, piece.seed)
     players = [make_player(spec, located.__getitem__, piece.seed, piece.device) for spec in specs]
     try:
         pairings: list[Pairing] = []
@@ -96,7 +101,7 @@ def play_piece(piece: Piece) -> Path:
                 Pairing(
                     black=players[black],
                     white=players[white],
-                    opening=openings[game // 2],
+                    opening=piece.openings[game - piece.start],
                     # random numbers from the names, so that adding a player changes nobody else's games
                     seed=(piece.seed, game, *(zlib.crc32(spec.label.encode()) for spec in specs)),
                     visits=(specs[black].visits, specs[white].visits),
