@@ -1,0 +1,5 @@
+"""``python -m toulmin.cli``."""
+
+from toulmin.cli.app import main
+
+main()
