@@ -29,12 +29,20 @@ from toulmin.tasks import (
     repeated_tokens,
     token_cross_entropy,
 )
-from toulmin.training import Checkpoint, Logger, Progress, Schedule, start_positions, train_language_model
+from toulmin.training import (
+    Checkpoint,
+    Logger,
+    Progress,
+    Schedule,
+    start_positions,
+    token_batches,
+    train_language_model,
+)
 
 NAME = "induction-2l"
 ASSETS = Path(__file__).resolve().parent.parent / "src" / "toulmin" / "assets"
-VOCABULARY, LENGTH, BATCH, SEED = 128, 64, 32, 2022
-MARKOV = 0.5
+VOCABULARY, LENGTH, BATCH, SEED = 128, 64, 24, 2022
+MARKOV = 0.25
 
 
 def configuration() -> TransformerConfig:
@@ -82,12 +90,12 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--work", type=Path, default=Path("build/induction-2l"))
     arguments.add_argument("--out", type=Path, default=ASSETS / NAME)
-    arguments.add_argument("--steps", type=int, default=1500)
+    arguments.add_argument("--steps", type=int, default=2000)
     chosen = arguments.parse_args()
     torch.set_num_threads(1)
     model = Transformer(configuration(), torch.Generator().manual_seed(SEED))
     assert model.W_pos is not None
-    start_positions(model.W_pos)
+    start_positions(model.W_pos, amplitude=1.5, fastest=2.0)
     schedule = Schedule(chosen.steps, 3e-3, "cosine", warmup=100, floor=0.02)
     data = {
         "kind": "repeated random sequences",
@@ -99,9 +107,8 @@ def main() -> None:
     run = {"config": model.config.to_dict(), "data": data, "batch": BATCH, "seed": SEED, "steps": chosen.steps}
     metrics = train_language_model(
         model,
-        source(),
+        token_batches(source(), BATCH),
         schedule,
-        batch=BATCH,
         checkpoint=Checkpoint(chosen.work / "checkpoints", every=250, run=run),
         callbacks=[Progress(every=50), Logger(chosen.work / "log.jsonl", every=25)],
     )

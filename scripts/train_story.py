@@ -29,11 +29,22 @@ from toulmin.tasks import (
     token_cross_entropy,
 )
 from toulmin.tasks.storyworld import story_tasks, story_vocabulary
-from toulmin.training import Checkpoint, Evaluate, Logger, Progress, Schedule, start_positions, train_language_model
+from toulmin.training import (
+    Batches,
+    Checkpoint,
+    Evaluate,
+    Logger,
+    Progress,
+    Schedule,
+    interleave,
+    start_positions,
+    train_language_model,
+)
 
 NAME = "story-4l"
 LENGTH, BATCH, SEED = 64, 16, 20261122
-REPEATED = 0.12
+SHORT, SHORT_BATCH = 24, 40
+REPEATED = 0.4
 
 
 def configuration() -> TransformerConfig:
@@ -50,11 +61,24 @@ def configuration() -> TransformerConfig:
     )
 
 
-def source() -> Mixture:
-    """88% stories, 12% repeated random sequences."""
+def data() -> dict[str, object]:
+    """What the model is trained on, for its card and its checkpoints."""
+    return {
+        "kind": "storyworld and repeated random sequences",
+        "turns": ["short", "short", "long"],
+        "short": {"row_tokens": SHORT, "rows": SHORT_BATCH, "stories": 1.0},
+        "long": {"row_tokens": LENGTH, "rows": BATCH, "stories": 1 - REPEATED, "repeated": REPEATED},
+        "bos": 0,
+    }
+
+
+def batches() -> Batches[torch.Tensor]:
+    """In turn: two batches of short rows (a sentence or two), one of long rows, stories mixed with repeated tokens."""
     vocabulary = len(story_vocabulary())
+    short = Stories(SHORT, SEED + 1, introduced=0.05)
     repeats = RepeatedTokens(LENGTH, vocabulary, SEED, shortest=5, longest=28, before=8, first_token=2)
-    return Mixture([Stories(LENGTH, SEED), repeats], [1 - REPEATED, REPEATED], SEED)
+    long = Mixture([Stories(LENGTH, SEED), repeats], [1 - REPEATED, REPEATED], SEED)
+    return interleave([(short, SHORT_BATCH), (short, SHORT_BATCH), (long, BATCH)])
 
 
 def measure(model: nn.Module, n: int = 256, seed: int = 999_331) -> dict[str, float]:
@@ -94,23 +118,22 @@ def main() -> None:
     arguments.add_argument("--work", type=Path, required=True)
     arguments.add_argument("--steps", type=int, default=8000)
     arguments.add_argument("--cooldown", type=int, default=1600)
-    arguments.add_argument("--lr", type=float, default=3e-3)
+    arguments.add_argument("--lr", type=float, default=2e-3)
     arguments.add_argument("--measure", action="store_true")
     arguments.add_argument("--embed", action="store_true")
     chosen = arguments.parse_args()
     torch.set_num_threads(1)
     model = Transformer(configuration(), torch.Generator().manual_seed(SEED))
     assert model.W_pos is not None
-    start_positions(model.W_pos)
+    start_positions(model.W_pos, amplitude=1.5, fastest=2.0)
     # the end and its cooldown are not part of `run`: until the cooldown a longer and a shorter run are the same
-    run = {"config": model.config.to_dict(), "lr": chosen.lr, "batch": BATCH, "seed": SEED, "repeated": REPEATED}
+    run = {"config": model.config.to_dict(), "lr": chosen.lr, "seed": SEED, "data": data()}
     folder = Checkpoint(chosen.work / "checkpoints", every=200, keep=2, run=run)
     started = time.process_time()
     train_language_model(
         model,
-        source(),
+        batches(),
         Schedule(chosen.steps, chosen.lr, "constant", warmup=200, cooldown=chosen.cooldown, floor=0.02),
-        batch=BATCH,
         checkpoint=folder,
         callbacks=[
             Progress(every=50),

@@ -3,6 +3,10 @@ from .batch import batch_pairs as batch_pairs
 from .batch import collate as collate
 from .catalogue import find_task as find_task
 from .catalogue import task_names as task_names
+from .files import TokenRows as TokenRows
+from .files import read_texts as read_texts
+from .files import text_rows as text_rows
+from .files import token_rows as token_rows
 from .induction import copying_rows as copying_rows
 from .induction import induction_task as induction_task
 from .induction import prefix_matching_score as prefix_matching_score
@@ -12,6 +16,10 @@ from .pair import Pair as Pair
 from .pair import Task as Task
 from .pairs_file import read_pairs as read_pairs
 from .pairs_file import write_pairs as write_pairs
+from .prompts import capitals_task as capitals_task
+from .prompts import docstring_task as docstring_task
+from .prompts import ioi_task as ioi_task
+from .prompts import years_task as years_task
 from .scores import SCORES as SCORES
 from .scores import accuracy as accuracy
 from .scores import at_position as at_position
@@ -25,6 +33,7 @@ from .sources import Mixture as Mixture
 from .sources import RepeatedTokens as RepeatedTokens
 from .sources import Stories as Stories
 from .sources import TokenSource as TokenSource
+from .tracr import tracr_task as tracr_task
 
 __all__ = [
     "SCORES",
@@ -35,23 +44,32 @@ __all__ = [
     "RepeatedTokens",
     "Stories",
     "Task",
+    "TokenRows",
     "TokenSource",
     "accuracy",
     "at_position",
     "batch_pairs",
+    "capitals_task",
     "collate",
     "copying_rows",
     "cross_entropy",
+    "docstring_task",
     "find_task",
     "induction_task",
+    "ioi_task",
     "kl",
     "logit_diff",
     "prefix_matching_score",
     "previous_token_score",
     "prob_diff",
     "read_pairs",
+    "read_texts",
     "repeated_tokens",
     "task_names",
+    "text_rows",
     "token_cross_entropy",
+    "token_rows",
+    "tracr_task",
     "write_pairs",
+    "years_task",
 ]

@@ -9,8 +9,10 @@ from typing import Any
 from toulmin.faults import ExitCode, Fault, Faulty
 from toulmin.tasks.induction import induction_task
 from toulmin.tasks.pair import Task
+from toulmin.tasks.prompts import capitals_task, docstring_task, ioi_task, years_task
 from toulmin.tasks.storyworld.behaviours import story_tasks
 from toulmin.tasks.storyworld.tokenizer import story_vocabulary
+from toulmin.tasks.tracr import tracr_task
 
 Subject = Any  #: has ``model.config.d_vocab``, and ``tokenizer`` where the task is text
 
@@ -47,6 +49,30 @@ def _story(name: str) -> Callable[..., Task]:
     return make
 
 
+def _tokenizer(subject: Subject) -> Any:
+    if subject is None or getattr(subject, "tokenizer", None) is None:
+        raise Faulty(Fault("tasks.needs_tokenizer", "the task is text: it needs a subject that has a tokenizer"))
+    return subject.tokenizer
+
+
+def _prompts(task: Callable[..., Task]) -> Callable[..., Task]:
+    def make(subject: Subject, *, bos: bool = False) -> Task:
+        return task(_tokenizer(subject), bos=bos)
+
+    return make
+
+
+def _ioi(subject: Subject, *, bos: bool = False, counterfactual: str = "swap") -> Task:
+    return ioi_task(_tokenizer(subject), bos=bos, counterfactual=counterfactual)
+
+
+def _tracr(subject: Subject, *, folder: str = "", program: str = "") -> Task:
+    missing = [name for name, value in (("folder", folder), ("program", program)) if not value]
+    if missing:
+        raise Faulty(Fault("tasks.missing_option", "the task tracr needs it", name=name) for name in missing)
+    return tracr_task(folder, program)
+
+
 def task_names() -> tuple[str, ...]:
     """Names that :func:`find_task` knows."""
     return tuple(_catalogue())
@@ -76,4 +102,9 @@ def _catalogue() -> Mapping[str, Callable[..., Task]]:
         "induction": _induction("induction"),
         "repeats": _induction("repeats"),
         **{f"story.{name}": _story(name) for name in story_tasks()},
+        "ioi": _ioi,
+        "years": _prompts(years_task),
+        "docstring": _prompts(docstring_task),
+        "capitals": _prompts(capitals_task),
+        "tracr": _tracr,
     }

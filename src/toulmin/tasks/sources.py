@@ -17,7 +17,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from toulmin.faults import Fault, Faulty
-from toulmin.tasks.storyworld.grammar import write_story
+from toulmin.tasks.storyworld.grammar import INTRODUCED, write_story
 from toulmin.tasks.storyworld.tokenizer import encode_words
 
 
@@ -41,10 +41,14 @@ class TokenSource(Protocol):
 
 @dataclass(frozen=True)
 class Stories:
-    """storyworld as tokens: row i is story i of ``seed``, cut to ``length``."""
+    """storyworld as tokens: row i is story i of ``seed``, cut to ``length``.
+
+    ``introduced`` is the probability that a story begins by naming its topic.
+    """
 
     length: int
     seed: int = 0
+    introduced: float = INTRODUCED
 
     @property
     def vocabulary(self) -> int:
@@ -55,7 +59,9 @@ class Stories:
 
     def rows(self, start: int, n: int) -> Int[Tensor, "n T"]:
         """Stories start .. start + n - 1."""
-        made = [encode_words(write_story(self.seed, i, self.length).words) for i in range(start, start + n)]
+        made = [
+            encode_words(write_story(self.seed, i, self.length, self.introduced).words) for i in range(start, start + n)
+        ]
         return torch.tensor(made, dtype=torch.long)
 
 

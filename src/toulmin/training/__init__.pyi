@@ -15,6 +15,7 @@ from .state import State as State
 from .stream import Batches as Batches
 from .stream import IndexedBatches as IndexedBatches
 from .stream import generator_at as generator_at
+from .stream import interleave as interleave
 from .stream import token_batches as token_batches
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "fit",
     "generator_at",
     "gradient_step",
+    "interleave",
     "next_token_loss",
     "start_positions",
     "token_batches",

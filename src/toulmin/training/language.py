@@ -1,4 +1,4 @@
-"""Next-token training of a model of tokens on a token source."""
+"""Next-token training of a model of tokens."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from toulmin.tasks import TokenSource
 from toulmin.training.callbacks import Callback, Metrics
 from toulmin.training.checkpoint import Checkpoint
 from toulmin.training.fit import fit, gradient_step
 from toulmin.training.schedule import Schedule
 from toulmin.training.state import State
-from toulmin.training.stream import token_batches
+from toulmin.training.stream import Batches
 
 
 def next_token_loss(model: nn.Module, tokens: Int[Tensor, "B T"]) -> Float[Tensor, ""]:
@@ -58,16 +57,15 @@ class Evaluate:
 
 def train_language_model(
     model: nn.Module,
-    source: TokenSource,
+    batches: Batches[Tensor],
     schedule: Schedule,
     *,
-    batch: int,
     betas: tuple[float, float] = (0.9, 0.98),
     weight_decay: float = 0.01,
     checkpoint: Checkpoint | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> dict[str, float]:
-    """AdamW on :func:`next_token_loss` over ``batch`` rows of ``source`` a step; gradients clipped to norm 1.
+    """AdamW on :func:`next_token_loss` of each batch ``(B, T)`` of tokens; gradients clipped to norm 1.
 
     The model is trained in place; the result is that of :func:`fit`, which says what is raised.
     """
@@ -77,18 +75,20 @@ def train_language_model(
     def loss(state: State, tokens: Tensor) -> Tensor:
         return next_token_loss(state.module, tokens)
 
-    return fit(gradient_step(loss), state, token_batches(source, batch), schedule, checkpoint, callbacks)
+    return fit(gradient_step(loss), state, batches, schedule, checkpoint, callbacks)
 
 
 @torch.no_grad()
-def start_positions(table: Float[Tensor, "T D"], amplitude: float = 1.0) -> None:
-    """Set a learned position table to sinusoids: row p is sin(p w_i), cos(p w_i), w_i from 1 down to 1 / T.
+def start_positions(table: Float[Tensor, "T D"], amplitude: float = 1.0, fastest: float = 1.0) -> None:
+    """Set a learned position table to sinusoids: row p is sin(p w_i), cos(p w_i), w_i from ``fastest`` down to 1 / T
+    (radians a position), times ``amplitude``.
 
     A position a fixed distance back is then a rotation, which a head can learn as one matrix: attention to the
     previous token forms in a few hundred steps instead of thousands (Vaswani et al. 2017, section 3.5).
     """
     length, width = table.shape
-    frequencies = length ** (-torch.arange(width // 2, dtype=torch.float64) / max(1, width // 2 - 1))
+    steps = torch.arange(width // 2, dtype=torch.float64) / max(1, width // 2 - 1)
+    frequencies = fastest * (fastest * length) ** -steps
     angles = torch.arange(length, dtype=torch.float64)[:, None] * frequencies
     table.zero_()
     table[:, 0 : 2 * (width // 2) : 2] = (amplitude * angles.sin()).to(table.dtype)

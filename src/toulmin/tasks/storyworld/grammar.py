@@ -237,13 +237,13 @@ def _sentence(kind: str, topic: int, cast: Sequence[str], draw: Draw) -> tuple[l
     return write_sentence(draw.one(chosen), topic, draw, given)
 
 
-def write_story(seed: int, index: int, length: int) -> Labelled:
+def write_story(seed: int, index: int, length: int, introduced: float = INTRODUCED) -> Labelled:
     """Story ``index`` of ``seed``: ``<bos>`` and whole sentences, cut to ``length`` words."""
     draw = Draw(seed, index)
     topic = draw.below(len(TOPICS))
     cast = draw.distinct(lexicon.NAMES, 2)
     words, roles, people = ["<bos>"], ["bos"], [""]
-    if draw.random() < INTRODUCED:
+    if draw.random() < introduced:
         for all_of, new in zip((words, roles, people), _sentence("introduction", topic, cast, draw), strict=True):
             all_of.extend(new)
     while len(words) < length:

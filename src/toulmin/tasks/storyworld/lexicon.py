@@ -16,8 +16,12 @@ class Topic:
     adjectives: tuple[str, ...]
 
 
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
 def _topic(name: str, places: str, objects: str, verbs: str, adjectives: str) -> Topic:
-    return Topic(name, *(tuple(words.split()) for words in (places, objects, verbs, adjectives)))
+    return Topic(name, *map(_words, (places, objects, verbs, adjectives)))
 
 
 TOPICS = (
@@ -93,87 +97,23 @@ TOPICS = (
     ),
 )
 
-HE = tuple(
-    [
-        "Adam",
-        "Ben",
-        "Carl",
-        "David",
-        "Eric",
-        "Frank",
-        "George",
-        "Henry",
-        "Ivan",
-        "Jack",
-        "Karl",
-        "Leo",
-        "Mark",
-        "Nick",
-        "Oscar",
-        "Paul",
-        "Ralph",
-        "Sam",
-        "Tom",
-        "Victor",
-        "Walter",
-        "Xavier",
-        "Yuri",
-        "Zack",
-        "Bruno",
-        "Colin",
-        "Dean",
-        "Felix",
-        "Hugo",
-        "Ian",
-        "Jonas",
-        "Kurt",
-    ]
+HE = _words(
+    "Adam Ben Carl David Eric Frank George Henry Ivan Jack Karl Leo Mark Nick Oscar Paul Ralph Sam Tom Victor Walter "
+    "Xavier Yuri Zack Bruno Colin Dean Felix Hugo Ian Jonas Kurt"
 )
-SHE = tuple(
-    [
-        "Anna",
-        "Beth",
-        "Clara",
-        "Diana",
-        "Emma",
-        "Fiona",
-        "Grace",
-        "Helen",
-        "Iris",
-        "Jane",
-        "Kate",
-        "Laura",
-        "Mary",
-        "Nora",
-        "Olga",
-        "Paula",
-        "Rosa",
-        "Sara",
-        "Tina",
-        "Vera",
-        "Wendy",
-        "Xenia",
-        "Yvonne",
-        "Zoe",
-        "Bella",
-        "Carol",
-        "Donna",
-        "Flora",
-        "Heidi",
-        "Ida",
-        "Julia",
-        "Karen",
-    ]
+SHE = _words(
+    "Anna Beth Clara Diana Emma Fiona Grace Helen Iris Jane Kate Laura Mary Nora Olga Paula Rosa Sara Tina Vera Wendy "
+    "Xenia Yvonne Zoe Bella Carol Donna Flora Heidi Ida Julia Karen"
 )
 NAMES = HE + SHE
 #: names that never take part in a two-name sentence of the training split
 HELD_OUT_NAMES = HE[-8:] + SHE[-8:]
 TRAIN_NAMES = tuple(name for name in NAMES if name not in HELD_OUT_NAMES)
 
-COUNTS = tuple(["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"])
+COUNTS = _words("two three four five six seven eight nine ten eleven twelve")
 TWO_DIGITS = tuple(f"{n:02d}" for n in range(100))
 CENTURIES = ("17", "18", "19")
-EVENTS = tuple(["war", "feast", "storm", "strike", "journey", "fair", "siege", "drought", "festival", "race"])
+EVENTS = _words("war feast storm strike journey fair siege drought festival race")
 PRONOUNS = {"he": ("he", "she"), "his": ("his", "her"), "him": ("him", "her")}
 SPECIAL = ("<bos>", "<unk>")
 PUNCTUATION = (".", ",", ":")
