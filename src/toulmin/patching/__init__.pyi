@@ -15,6 +15,7 @@ from .pathset import Dag as Dag
 from .pathset import Link as Link
 from .pathset import PathSet as PathSet
 from .plan import Plan as Plan
+from .plan_circuits import plan_circuits as plan_circuits
 from .plan_paths import plan_paths as plan_paths
 from .run import run_paths as run_paths
 from .run import run_plan as run_plan

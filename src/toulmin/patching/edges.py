@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from toulmin.faults import ExitCode, Fault, Faulty
+from toulmin.patching.cells import Cells
 from toulmin.patching.graph import SLOTS, Graph
-from toulmin.patching.plan import plan_circuits
+from toulmin.patching.plan_circuits import plan_circuits
 from toulmin.patching.run import rows_of, run_plan
 from toulmin.patching.sources import Scored, check_tokens, constant_biases, pick_scored, source_values
 
@@ -66,7 +67,7 @@ def run_edges(
     if graph.merged_qkv:
         mask = mask[:, :, torch.from_numpy(graph.unmerged_columns).to(mask.device)]
     boolean = masks.dtype in (torch.bool, np.bool_)
-    if boolean and mask.ndim == 3:
+    if boolean:
         return _sparse(model, tokens, values, mask.bool().cpu().numpy(), graph, scored, max_bytes)
     row = tokens.numel() * model.config.d_model * model.W_E.element_size()
     per_circuit = row * (len(graph.sources) + 8 * len(SLOTS) * graph.n_heads)
@@ -107,6 +108,8 @@ def _sparse(
     config, batch = model.config, tokens.shape[0]
     other = values.expand(-1, batch, tokens.shape[1], -1)
 
+    cells = Cells.everywhere(tokens.shape[1]) if mask.ndim == 4 else None
+
     def run(some: NDArray[np.bool_]) -> Tensor:
         plan = plan_circuits(graph, some)
         per_pair = tokens.shape[1] * plan.bytes_per_token(
@@ -116,7 +119,7 @@ def _sparse(
             return torch.cat([run(some[: len(some) // 2]), run(some[len(some) // 2 :])])
         chunk = max(1, int(max_bytes // per_pair))
         parts = [
-            run_plan(model, plan, clean.of_rows(rows), other[:, rows], scored=rows_of(scored, rows))
+            run_plan(model, plan, clean.of_rows(rows), other[:, rows], cells=cells, scored=rows_of(scored, rows))
             for rows in (slice(at, at + chunk) for at in range(0, batch, chunk))
         ]
         return parts[0] if len(parts) == 1 else torch.cat(parts, 1)

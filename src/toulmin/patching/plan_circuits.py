@@ -1,0 +1,77 @@
+"""From circuits (sets of edges) to a program: copies that differ from the plain run and reach the logits, each once."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toulmin.patching.graph import SLOTS, Graph, Stage
+from toulmin.patching.plan import CLEAN, CLEAN_ROW, OTHER, Column, HeadCopy, Plan, Planner
+
+BLOCK = 4_000_000  # entries of the table of keys that is held at once
+
+
+def plan_circuits(graph: Graph, masks: NDArray[np.bool_], *, other_is_run: bool = False) -> Plan:
+    """The program of C circuits at once.
+
+    Only nodes from which a live path leads to the logits are computed (what nobody reads has no effect); no node is
+    taken for its cut value because all of its inputs are cut, unless ``other_is_run``.
+
+    :param masks: [C, S, R] over the unmerged receivers, or [C, S, R, T] by the position that is read; true cuts.
+    """
+    positions = masks.shape[3] if masks.ndim == 4 else 1
+    columns = [Column(source, place=place) for source in range(len(graph.sources)) for place in range(positions)]
+    planner = Planner(graph, columns, other_is_run=other_is_run)
+    live = ~masks.reshape(*masks.shape[:3], positions)
+    first = np.cumsum([0] + [_receivers(graph, stage) for stage in graph.stages])
+    wanted = _wanted(graph, live.any(3), first)
+    circuits = masks.shape[0]
+    values = np.full((circuits, len(graph.sources)), CLEAN, dtype=np.int32)
+    outputs: list[int] = []
+    for number, stage in enumerate(graph.stages):
+        count = first[number + 1] - first[number]
+        step = max(1, BLOCK // max(1, stage.reads * count * positions))
+        for start in range(0, circuits, step):
+            some = slice(start, start + step)
+            open_edges = live[some, : stage.reads, first[number] : first[number + 1]]
+            keys = np.where(open_edges, values[some, : stage.reads, None, None], OTHER).astype(np.int32)
+            keys = np.ascontiguousarray(keys.transpose(0, 2, 1, 3)).reshape(keys.shape[0], count, -1)
+            touched = (keys != CLEAN).any(2)
+            if stage.kind == "logits":
+                outputs += [planner.row(number, keys[c, 0]) for c in range(len(keys))]
+                continue
+            if stage.kind == "mlp":
+                for c in np.flatnonzero(touched[:, 0] & wanted[some, stage.writes]).tolist():
+                    values[start + c, stage.writes] = planner.mlp(number, planner.row(number, keys[c, 0]))
+                continue
+            heads = touched.reshape(-1, graph.n_heads, len(SLOTS))
+            needed = heads.any(2) & wanted[some, stage.writes : stage.writes + graph.n_heads]
+            for c, head in np.argwhere(needed).tolist():
+                q, k, v = (
+                    planner.row(number, keys[c, head * len(SLOTS) + slot]) if heads[c, head, slot] else CLEAN_ROW
+                    for slot in range(len(SLOTS))
+                )
+                values[start + c, stage.writes + head] = planner.head(number, HeadCopy(head, q, (k,), (v,)))
+    return planner.finish(outputs)
+
+
+def _receivers(graph: Graph, stage: Stage) -> int:
+    return graph.n_heads * len(SLOTS) if stage.kind == "attn" else 1
+
+
+def _wanted(graph: Graph, live: NDArray[np.bool_], first: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """[C, S] whether a live path leads from the source to the logits."""
+    circuits = live.shape[0]
+    wanted = np.zeros((circuits, len(graph.sources)), dtype=np.bool_)
+    for number in reversed(range(len(graph.stages))):
+        stage = graph.stages[number]
+        into = live[:, : stage.reads, first[number] : first[number + 1]]
+        if stage.kind == "logits":
+            wanted[:, : stage.reads] |= into[:, :, 0]
+        elif stage.kind == "mlp":
+            wanted[:, : stage.reads] |= into[:, :, 0] & wanted[:, stage.writes, None]
+        else:
+            heads = wanted[:, stage.writes : stage.writes + graph.n_heads]
+            by_head = into.reshape(circuits, stage.reads, graph.n_heads, len(SLOTS)).any(3)
+            wanted[:, : stage.reads] |= (by_head & heads[:, None]).any(2)
+    return wanted

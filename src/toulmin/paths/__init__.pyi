@@ -1,0 +1,15 @@
+from .dissimilarity import DISSIMILARITIES as DISSIMILARITIES
+from .evaluation import Effects as Effects
+from .evaluation import effects as effects
+from .evaluation import evaluate as evaluate
+from .evaluation import space_of as space_of
+from .explained import Explained as Explained
+from .explained import compare_rungs as compare_rungs
+from .explained import explain_proportion as explain_proportion
+from .explained import ladder_chart as ladder_chart
+from .explained import table_of as table_of
+from .hypothesis import Hypothesis as Hypothesis
+from .hypothesis import Space as Space
+from .hypothesis import hypothesis as hypothesis
+from .hypothesis import make_space as make_space
+from .language import parse as parse

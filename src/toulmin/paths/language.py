@@ -1,0 +1,267 @@
+"""The path language: text to a syntax tree. No tensors.
+
+One expression a line, and the lines are united. ``#`` starts a comment. ::
+
+    expression  =  chain | "all" | "none" | "(" expression ")" | "!" expression | "~" expression
+                |  expression "&" expression | expression ("|" | "-") expression
+    chain       =  element (("->" | "~>") element)*
+    element     =  [ "[" inputs "]" ] names [ ":" term ] [ "[" inputs "]" ] [ "@" where ]
+    names       =  embed | embed.tok | embed.pos | logits | L0.H1 | L0.mlp | L*.H{0,3} | L<2.H* | L2-4.mlp | *
+    inputs      =  Q | K | V | QK | "Q|V" ..., each with an optional "@" where of what it reads
+    where       =  i | i-1 | i-3..i | i-3.. | =0 | =-1 | =2..5 | a name of the task
+
+``->`` is a direct edge, ``~>`` any way of getting there. ``[V] L1.H5`` and ``L1.H5[V]`` both say through which input
+the chain enters the head. ``@i-1`` is relative to the position at which the reader writes, ``@=0`` absolute,
+``@subject`` a position the task names. A chain that does not begin at the embedding stands for all ways of getting to
+its first element, one that does not end in the logits for all ways on from its last: a name alone is every path through
+it, and ``!name`` every path that avoids it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from toulmin.faults import Fault, Faulty
+
+SLOT_NAMES = ("Q", "K", "V")
+
+
+@dataclass(frozen=True)
+class Where:
+    """A choice of positions: ``relative`` offsets i − j in [low, high], ``absolute`` positions, or a ``named`` one."""
+
+    kind: str
+    low: int = 0
+    high: int | None = 0
+    name: str = ""
+
+    def __str__(self) -> str:
+        if self.kind == "named":
+            return f"@{self.name}"
+        if self.kind == "absolute":
+            return f"@={self.low}" + ("" if self.high == self.low else f"..{self.high}")
+        far = "" if self.high is None else f"i-{self.high}" if self.high else "i"
+        near = f"i-{self.low}" if self.low else "i"
+        return f"@{near}" if self.high == self.low else f"@{far}..{near}" if far else f"@..{near}"
+
+
+@dataclass(frozen=True)
+class Element:
+    """Components that a path visits. ``slots``: the inputs through which it enters, each with where they read."""
+
+    names: str
+    term: str = ""
+    slots: tuple[tuple[str, Where | None], ...] = ()
+    where: Where | None = None
+    line: int = 1
+    column: int = 1
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Elements joined by ``->`` or ``~>``."""
+
+    elements: tuple[Element, ...]
+    joins: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Constant:
+    """All paths, or none."""
+
+    everything: bool
+
+
+@dataclass(frozen=True)
+class Not:
+    """The paths that are not in a set."""
+
+    inner: Expression
+
+
+@dataclass(frozen=True)
+class Combination:
+    """``|``, ``&`` or ``-`` of two sets."""
+
+    operator: str
+    left: Expression
+    right: Expression
+
+
+Expression = Chain | Constant | Not | Combination
+
+
+@dataclass(frozen=True)
+class _Token:
+    kind: str
+    text: str
+    line: int
+    column: int
+    end: int = field(default=0)
+
+
+_TOKENS = re.compile(
+    r"(?P<space>[ \t]+)|(?P<comment>#.*)|(?P<join>->|~>)|(?P<where>@\s*(?:=\s*-?\d+(?:\.\.-?\d+)?"
+    r"|i\s*-\s*\d+\s*\.\.\s*i(?:\s*-\s*\d+)?|\.\.\s*i(?:\s*-\s*\d+)?|i\s*-\s*\d+|i(?![\w-])|[A-Za-z_]\w*))"
+    r"|(?P<name>\*|(?:[A-Za-z_]|\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\})(?:[\w.*<>=]|\{[^{}]*\}|-(?=\d))*)"
+    r"|(?P<term>:[A-Za-z_]\w*)|(?P<op>[\[\]()!~&|\-])"
+)
+
+
+def _tokens(text: str) -> list[list[_Token]]:
+    lines: list[list[_Token]] = []
+    faults: list[Fault] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        found: list[_Token] = []
+        at = 0
+        while at < len(line):
+            match = _TOKENS.match(line, at)
+            if match is None:
+                message = f"unexpected character {line[at]!r} at column {at + 1}"
+                faults.append(Fault("paths.syntax", message, line=number, name=line.strip()))
+                break
+            kind = str(match.lastgroup)
+            if kind not in ("space", "comment"):
+                found.append(_Token(kind, match.group().replace(" ", ""), number, at + 1, match.end()))
+            at = match.end()
+        if found:
+            lines.append(found)
+    if faults:
+        raise Faulty(faults)
+    return lines
+
+
+def read_where(text: str) -> Where:
+    """``@i-3..i`` and the like (checked by the tokens)."""
+    body = re.sub(r"\s", "", text)[1:]
+    if body.startswith("="):
+        low, _, high = body[1:].partition("..")
+        return Where("absolute", int(low), int(high or low))
+    if body.startswith(".."):
+        return Where("relative", _back(body[2:]), None)
+    if re.fullmatch(r"i(-\d+)?(\.\.i(-\d+)?)?", body):
+        far, _, near = body.partition("..")
+        return Where("relative", _back(near or far), _back(far))
+    return Where("named", name=body)
+
+
+def _back(text: str) -> int:
+    return int(text[2:] or 0) if text != "i" else 0
+
+
+class _Parser:
+    """Recursive descent over one line."""
+
+    def __init__(self, tokens: list[_Token]) -> None:
+        self.tokens, self.at = tokens, 0
+
+    def peek(self, *texts: str) -> bool:
+        return self.at < len(self.tokens) and (self.tokens[self.at].text in texts or self.tokens[self.at].kind in texts)
+
+    def take(self) -> _Token:
+        self.at += 1
+        return self.tokens[self.at - 1]
+
+    def fail(self, wanted: str) -> Faulty:
+        last = self.tokens[-1]
+        token = self.tokens[self.at] if self.at < len(self.tokens) else None
+        column, got = (token.column, repr(token.text)) if token else (last.end + 1, "the end of the line")
+        return Faulty(Fault("paths.syntax", f"expected {wanted}, found {got} at column {column}", line=last.line))
+
+    def whole(self) -> Expression:
+        found = self.union()
+        if self.at < len(self.tokens):
+            raise self.fail("'->', '~>', '|', '&', '-' or the end of the line")
+        return found
+
+    def union(self) -> Expression:
+        left = self.intersection()
+        while self.peek("|", "-"):
+            left = Combination(self.take().text, left, self.intersection())
+        return left
+
+    def intersection(self) -> Expression:
+        left = self.unary()
+        while self.peek("&"):
+            self.take()
+            left = Combination("&", left, self.unary())
+        return left
+
+    def unary(self) -> Expression:
+        if self.peek("!", "~"):
+            self.take()
+            return Not(self.unary())
+        if self.peek("("):
+            self.take()
+            inner = self.union()
+            if not self.peek(")"):
+                raise self.fail("')'")
+            self.take()
+            return inner
+        if self.peek("all", "none"):
+            return Constant(self.take().text == "all")
+        return self.chain()
+
+    def chain(self) -> Chain:
+        elements, joins = [self.element()], []
+        while self.peek("join"):
+            joins.append(self.take().text)
+            elements.append(self.element())
+        return Chain(tuple(elements), tuple(joins))
+
+    def element(self) -> Element:
+        slots = self.slots() if self.peek("[") else ()
+        if not self.peek("name"):
+            raise self.fail("a component such as embed, L0.H1, L0.mlp or logits")
+        name = self.take()
+        term = self.take().text[1:] if self.peek("term") else ""
+        if self.peek("["):
+            if slots:
+                raise self.fail("one list of inputs, before or after the name")
+            slots = self.slots()
+        where = read_where(self.take().text) if self.peek("where") else None
+        return Element(name.text, term, slots, where, name.line, name.column)
+
+    def slots(self) -> tuple[tuple[str, Where | None], ...]:
+        self.take()
+        found: list[tuple[str, Where | None]] = []
+        while True:
+            if not self.peek("name"):
+                raise self.fail("Q, K or V")
+            name = self.tokens[self.at]
+            if not name.text or set(name.text) - set(SLOT_NAMES):
+                raise self.fail("Q, K, V, or several as in QK or Q|V")
+            self.take()
+            where = read_where(self.take().text) if self.peek("where") else None
+            found += [(slot, where) for slot in name.text]
+            if self.peek("|"):
+                self.take()
+                continue
+            if self.peek("]"):
+                self.take()
+                return tuple(found)
+            raise self.fail("'|' or ']'")
+
+
+def parse(text: str) -> Expression:
+    """The syntax tree of a hypothesis.
+
+    :raises Faulty: ``paths.syntax`` for every line that does not parse, with line and column; ``paths.empty``.
+    """
+    lines = _tokens(text)
+    if not lines:
+        raise Faulty(Fault("paths.empty", "a hypothesis without a line", hint="write 'none' for the empty set"))
+    faults: list[Fault] = []
+    parts: list[Expression] = []
+    for line in lines:
+        try:
+            parts.append(_Parser(line).whole())
+        except Faulty as error:
+            faults.extend(error.faults)
+    if faults:
+        raise Faulty(faults)
+    found = parts[0]
+    for part in parts[1:]:
+        found = Combination("|", found, part)
+    return found
