@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from toulmin.circuits.acdc import acdc
+from toulmin.circuits.removal import acdc
 from toulmin.circuits.bench import Bench
 from toulmin.circuits.circuit import Circuit
 from toulmin.circuits.faithfulness import recovered

@@ -136,8 +136,8 @@ def learn_constants(
 ) -> list[float]:
     """Optimal ablation (Li and Janson 2024): the constants for cut edges that make the circuit most faithful.
 
-    One vector a source (and position). Starts from the means over counterfactual prompts; stores the constants in ``bench.learned`` for
-    ``value="learned"``, by prompt length, and returns the loss at each step.
+    One vector a source (and position). Starts from the means over counterfactual prompts; stores the constants in
+    ``bench.learned`` for ``value="learned"``, by prompt length, and returns the loss at each step.
 
     :raises Faulty: a metric without gradient; a loss that is not finite.
     """

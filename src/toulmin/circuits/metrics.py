@@ -1,7 +1,7 @@
 """Metrics of a patched run, one number a prompt: what faithfulness is measured in, and what attributions differentiate.
 
 Each takes the patched logits ``[C, B, V]`` at the scored position, the batch and the full model's logits ``[B, V]``,
-and gives ``[C, B]``. ``better`` says whether a circuit that does the task has it high or low; of a *distance* (KL)
+and gives ``[C, B]``. ``max_change`` is the largest change of any logit (of programs with numeric outputs too). ``better`` says whether a circuit that does the task has it high or low; of a *distance* (KL, max_change)
 the full model itself has 0.
 """
 
@@ -54,6 +54,7 @@ METRICS: Mapping[str, Metric] = {
         Metric("logit_diff", "logits", "higher", lambda x, batch, full: logit_diff(x, batch.answers, batch.wrong)),
         Metric("prob_diff", "1", "higher", lambda x, batch, full: prob_diff(x, batch.answers, batch.wrong)),
         Metric("kl", "nats", "lower", lambda x, batch, full: kl(full, x)),
+        Metric("max_change", "logits", "lower", lambda x, batch, full: (x - full).abs().amax(-1)),
         Metric("loss", "nats", "lower", lambda x, batch, full: cross_entropy(x, batch.answers)),
         Metric("accuracy", "1", "higher", lambda x, batch, full: accuracy(x, batch.answers), smooth=False,
         percents=False), Metric(

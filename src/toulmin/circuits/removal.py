@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toulmin.circuits.bench import Bench
+from toulmin.circuits.card import DISTANCES
 from toulmin.circuits.circuit import Circuit
 from toulmin.circuits.edges import parse_edges, removal_order
 from toulmin.circuits.methodology import Methodology, Value
@@ -72,7 +73,7 @@ def acdc(
             logits = bench.run_masks(index, masks, method)
             total += found(logits, batch, bench.full(index)).double().sum(1).cpu().numpy()
         mean = total / bench.n
-        return mean if found.name == "kl" else np.abs(mean - full)
+        return mean if found.name in DISTANCES else np.abs(mean - full)
 
     edges = _ordered(bench, order)
     removed, changes, run, batches, last = _remove(edges, distance, bench.graph.allowed.shape, tau, speculate, progress)
