@@ -27,7 +27,7 @@ from toulmin.patching.cells import Cells
 from toulmin.patching.graph import SLOTS, Graph
 from toulmin.patching.plan_circuits import plan_circuits
 from toulmin.patching.run import rows_of, run_plan
-from toulmin.patching.sources import Scored, check_tokens, constant_biases, pick_scored, source_values
+from toulmin.patching.sources import Scored, SourceValues, check_tokens, constant_biases, pick_scored, source_values
 
 if TYPE_CHECKING:
     from toulmin.subjects import Transformer
@@ -44,6 +44,7 @@ def run_edges(
     graph: Graph | None = None,
     scored: Scored = None,
     max_bytes: int = DEFAULT_BYTES,
+    clean: SourceValues | None = None,
 ) -> Tensor:
     """Logits of C circuits on one batch: [C, B, V], or [C, B, P, V] for P scored positions.
 
@@ -52,6 +53,7 @@ def run_edges(
     :param masks: [C, S, R] or [C, S, R, T] (T the position of the source); 1 cuts, 0 leaves alive; where the graph has
         no edge the entry is not read. Differentiable in ``masks`` and ``values``.
     :param max_bytes: circuits are run in chunks so that the activations of one chunk stay below this.
+    :param clean: ``source_values(model, tokens, graph=graph)``, where the caller has it already (Boolean masks only).
     :raises Faulty: ``patching.masks``, ``patching.values``, ``patching.tokens``; ``patching.nan`` (exit NUMERICAL).
     """
     graph = graph or Graph.of(model)
@@ -68,7 +70,7 @@ def run_edges(
         mask = mask[:, :, torch.from_numpy(graph.unmerged_columns).to(mask.device)]
     boolean = masks.dtype in (torch.bool, np.bool_)
     if boolean:
-        return _sparse(model, tokens, values, mask.bool().cpu().numpy(), graph, scored, max_bytes)
+        return _sparse(model, tokens, values, mask.bool().cpu().numpy(), graph, scored, max_bytes, clean)
     row = tokens.numel() * model.config.d_model * model.W_E.element_size()
     per_circuit = row * (len(graph.sources) + 8 * len(SLOTS) * graph.n_heads)
     chunk = max(1, int(max_bytes // per_circuit))
@@ -101,10 +103,11 @@ def _sparse(
     graph: Graph,
     scored: Scored,
     max_bytes: int,
+    clean: SourceValues | None,
 ) -> Tensor:
     """The same by a plan: only copies that differ from the plain run and reach the logits are computed, each once."""
     graph = graph if not graph.merged_qkv else replace(graph, merged_qkv=False)
-    clean = source_values(model, tokens, graph=graph, scored=scored)
+    run_values = clean or source_values(model, tokens, graph=graph, scored=scored)
     config, batch = model.config, tokens.shape[0]
     other = values.expand(-1, batch, tokens.shape[1], -1)
 
@@ -119,7 +122,7 @@ def _sparse(
             return torch.cat([run(some[: len(some) // 2]), run(some[len(some) // 2 :])])
         chunk = max(1, int(max_bytes // per_pair))
         parts = [
-            run_plan(model, plan, clean.of_rows(rows), other[:, rows], cells=cells, scored=rows_of(scored, rows))
+            run_plan(model, plan, run_values.of_rows(rows), other[:, rows], cells=cells, scored=rows_of(scored, rows))
             for rows in (slice(at, at + chunk) for at in range(0, batch, chunk))
         ]
         return parts[0] if len(parts) == 1 else torch.cat(parts, 1)

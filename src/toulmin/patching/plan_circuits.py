@@ -22,9 +22,9 @@ def plan_circuits(graph: Graph, masks: NDArray[np.bool_], *, other_is_run: bool 
     positions = masks.shape[3] if masks.ndim == 4 else 1
     columns = [Column(source, place=place) for source in range(len(graph.sources)) for place in range(positions)]
     planner = Planner(graph, columns, other_is_run=other_is_run)
-    live = ~masks.reshape(*masks.shape[:3], positions)
+    live: NDArray[np.bool_] = np.logical_not(masks).reshape(*masks.shape[:3], positions)
     first = np.cumsum([0] + [_receivers(graph, stage) for stage in graph.stages])
-    wanted = _wanted(graph, live.any(3), first)
+    wanted = _wanted(graph, np.any(live, axis=3, keepdims=False), first)
     circuits = masks.shape[0]
     values = np.full((circuits, len(graph.sources)), CLEAN, dtype=np.int32)
     outputs: list[int] = []

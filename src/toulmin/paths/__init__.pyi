@@ -1,4 +1,5 @@
 from .dissimilarity import DISSIMILARITIES as DISSIMILARITIES
+from .effect_matrix import Matrix as Matrix
 from .evaluation import Effects as Effects
 from .evaluation import effects as effects
 from .evaluation import evaluate as evaluate
@@ -13,3 +14,6 @@ from .hypothesis import Space as Space
 from .hypothesis import hypothesis as hypothesis
 from .hypothesis import make_space as make_space
 from .language import parse as parse
+from .matrix import activation_patching as activation_patching
+from .matrix import head_to_head as head_to_head
+from .matrix import sender_to_logits as sender_to_logits
