@@ -36,7 +36,7 @@ def _touches(s, p, head, color, w):
 
 @kernel
 def _find_region(s, color, w, suicide, start, k, filled, work):
-    """Collect region ``k`` from the empty point ``start``, with the chains it is vital for; returns the members' end."""
+    """Collect region ``k`` from the empty point ``start``, with the chains it is vital for; returns its end."""
     work[FIRST, k] = filled
     work[INNER, k] = 0
     work[ENEMY, k] = 0

@@ -132,7 +132,7 @@ class Games:
             m[:] = 0
             m[turns.SIZE] = self.size
             m[turns.TO_MOVE] = BLACK
-            m[turns.R_KO :] = self.rules[b].codes()
+            m[turns.R_KO : turns.FILTER] = self.rules[b].codes()
             m[turns.BUTTON] = int(self.rules[b].button)
             self._begin(int(b))
 
@@ -147,7 +147,7 @@ class Games:
         m[turns.SETUP_STONES] = -1 if white else black
         m[turns.HASH] = board.hash_of(colors)
         m[[turns.LEGAL_KNOWN, turns.LADDER_KNOWN, turns.LADDER1_KNOWN, turns.LADDER2_KNOWN]] = 0
-        self.past[b, 0] = turns.ko_hash_at_start(m), m[turns.HASH], 0
+        turns.remember(m, self.past[b])
 
     def place(self, row: int, black: Sequence[int] = (), white: Sequence[int] = (), to_move: int | None = None) -> None:
         """Set stones up (handicap, a problem) before the first move of game ``row``; earlier stones stay.
@@ -181,10 +181,13 @@ class Games:
             self.meta[row, turns.TO_MOVE] = to_move
         self._begin(row)
 
-    def set_to_move(self, row: int, color: int) -> None:
-        """Let ``color`` move next in game ``row`` (a record with two moves of one colour in a row)."""
-        if self.meta[row, turns.TO_MOVE] != color:
-            self.meta[row, [turns.TO_MOVE, turns.LEGAL_KNOWN]] = color, 0
+    def set_to_move(self, rows: Rows | int, colors: NDArray[np.int64] | int) -> None:
+        """Let these colours move next in these games (a record with two moves of one colour in a row)."""
+        chosen = np.atleast_1d(np.asarray(rows, np.int64)) if rows is not None else self._rows(None)
+        wanted = np.broadcast_to(np.asarray(colors, np.int64), chosen.shape)
+        change = self.meta[chosen, turns.TO_MOVE] != wanted
+        self.meta[chosen[change], turns.TO_MOVE] = wanted[change]
+        self.meta[chosen[change], turns.LEGAL_KNOWN] = 0
 
     def legal(self, rows: Rows = None) -> NDArray[np.bool_]:
         """Which actions are legal now, ``[len(rows), size * size + 1]``; none in a finished game."""

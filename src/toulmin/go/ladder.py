@@ -13,6 +13,7 @@ from __future__ import annotations
 from toulmin.go.board import (
     BEFORE1,
     BEFORE2,
+    BLACK,
     COLOR,
     COUNT,
     EMPTY,
@@ -23,6 +24,7 @@ from toulmin.go.board import (
     LIBERTIES,
     NEXT,
     WALL,
+    WHITE,
     WORKING,
     ko_capture,
     put,
@@ -241,7 +243,8 @@ def _find_on(s, source, ko, to, w, stack, table):
     rebuild(base, w)
     for head in range(w, s.shape[1] - w):
         color = base[COLOR, head]
-        if color == EMPTY or color == WALL or base[HEAD, head] != head or base[LIBERTIES, head] > 2:
+        stone = color == BLACK or color == WHITE
+        if not stone or base[HEAD, head] != head or base[LIBERTIES, head] > 2:
             continue
         caught = False
         choices = base[LIBERTIES, head]

@@ -197,6 +197,7 @@ def _named(text: str) -> Rules:
         "bga": Rules(ko="situational", suicide=False, handicap_bonus="N-1", friendly_pass_ok=True),
         "new-zealand": Rules(ko="situational", suicide=True, friendly_pass_ok=True),
     }
+    rules |= {"nz": rules["new-zealand"], "french": rules["aga"], "tromptaylor": rules["tromp-taylor"]}
     if name not in rules:
         raise Faulty(Fault("go.rules", f"no rules are called {text!r}", hint=f"one of {', '.join(sorted(rules))}"))
     return rules[name]

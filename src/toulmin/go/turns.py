@@ -46,7 +46,8 @@ from toulmin.go.compiled import kernel
 (LEGAL_KNOWN, LADDER_KNOWN, LADDER1_KNOWN, LADDER2_KNOWN, KO1, KO2) = range(18, 24)
 (SETUP_STONES, LEAD, WHITE_MOVED) = range(24, 27)
 (R_KO, R_SUICIDE, R_SCORING, R_TAX, R_BUTTON, R_BONUS, R_FRIENDLY) = range(27, 34)
-META = 34
+FILTER, FILTER_WORDS = 34, 64  # a Bloom filter of the ko hashes since KO_START
+META = FILTER + FILTER_WORDS
 
 SIMPLE, POSITIONAL, SITUATIONAL, SPIGHT = 0, 1, 2, 3
 AREA, TERRITORY = 0, 1
@@ -61,16 +62,29 @@ def _ko_hash(m, position, player):
     return position ^ m[BLOCKS]
 
 
-def ko_hash_at_start(m: NDArray[np.int64]) -> int:
-    """The hash that the ko rule compares, of a game in which no move was made."""
-    return int(m[HASH] ^ ZOBRIST_PLAYER[m[TO_MOVE]]) if m[R_KO] in {SIMPLE, SITUATIONAL} else int(m[HASH])
+@kernel
+def remember(m, past):
+    """Write the hashes of the present position into ``past`` and the filter."""
+    value = _ko_hash(m, m[HASH], m[TO_MOVE])
+    past[m[MOVES], KO_HASH] = value
+    past[m[MOVES], POSITION] = m[HASH]
+    if m[KO_START] >= m[MOVES]:
+        for i in range(FILTER, FILTER + FILTER_WORDS):
+            m[i] = 0
+    for shift in (0, 24):
+        m[FILTER + ((value >> shift) & 63)] |= np.int64(1) << ((value >> (shift + 6)) & 63)
 
 
 @kernel
-def remember(m, past):
-    """Write the hashes of the present position into ``past``."""
-    past[m[MOVES], KO_HASH] = _ko_hash(m, m[HASH], m[TO_MOVE])
-    past[m[MOVES], POSITION] = m[HASH]
+def _occurred(m, past, value):
+    """Whether the ko hash ``value`` is among those since ``KO_START``."""
+    for shift in (0, 24):
+        if not (m[FILTER + ((value >> shift) & 63)] >> ((value >> (shift + 6)) & 63)) & 1:
+            return False
+    for t in range(m[MOVES], m[KO_START] - 1, -1):
+        if past[t, KO_HASH] == value:
+            return True
+    return False
 
 
 @kernel
@@ -116,6 +130,29 @@ def _copy_plane(s, to, of):
 
 
 @kernel
+def _repeats(s, m, past, p, dies, w):
+    """Whether superko bans the mover's stone at the empty point ``p``, which ``dies`` or not."""
+    if p == m[KO] or (s[TOUCHED, p] == 0 and not dies):
+        return False  # a stone where never one stood makes a new position, unless it is suicide
+    after = m[HASH] ^ hash_after(s, p, m[TO_MOVE], w)
+    if m[R_KO] == SITUATIONAL:
+        after ^= ZOBRIST_PLAYER[3 - m[TO_MOVE]]
+    return _occurred(m, past, after)
+
+
+@kernel
+def may_play(s, m, past, p):
+    """Whether the mover may put a stone on point ``p`` in ordinary play (not the encore), for one point alone."""
+    w = m[SIZE] + 1
+    if s[COLOR, p] != EMPTY or p == m[KO]:
+        return False
+    kind = suicide_kind(s, p, m[TO_MOVE], w)
+    if kind == 2 or (kind == 1 and m[R_SUICIDE] == 0):
+        return False
+    return m[R_KO] == SIMPLE or not _repeats(s, m, past, p, kind == 1, w)
+
+
+@kernel
 def _find_bans(s, m, past):
     """Fill plane ``BANNED``: the points that superko (or, in the encore, a second ko capture) forbids to the mover."""
     for p in range(s.shape[1]):
@@ -130,17 +167,9 @@ def _find_bans(s, m, past):
     if m[R_KO] == SIMPLE:
         return
     w = m[SIZE] + 1
-    situational = ZOBRIST_PLAYER[3 - player] if m[R_KO] == SITUATIONAL else np.int64(0)
     for p in range(w, s.shape[1] - w):
-        if s[COLOR, p] != EMPTY or p == m[KO] or s[LEGAL, p] == 0:
-            continue
-        if s[TOUCHED, p] == 0 and s[LEGAL, p] == 1:
-            continue  # a stone where never one stood makes a new position, unless it is suicide
-        after = m[HASH] ^ hash_after(s, p, player, w) ^ situational
-        for t in range(n, m[KO_START] - 1, -1):
-            if past[t, KO_HASH] == after:
-                s[BANNED, p] = 1
-                break
+        if s[LEGAL, p] != 0 and _repeats(s, m, past, p, s[LEGAL, p] == 2, w):
+            s[BANNED, p] = 1
 
 
 @kernel
@@ -232,16 +261,29 @@ def _end_phase(s, m):
 
 
 @kernel
-def advance(s, m, past, p):
-    """Play the mover's legal move at point ``p`` (0: pass) and everything that follows from it."""
-    n, player = m[MOVES], m[TO_MOVE]
-    w = m[SIZE] + 1
+def keep_before(s, m):
+    """Move the two positions before the last by one, and what is known of their ladders."""
     _copy_plane(s, BEFORE2, BEFORE1)
     _copy_plane(s, BEFORE1, COLOR)
     _copy_plane(s, LADDER2, LADDER1)
     _copy_plane(s, LADDER1, LADDER)
     m[KO2], m[KO1] = m[KO1], m[KO]
     m[LADDER2_KNOWN], m[LADDER1_KNOWN] = m[LADDER1_KNOWN], m[LADDER_KNOWN]
+
+
+@kernel
+def advance(s, m, past, p, light):
+    """Play the mover's legal move at point ``p`` (0: pass) and everything that follows from it.
+
+    ``light`` does not keep the positions before it, which the input features show; so it hides the history from them.
+    """
+    n, player = m[MOVES], m[TO_MOVE]
+    w = m[SIZE] + 1
+    if light:
+        m[TURNS] = -1
+        m[LADDER1_KNOWN] = 0
+    else:
+        keep_before(s, m)
     m[LADDER_KNOWN] = 0
     m[LEGAL_KNOWN] = 0
     repeated = False
@@ -307,7 +349,7 @@ def advance_rows(cells, meta, past, rows, points):
     """Play the legal move ``points[i]`` in game ``rows[i]``; nothing where it is negative."""
     for i in range(len(rows)):
         if points[i] >= 0:
-            advance(cells[rows[i]], meta[rows[i]], past[rows[i]], points[i])
+            advance(cells[rows[i]], meta[rows[i]], past[rows[i]], points[i], False)
 
 
 @kernel

@@ -1,4 +1,4 @@
-"""Writes a network in KataGo's model format, so that KataGo can play what was made here, and tests can make networks."""
+"""Writes a network in KataGo's model format, so that KataGo plays what was made here and tests make networks."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class _Lines:
 
 
 def write_network(network: NetworkFile, *, binary: bool = True, compress: bool = True) -> bytes:
-    """The bytes of a model file (``.bin.gz``, or ``.txt.gz`` where not ``binary``); the same network, the same bytes."""
+    """The bytes of a model file (``.bin.gz``; ``.txt.gz`` where not ``binary``): one network, one file."""
     lines = _Lines(network.version, binary)
     lines.words(network.name, network.version, network.planes, network.numbers)
     if network.version >= 13:
