@@ -102,14 +102,14 @@ def _tornado(sensitivity: Sensitivity) -> Fragment | None:
         return None
     rows: list[Any] = []
     for one in bars:
-        rows.append({"leaf": one.id, "if": "surely false", "low": one.if_false.low, "high": one.if_false.high})
-        rows.append({"leaf": one.id, "if": "surely true", "low": one.if_true.low, "high": one.if_true.high})
+        rows.append({"leaf": one.id, "taken": "surely false", "low": one.if_false.low, "high": one.if_false.high})
+        rows.append({"leaf": one.id, "taken": "surely true", "low": one.if_true.low, "high": one.if_true.high})
     spec: dict[str, Any] = {
         "data": {"values": rows},
         "mark": {"type": "bar", "height": 9, "cornerRadius": 2},
         "encoding": {
             "y": {"field": "leaf", "type": "nominal", "sort": None, "title": None},
-            "yOffset": {"field": "if", "type": "nominal"},
+            "yOffset": {"field": "taken", "type": "nominal"},
             "x": {
                 "field": "low",
                 "type": "quantitative",
@@ -118,7 +118,7 @@ def _tornado(sensitivity: Sensitivity) -> Fragment | None:
             },
             "x2": {"field": "high"},
             "color": {
-                "field": "if",
+                "field": "taken",
                 "type": "nominal",
                 "title": None,
                 "scale": {"domain": ["surely true", "surely false"]},
@@ -196,10 +196,10 @@ def render_case(
         case=case,
         decision=words.DECISION[verdict.exit_code],
         health=health_status(verdict.health),
-        means=words.HEALTH_MEANS.get(verdict.health) if verdict.health is not None else "",
+        means=words.HEALTH_MEANS.get(verdict.health) if verdict.health is not None else words.MALFORMED_MEANS,
         fresh=words.FRESHNESS_MEANS.get(verdict.freshness) if verdict.freshness else "",
         stale=verdict.freshness is Freshness.STALE,
-        counts=_counts(verdict),
+        counts=_counts(verdict) if verdict.nodes else [],
         few=_FEW,
         diagram=diagram.html if diagram else "",
         entries=list(entries.values()),
@@ -242,6 +242,6 @@ def _sections(
         ("challenges", "Challenges", bool(of["defeater"])),
         ("evidence", "Evidence", bool(of["evidence"])),
         ("history", "History", bool(moments)),
-        ("words", "In words", True),
+        ("words", "In words", argued),
     ]
     return [(anchor, name) for anchor, name, there in wanted if there]

@@ -47,7 +47,8 @@ def chart_svg(chart: Chart) -> Markup:
     try:
         svg = vl_convert.vegalite_to_svg(themed(chart.spec), allowed_base_urls=[])
     except ValueError as error:
-        raise Faulty(Fault("report.chart", f"Vega-Lite refuses the chart: {error}", name=chart.title)) from None
+        why = next((line for line in str(error).splitlines() if line.startswith("Error: ")), str(error).split("\n")[0])
+        raise Faulty(Fault("report.chart", f"Vega-Lite refuses the chart: {why}", name=chart.title)) from None
     own = "v" + hashlib.sha256(chart.model_dump_json().encode()).hexdigest()[:8]
     svg = _IDS.sub(rf"\g<1>{own}-\g<2>", svg)
     label = Markup('<svg role="img" aria-label="{}" ').format(chart.alt or chart.caption or chart.title)

@@ -24,6 +24,7 @@ HEALTH_MEANS = {
     Health.UNDERMINED: "A challenge stands that nobody has answered.",
     Health.REFUTED: "Evidence shows the contrary.",
 }
+MALFORMED_MEANS = "The case file has faults that must be mended before it can say anything."
 FRESHNESS_MEANS = {
     Freshness.CURRENT: "All evidence is about the model, data and criteria as they are now.",
     Freshness.STALE: "Some evidence is about an earlier model, data or criterion, or has expired.",

@@ -1,0 +1,140 @@
+"""The page of a case, in words: everything said, everything escaped, nothing invented."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
+from toulmin.case import Edge, Freshness, Health, NodeVerdict, Probability, Verdict, check_case
+from toulmin.case.cutsets import CutSets
+from toulmin.case.lock import Moment
+from toulmin.case.sensitivity import Bar, Hinge, LeafEffect, Sensitivity
+from toulmin.evidence import Evidence
+from toulmin.faults import ExitCode, Fault
+from toulmin.report import render_case, render_evidence
+
+EVIL = "<script>window.pwned=1</script>\"'><img src=x onerror=window.pwned=1>"
+
+CASE = """
+[case]
+title = "Two claims"
+deployment = "A model used offline."
+[[goal]]
+id = "G1"
+text = "Both hold."
+supported_by = ["G2", "G3"]
+in_context_of = ["A1"]
+[[goal]]
+id = "G2"
+text = "The first holds."
+undeveloped = true
+[[goal]]
+id = "G3"
+text = "The second holds."
+undeveloped = true
+[[assumption]]
+id = "A1"
+text = "The weights are secured."
+owner = "Ada"
+justification = "The store is audited."
+review = 2099-01-01
+[[defeater]]
+id = "D1"
+text = "The store was breached."
+kind = "undermine"
+attacks = ["A1"]
+"""
+
+
+def sensitivity() -> Sensitivity:
+    effect = LeafEffect("E1", Health.REFUTED, Health.UNSUPPORTED, Freshness.STALE)
+    bar = Bar("E1", Probability(0.0, 0.4), Probability(0.5, 0.95))
+    return Sensitivity((effect,), CutSets((("E1",), ("A1", "G3")), True), (Hinge("E1", ("G2", "G3")),), (bar,))
+
+
+def text_of(page: str) -> str:
+    body = re.sub(r"<(script|style)\b.*?</\1>", "", page, flags=re.S)
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", body))
+
+
+def test_the_page_says_everything_the_verdict_says(bound_verdict: Verdict, record: Evidence) -> None:
+    history = [Moment(on=dt.date(2026, 10, 1), health="supported", freshness="stale", exit_code=3, low=0.25, high=0.75)]
+    page = render_case(bound_verdict, sensitivity=sensitivity(), evidence={record.id: record}, history=history)
+    said = text_of(page)
+    for node in bound_verdict.nodes.values():
+        assert node.text in said
+        assert f'id="node-{node.id}"' in page
+    for words in (
+        "Undermined", "stale", "Not releasable", "G1: undermined by D1", "0.400 to 0.900", "Ada Lovelace",
+        "accuracy.low &gt;= 0.8", "meets it", "inconclusive", "no interval: a fixed set of tokens",
+        "subject has changed since the evidence was made", "toulmin run induction.toml --reproduce",
+        "0.932", "[0.891, 0.959]", "95%", "wilson", "2026-10-01", "0.250 to 0.750", "the planted case was found",
+        "There are more and larger sets", "used by", record.id, "torch 2.13.0", "ab" * 32,
+    ):  # fmt: skip
+        assert words in said, words
+    assert page == render_case(bound_verdict, sensitivity=sensitivity(), evidence={record.id: record}, history=history)
+
+
+def test_a_record_bound_twice_is_drawn_once(bound_verdict: Verdict, record: Evidence) -> None:
+    twin = replace(bound_verdict.nodes["E1"], id="E2")
+    edges = (*bound_verdict.edges, Edge("G3", "E2", "supported_by"))
+    verdict = replace(bound_verdict, nodes={**bound_verdict.nodes, "E2": twin}, edges=edges)
+    page = render_case(verdict, evidence={record.id: record})
+    assert page.count("Logit difference per prompt</h4>") == 1
+    assert "The same record as" in page
+
+
+def test_a_case_from_its_file(tmp_path) -> None:
+    (tmp_path / "case.toml").write_text(CASE)
+    checked = check_case(tmp_path, today=dt.date(2026, 11, 22))
+    page = render_case(checked.verdict, case=checked.case, sensitivity=checked.sensitivity())
+    said = text_of(page)
+    for words in ("A model used offline.", "The store is audited.", "2099-01-01", "undermine", "against A1", "Ada"):
+        assert words in said, words
+
+
+def test_a_malformed_case_lists_its_faults() -> None:
+    fault = Fault("C014", "no such element", "case.toml", 7, "G9", "did you mean G1")
+    verdict = Verdict("Broken", "case.toml", None, None, None, ExitCode.INVALID, (str(fault),), (fault,))
+    said = text_of(render_case(verdict))
+    for words in ("Malformed", "C014", "line 7", "no such element", "did you mean G1"):
+        assert words in said
+
+
+def test_hostile_words_are_escaped(random_verdict: Callable[..., Verdict]) -> None:
+    verdict = random_verdict(40, 1)
+    nodes: dict[str, NodeVerdict] = {
+        name: replace(node, text=EVIL, reasons=(EVIL,), rests_on=(EVIL,), module=EVIL)
+        for name, node in verdict.nodes.items()
+    }
+    hostile = replace(
+        verdict, title=EVIL, file=EVIL, reasons=(EVIL,), nodes=nodes, faults=(Fault(EVIL, EVIL, name=EVIL),)
+    )
+    page = render_case(hostile)
+    assert "<script>window" not in page
+    assert "<img" not in page
+
+
+def test_a_study_s_page(record: Evidence) -> None:
+    page = render_evidence(record)
+    said = text_of(page)
+    for words in (
+        "tasks.behaviour",
+        f"toulmin evidence reproduce {record.id[:12]}",
+        "By length",
+        "planted shortcut",
+        "4.20 s",
+    ):
+        assert words in said, words
+    assert render_evidence(record, command="toulmin run x.toml").count("toulmin run x.toml") == 1
+
+
+def test_every_health_and_exit_code_has_words(random_verdict: Callable[..., Verdict]) -> None:
+    verdict = random_verdict(12)
+    for health in Health:
+        assert health.word.capitalize() in text_of(render_case(replace(verdict, health=health)))
+    for code in (ExitCode.OK, ExitCode.NOT_SUPPORTED, ExitCode.INVALID, ExitCode.STALE, ExitCode.EVIDENCE):
+        said = text_of(render_case(replace(verdict, exit_code=code)))
+        assert ("Not releasable" in said) == (code is not ExitCode.OK)
