@@ -141,7 +141,14 @@ class Resolver:
     def _older(self, older: list[Evidence], locked: LockedEvidence | None, question: Question) -> list[Evidence]:
         """Without current records: the newest of the same study, else what the lock knew."""
         if older:
-            return [max(older, key=lambda record: (record.created, record.id))]
+            # all that were made of the same things as the newest, one a seed, as if they were current
+            newest = max(older, key=lambda record: (record.created, record.id))
+            together: dict[tuple[str, tuple[int, ...]], Evidence] = {}
+            for record in sorted(older, key=lambda record: (record.created, record.id), reverse=True):
+                made_of = {i.role: i.sha256 for i in record.inputs}
+                if made_of == {i.role: i.sha256 for i in newest.inputs} and record.version == newest.version:
+                    together.setdefault((record.study_hash, record.seeds), record)
+            return list(together.values())
         for identifier in locked.evidence if locked else ():
             try:
                 record = self.binder.store.read(identifier)

@@ -12,6 +12,7 @@ answer is composed of clamps, top down; elsewhere only the vertices above the le
 from __future__ import annotations
 
 import heapq
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from toulmin.case.argument import Argument, Vertex
@@ -93,9 +94,17 @@ def leaves_of(argument: Argument) -> list[str]:
     ]
 
 
+def effect_of(argument: Argument, state: Evaluation, stale: frozenset[str], identifier: str) -> LeafEffect | None:
+    """The root under each change of one leaf; None of an element that is no leaf."""
+    if identifier not in leaves_of(argument):
+        return None
+    refuted, unsupported = (root_if(argument, state, identifier, own) for own in _TRIED)
+    return LeafEffect(identifier, refuted, unsupported, _freshness_if(argument, state, stale, identifier))
+
+
 def leaf_effects(argument: Argument, state: Evaluation, stale: frozenset[str]) -> tuple[LeafEffect, ...]:
     """The root under each single change of a leaf."""
-    responses, reaches = _responses(argument, state)
+    responses, reaches = _responses(argument, state, stale)
     effects: list[LeafEffect] = []
     for leaf in leaves_of(argument):
         response = responses.get(leaf)
@@ -105,7 +114,7 @@ def leaf_effects(argument: Argument, state: Evaluation, stale: frozenset[str]) -
             answers = [response[local_health(vertex, state.low, state.caps, 0, own)] for own in _TRIED]
             staleness = Freshness.STALE if argument.root in stale or reaches[leaf] else Freshness.CURRENT
         else:
-            answers = [_root_if(argument, state, leaf, own) for own in _TRIED]
+            answers = [root_if(argument, state, leaf, own) for own in _TRIED]
             staleness = _freshness_if(argument, state, stale, leaf)
         effects.append(LeafEffect(leaf, answers[0], answers[1], staleness))
     return tuple(effects)
@@ -114,7 +123,9 @@ def leaf_effects(argument: Argument, state: Evaluation, stale: frozenset[str]) -
 _TRIED = (Health.REFUTED, Health.UNSUPPORTED)
 
 
-def _responses(argument: Argument, state: Evaluation) -> tuple[dict[str, Response], dict[str, bool]]:
+def _responses(
+    argument: Argument, state: Evaluation, stale: frozenset[str]
+) -> tuple[dict[str, Response], dict[str, bool]]:
     """For vertices with a single way up: the root's health for each health of theirs, and whether staleness rises."""
     responses: dict[str, Response] = {argument.root: _ALL}
     reaches: dict[str, bool] = {argument.root: True}
@@ -128,10 +139,15 @@ def _responses(argument: Argument, state: Evaluation) -> tuple[dict[str, Respons
         if vertex.undeveloped:
             caps.append(Health.UNDEVELOPED)
         cap = min([*caps, *(low[context] for context in vertex.contexts)], default=Health.SUPPORTED)
-        for child, (floor, ceiling) in _clamps(vertex, state).items():
+        healths = _child_healths(vertex, state)
+        # a child going stale matters if the parent could then be anything else, other stale children being anything
+        loose = [c in stale or any(a in stale for a in vertex.link_attackers.get(c, ())) for c in vertex.children]
+        floors = _clamps(vertex, [Health.REFUTED if s else h for s, h in zip(loose, healths, strict=True)])
+        ceilings = _clamps(vertex, [Health.SUPPORTED if s else h for s, h in zip(loose, healths, strict=True)])
+        for child, (floor, ceiling) in _clamps(vertex, healths).items():
             if argument.dependents[child] == (parent,) and child not in vertex.link_attackers:
                 responses[child] = tuple(response[min(cap, max(floor, min(h, ceiling)))] for h in _ALL)
-                reaches[child] = reaches[parent] and floor != ceiling
+                reaches[child] = reaches[parent] and floors[child][0] != ceilings[child][1]
         combined = local_health(vertex, low, state.caps)
         for context in vertex.contexts:
             if argument.dependents[context] == (parent,):
@@ -150,12 +166,11 @@ def _combined_alone(vertex: Vertex, state: Evaluation, otherwise: Health) -> Hea
     return combine(_child_healths(vertex, state), vertex.mode) if vertex.children else otherwise
 
 
-def _clamps(vertex: Vertex, state: Evaluation) -> dict[str, tuple[Health, Health]]:
+def _clamps(vertex: Vertex, healths: Sequence[Health]) -> dict[str, tuple[Health, Health]]:
     """For each child, (floor, ceiling): the combination is the child's health clamped between them.
 
     With o the other children from the best down, the k-th best of all is max(o[k], min(child, o[k - 1])).
     """
-    healths = _child_healths(vertex, state)
     k, n = needed(vertex.mode, len(healths)), len(healths)
     if not n or k > n:
         return {}
@@ -170,7 +185,7 @@ def _clamps(vertex: Vertex, state: Evaluation) -> dict[str, tuple[Health, Health
     return clamps
 
 
-def _root_if(argument: Argument, state: Evaluation, leaf: str, own: Health) -> Health:
+def root_if(argument: Argument, state: Evaluation, leaf: str, own: Health) -> Health:
     """The root's health with one leaf changed, by evaluating again what is above it."""
     if argument.circular:
         return evaluate(argument, {leaf: own}).low[argument.root]

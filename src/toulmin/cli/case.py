@@ -1,0 +1,252 @@
+"""``toulmin case``: check a safety case, run what it asks for, compare, explain, render, import, export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from toulmin.cli.output import JSON_OPTION, print_json, print_table
+from toulmin.faults import ExitCode, Fault, Faulty
+
+if TYPE_CHECKING:
+    from toulmin.case import Checked
+
+app = typer.Typer(
+    help="Safety cases that re-check themselves.",
+    epilog="check exits with 0 releasable, 1 not supported, 2 invalid, 3 stale only, 4 evidence error "
+    "(the first that applies of 2, 4, 1, 3, 0; all reasons are printed).",
+    no_args_is_help=True,
+)
+CASE = typer.Argument(Path(), metavar="CASE", help="A case.toml, or the folder that holds it.")
+STORE = typer.Option(None, "--store", help="The folder of evidence, instead of the one the case names.")
+REHASH = typer.Option(False, "--rehash", help="Hash every input again instead of trusting the cache.")
+DEVICE = typer.Option("cpu", help="Where tensors live: cpu, cuda, ...")
+THREADS = typer.Option(1, min=1, help="Threads of tensor operations, in each study.")
+
+
+def _finish(checked: Checked, as_json: bool, *, hinges: bool = False) -> None:
+    """Print a verdict and exit with its status."""
+    from toulmin.case import severity
+    from toulmin.case.verdict import plain
+
+    verdict = checked.verdict
+    sensitivity = checked.sensitivity() if hinges else None
+    if as_json:
+        document = plain(verdict)
+        if hinges:
+            document["sensitivity"] = plain(sensitivity)
+        print_json(document)
+        raise typer.Exit(int(verdict.exit_code))
+    for fault in verdict.faults:
+        if severity(fault) == "warning":
+            typer.echo(f"warning: {fault}")
+    if verdict.health is not None and verdict.freshness is not None:
+        title = f"{verdict.title}: " if verdict.title else ""
+        typer.echo(f"{title}{verdict.root} is {verdict.health.word}, {verdict.freshness.value}")
+        if verdict.probability is not None:
+            typer.echo(f"probability in [{verdict.probability.low:.3g}, {verdict.probability.high:.3g}]")
+    for reason in verdict.reasons:
+        typer.echo(f"  {reason}")
+    if sensitivity is not None:
+        _print_hinges(checked)
+    words = {0: "releasable", 1: "not supported", 2: "invalid", 3: "stale", 4: "evidence error"}
+    typer.echo(f"verdict: {words[int(verdict.exit_code)]} (exit {int(verdict.exit_code)})")
+    raise typer.Exit(int(verdict.exit_code))
+
+
+def _print_hinges(checked: Checked) -> None:
+    sensitivity = checked.sensitivity()
+    if sensitivity is None:
+        return
+    rows = [(e.id, e.if_refuted.word, e.if_unsupported.word, e.if_stale.value) for e in sensitivity.leaves]
+    print_table("the root if one leaf is", ("leaf", "refuted", "unsupported", "stale"), rows)
+    more = ", and larger or further ones" if sensitivity.cut_sets.truncated else ""
+    print_table(
+        f"smallest sets whose failure sinks the root{more}", ("set",), [(", ".join(s),) for s in sensitivity.cut_sets]
+    )
+    print_table("shared", ("element", "used by"), [(h.id, ", ".join(h.used_by)) for h in sensitivity.hinges])
+    rows = [
+        (b.id, f"[{b.if_false[0]:.3g}, {b.if_false[1]:.3g}]", f"[{b.if_true[0]:.3g}, {b.if_true[1]:.3g}]")
+        for b in sensitivity.tornado
+    ]
+    if rows:
+        print_table("root's probability if a leaf is surely", ("leaf", "false", "true"), rows)
+
+
+@app.command()
+def check(
+    case: Path = CASE,
+    store: Path | None = STORE,
+    rehash: bool = REHASH,
+    reproduce: int = typer.Option(
+        0, "--reproduce", min=0, metavar="K", help="Collect K leaves again, drawn at random."
+    ),
+    seed: int = typer.Option(0, help="Seed of that draw."),
+    hinges: bool = typer.Option(False, "--hinges", help="Also say what the conclusion hinges on."),
+    device: str = DEVICE,
+    threads: int = THREADS,
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Say what a case is worth today, and why; the exit status says it too."""
+    from toulmin.case import check_case, reproduce_leaves, with_faults
+
+    checked = check_case(case, store=store, rehash=rehash)
+    if reproduce:
+        checked = with_faults(checked, reproduce_leaves(checked, reproduce, seed=seed, device=device, threads=threads))
+    _finish(checked, as_json, hinges=hinges)
+
+
+@app.command()
+def run(
+    case: Path = CASE,
+    only: list[str] = typer.Option([], "--only", metavar="ID", help="Only this evidence; may be repeated."),
+    jobs: int = typer.Option(1, "--jobs", "-j", min=1, help="Studies at once, each in a process of its own."),
+    force: bool = typer.Option(False, "--force", help="Run also what is there and current."),
+    store: Path | None = STORE,
+    device: str = DEVICE,
+    threads: int = THREADS,
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Run the studies whose evidence is missing or stale, then check. Killed, it goes on where it stopped."""
+    from toulmin.case import run_case
+    from toulmin.case.running import Ran, Work
+    from toulmin.studies import Pool, ProcessPool
+
+    def tell(event: Work | Ran) -> None:
+        if isinstance(event, Work):
+            typer.echo(f"to run: {event.node} ({event.kind}, seed {event.seed})", err=True)
+        else:
+            outcome = f"evidence {event.evidence[:12]}" if event.evidence else "failed"
+            typer.echo(f"done: {event.node}, {outcome}", err=True)
+
+    pool = ProcessPool(jobs) if jobs > 1 else Pool()
+    report = run_case(
+        case, pool=pool, only=only, force=force, store=store, device=device, threads=threads, advance=tell
+    )
+    for fault in report.faults:
+        typer.echo(f"error: {fault}", err=True)
+    _finish(report.checked, as_json)
+
+
+@app.command()
+def accept(
+    case: Path = CASE,
+    by: str = typer.Option(..., "--by", help="Who accepts: a name."),
+    only: list[str] = typer.Option([], "--only", metavar="ID", help="Only this evidence; may be repeated."),
+    store: Path | None = STORE,
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Write criteria, evidence and hashes as they are now into case.lock, in somebody's name; then check."""
+    from toulmin.case import accept_case
+
+    _finish(accept_case(case, by, only=only, store=store), as_json)
+
+
+@app.command()
+def diff(
+    first: Path = typer.Argument(..., metavar="A", help="A case."),
+    second: Path = typer.Argument(..., metavar="B", help="Another, or a later one."),
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Say how B differs from A; whatever became easier to pass is flagged. Exit 1 where they differ."""
+    from toulmin.case import check_case, compare_cases
+    from toulmin.case.verdict import plain
+
+    checked = [check_case(path) for path in (first, second)]
+    unreadable = [fault for c in checked if c.case is None for fault in c.verdict.faults]
+    if unreadable:
+        raise Faulty(unreadable)
+    changes = compare_cases(*checked)
+    if as_json:
+        print_json([plain(change) for change in changes])
+    else:
+        for change in changes:
+            typer.echo(str(change))
+        typer.echo(f"{len(changes)} differences, {sum(c.direction == 'loosened' for c in changes)} loosened")
+    raise typer.Exit(int(ExitCode.NOT_SUPPORTED if changes else ExitCode.OK))
+
+
+@app.command()
+def explain(
+    case: Path = typer.Argument(..., metavar="CASE", help="A case.toml, or the folder that holds it."),
+    node: str | None = typer.Argument(None, metavar="NODE", help="The element; the root where none is named."),
+    store: Path | None = STORE,
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Explain one element: its state, why, what it rests on, what uses it, and the root without it."""
+    from toulmin.case import check_case
+    from toulmin.case import explain as explained
+    from toulmin.case.verdict import plain
+
+    checked = check_case(case, store=store)
+    lines = explained(checked, node)
+    if as_json:
+        found = checked.verdict.nodes[node or checked.verdict.root or ""]
+        print_json({**plain(found), "explanation": lines})
+    else:
+        for line in lines:
+            typer.echo(line)
+
+
+@app.command()
+def render(
+    case: Path = CASE,
+    out: Path | None = typer.Option(None, "--out", "-o", help="The page to write; beside the case by default."),
+    store: Path | None = STORE,
+) -> None:
+    """Write the report: one HTML page that needs nothing else. Exits with the status of the check."""
+    from toulmin.case import check_case
+    from toulmin.report import render_case
+
+    checked = check_case(case, store=store)
+    records = {r.id: r for found in checked.resolutions.values() for r in found.records}
+    page = render_case(
+        checked.verdict,
+        case=checked.case,
+        sensitivity=checked.sensitivity(),
+        evidence=records,
+        history=checked.lock.history,
+    )
+    target = out or Path(checked.verdict.file).parent / "case.html"
+    try:
+        target.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise Faulty(Fault("file.unwritable", error.strerror or str(error), str(target))) from None
+    typer.echo(str(target))
+    raise typer.Exit(int(checked.verdict.exit_code))
+
+
+@app.command()
+def new(
+    folder: Path = typer.Argument(..., metavar="FOLDER", help="The folder to write case.toml into."),
+    template: str = typer.Option(..., "--template", "-t", help="Which argument to start from."),
+    owner: str = typer.Option(..., "--owner", help="Who owns its assumptions until they are handed out."),
+) -> None:
+    """Start a case from a template; it is undeveloped until evidence is bound to it."""
+    from toulmin.case.templates import write_template
+
+    typer.echo(str(write_template(template, folder, owner=owner)))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of case.toml."""
+    from toulmin.case import case_schema
+
+    print_json(case_schema())
+
+
+@app.command()
+def diagnostics(as_json: bool = JSON_OPTION) -> None:
+    """List every numbered diagnostic."""
+    from toulmin.case import DIAGNOSTICS
+
+    if as_json:
+        print_json({code: d._asdict() for code, d in DIAGNOSTICS.items()})
+    else:
+        print_table(
+            "diagnostics", ("code", "severity", "what"), [(c, d.severity, d.title) for c, d in DIAGNOSTICS.items()]
+        )
+
