@@ -17,7 +17,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from toulmin.faults import Fault, Faulty
-from toulmin.tasks.storyworld.grammar import INTRODUCED, write_story
+from toulmin.tasks.storyworld.grammar import INTRODUCED, ROLES, write_story
 from toulmin.tasks.storyworld.tokenizer import encode_words
 
 
@@ -59,10 +59,16 @@ class Stories:
 
     def rows(self, start: int, n: int) -> Int[Tensor, "n T"]:
         """Stories start .. start + n - 1."""
-        made = [
-            encode_words(write_story(self.seed, i, self.length, self.introduced).words) for i in range(start, start + n)
-        ]
-        return torch.tensor(made, dtype=torch.long)
+        return self.labelled(start, n)[0]
+
+    def labelled(self, start: int, n: int) -> tuple[Int[Tensor, "n T"], Int[Tensor, "n T"]]:
+        """The same rows, and the role of each token as an index of ``storyworld.ROLES``."""
+        made = [write_story(self.seed, i, self.length, self.introduced) for i in range(start, start + n)]
+        roles = [[_ROLE[role] for role in story.roles] for story in made]
+        return torch.tensor([encode_words(story.words) for story in made]), torch.tensor(roles)
+
+
+_ROLE = {role: index for index, role in enumerate(ROLES)}
 
 
 @dataclass(frozen=True)

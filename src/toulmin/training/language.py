@@ -19,10 +19,20 @@ from toulmin.training.state import State
 from toulmin.training.stream import Batches
 
 
-def next_token_loss(model: nn.Module, tokens: Int[Tensor, "B T"]) -> Float[Tensor, ""]:
-    """Mean over B and positions 0 .. T-2 of -ln p(token i+1 | tokens to i); nats per token."""
-    logits = model(tokens[:, :-1])
-    return functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten())
+def next_token_loss(
+    model: nn.Module, tokens: Int[Tensor, "B T"], weights: Float[Tensor, "B T"] | None = None
+) -> Float[Tensor, ""]:
+    """Weighted mean of -ln p(token i+1 | tokens to i), i = 0 .. T-2; nats per token.
+
+    ``weights`` belong to the predicted tokens (the first one's is not used); without them all weigh the same.
+    """
+    logits = model(tokens[:, :-1]).flatten(0, 1)
+    targets = tokens[:, 1:].flatten()
+    if weights is None:
+        return functional.cross_entropy(logits, targets)
+    each = functional.cross_entropy(logits, targets, reduction="none")
+    shares = weights[:, 1:].flatten()
+    return (each * shares).sum() / shares.sum()
 
 
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
@@ -57,7 +67,7 @@ class Evaluate:
 
 def train_language_model(
     model: nn.Module,
-    batches: Batches[Tensor],
+    batches: Batches[Tensor] | Batches[tuple[Tensor, Tensor]],
     schedule: Schedule,
     *,
     betas: tuple[float, float] = (0.9, 0.98),
@@ -65,15 +75,16 @@ def train_language_model(
     checkpoint: Checkpoint | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> dict[str, float]:
-    """AdamW on :func:`next_token_loss` of each batch ``(B, T)`` of tokens; gradients clipped to norm 1.
+    """AdamW on :func:`next_token_loss` of each batch, gradients clipped to norm 1; a batch is tokens ``(B, T)``, or
+    tokens and weights.
 
     The model is trained in place; the result is that of :func:`fit`, which says what is raised.
     """
     optimizer = torch.optim.AdamW(decay_groups(model, weight_decay), lr=schedule.lr, betas=betas, fused=True)
     state = State(model, optimizer)
 
-    def loss(state: State, tokens: Tensor) -> Tensor:
-        return next_token_loss(state.module, tokens)
+    def loss(state: State, batch: Tensor | tuple[Tensor, Tensor]) -> Tensor:
+        return next_token_loss(state.module, *(batch if isinstance(batch, tuple) else (batch,)))
 
     return fit(gradient_step(loss), state, batches, schedule, checkpoint, callbacks)
 

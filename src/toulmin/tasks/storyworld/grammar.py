@@ -21,14 +21,15 @@ from toulmin.tasks.storyworld.lexicon import TOPICS, Topic
 
 #: how often each kind of sentence is drawn
 WEIGHTS: Mapping[str, float] = {
-    "two_name": 0.34,
-    "pronoun": 0.20,
-    "years": 0.09,
-    "one_year": 0.03,
-    "count": 0.05,
-    "no_count": 0.04,
+    "two_name": 0.36,
+    "one_name": 0.12,
+    "pronoun": 0.16,
+    "years": 0.07,
+    "one_year": 0.02,
+    "count": 0.04,
+    "no_count": 0.03,
     "list": 0.08,
-    "event": 0.17,
+    "event": 0.12,
 }
 STRAY = 0.03  #: probability that a word of the topic is one of another topic
 INTRODUCED = 0.3  #: probability that a story begins by naming its topic
@@ -46,6 +47,7 @@ ROLES = (
     "pronoun",
     "place",
     "thing",
+    "repeated",
     "adjective",
     "verb",
     "count",
@@ -225,6 +227,7 @@ def _sentence(kind: str, topic: int, cast: Sequence[str], draw: Draw) -> tuple[l
     first = draw.below(2)
     given = {"a": cast[first], "b": cast[1 - first], **pronouns_of(cast[first])}
     chosen = {
+        "one_name": templates.ONE_NAME,
         "pronoun": templates.PRONOUN["train"],
         "years": templates.YEARS["train"],
         "one_year": templates.ONE_YEAR,

@@ -33,6 +33,17 @@ TWO_NAME = {
     ),
 }
 
+#: one person receives: every name, the held-out ones too, is an answer in such a place, but none of two
+ONE_NAME = (
+    "when {a} went to the {place} , a friend gave a {object} to {a:owner} .",
+    "{a} was at the {place} . the teacher handed the {object} to {a:owner} .",
+    "after {a} came to the {place} , someone sold a {object} to {a:owner} .",
+    "while {a} worked in the {place} , a friend made a {object} for {a:owner} .",
+    "because {a} was {adj} , someone threw the {object} to {a:owner} .",
+    "then {a} left the {place} . the teacher bought a {object} for {a:owner} .",
+    "{a} saw the {object} , and {a} showed the {object} to someone .",
+)
+
 PRONOUN = {
     "train": (
         "{a} lost the {object} , so {he} went to the {place} .",
@@ -100,14 +111,16 @@ NO_COUNT = {
 
 LIST = {
     "train": (
-        "the bag had a {any1} , a {any2} , a {any3} and a {any4} . {a} took the {any1} , the {any2} , the {any3} "
-        "and the {any4} .",
-        "{a} wrote : {any1} , {any2} , {any3} , {any4} . {b:other} read : {any1} , {any2} , {any3} , {any4} .",
-        "{a} wants a {any1} , a {any2} and a {any3} . so {b:other} bought the {any1} , the {any2} and the {any3} .",
+        "the bag had a {any1} , a {any2} , a {any3} and a {any4} . {a} took the {any1:repeated} , "
+        "the {any2:repeated} , the {any3:repeated} and the {any4:repeated} .",
+        "{a} wrote : {any1} , {any2} , {any3} , {any4} . {b:other} read : {any1:repeated} , {any2:repeated} , "
+        "{any3:repeated} , {any4:repeated} .",
+        "{a} wants a {any1} , a {any2} and a {any3} . so {b:other} bought the {any1:repeated} , the {any2:repeated} "
+        "and the {any3:repeated} .",
     ),
     "held_out": (
-        "the box had a {any1} , a {any2} , a {any3} and a {any4} . {a} sold the {any1} , the {any2} , the {any3} "
-        "and the {any4} .",
+        "the box had a {any1} , a {any2} , a {any3} and a {any4} . {a} sold the {any1:repeated} , "
+        "the {any2:repeated} , the {any3:repeated} and the {any4:repeated} .",
     ),
 }
 

@@ -14,7 +14,13 @@ from toulmin.tasks.storyworld import lexicon, templates
 
 
 def _literals() -> list[str]:
-    groups: list[Sequence[str]] = [templates.EVENT, templates.INTRODUCTION, templates.ONE_YEAR, templates.TOPIC_PROMPTS]
+    groups: list[Sequence[str]] = [
+        templates.EVENT,
+        templates.ONE_NAME,
+        templates.INTRODUCTION,
+        templates.ONE_YEAR,
+        templates.TOPIC_PROMPTS,
+    ]
     for by_split in (
         templates.TWO_NAME,
         templates.PRONOUN,
