@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import sys
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 
 from toulmin.faults import ExitCode, Fault, Faulty
@@ -11,8 +13,14 @@ from toulmin.studies.study import Study
 GROUP = "toulmin.studies"
 
 
-def _points() -> dict[str, EntryPoint]:
+@lru_cache(maxsize=4)
+def _points_on(path: tuple[str, ...]) -> dict[str, EntryPoint]:
+    # reading the metadata of every installed package takes 50 ms, and a case asks once for each piece of evidence
     return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def _points() -> dict[str, EntryPoint]:
+    return _points_on(tuple(sys.path))
 
 
 def study_kinds() -> list[str]:
