@@ -167,8 +167,8 @@ class Games:
                     faults.append(Fault("go.setup", "no free point for a stone", name=name))
                 else:
                     colors[p] = color
+        trial = self.cells[row].copy()
         if not faults:
-            trial = self.cells[row].copy()
             trial[board.COLOR] = colors
             board.rebuild(trial, w)
             on = (trial[board.COLOR] == BLACK) | (trial[board.COLOR] == WHITE)

@@ -244,9 +244,10 @@ def _find_on(s, source, ko, to, w, stack, table):
     for head in range(w, s.shape[1] - w):
         color = base[COLOR, head]
         stone = color == BLACK or color == WHITE
-        if not stone or base[HEAD, head] != head or base[LIBERTIES, head] > 2:
+        if (color != BLACK and color != WHITE) or base[HEAD, head] != head or base[LIBERTIES, head] > 2:
             continue
         caught = False
+        move = 0
         choices = base[LIBERTIES, head]
         first = 0
         second = 0

@@ -11,7 +11,6 @@ encore a pass lifts the bans, and passing twice in the same situation ends the p
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from toulmin.go.board import (
     BANNED,
