@@ -146,7 +146,7 @@ def random_cases(draw) -> CaseFile:
 
 
 @pytest.mark.parametrize("name", READABLE)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(parsed=random_cases())
 def test_random_cases_come_back(tmp_path_factory, name: str, parsed: CaseFile) -> None:
     again, losses = through(parsed, name, tmp_path_factory.mktemp("x"))
