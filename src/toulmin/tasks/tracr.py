@@ -27,7 +27,7 @@ def tracr_task(folder: Path | str, program: str, *, positions: Sequence[int] = (
     """
     path = Path(folder) / f"{program}.npz"
     try:
-        with np.load(path, allow_pickle=False) as data:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
             tokens, logits = data["tokens"], data["logits"]
     except OSError as error:
         raise _bad(path, error.strerror or str(error)) from None
