@@ -47,6 +47,7 @@ def test_answers_go_over_the_wire_and_back():
     assert parse_answer("=\n\n") == Answer(True, None, "")
     assert parse_answer("?9 illegal move\r\n") == Answer(False, 9, "illegal move")
     assert parse_answer("= a\nb\n") == Answer(True, None, "a\nb")
+    assert parse_answer("=6\ninfo move E5") == Answer(True, 6, "info move E5")
     with pytest.raises(Faulty, match=r"gtp\.answer"):
         parse_answer("GNU Go says hello")
 

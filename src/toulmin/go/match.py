@@ -33,9 +33,10 @@ class Match(Study):
     """Who beats whom, and how surely.
 
     ``rules`` is a name or KataGo's compact form (:meth:`toulmin.go.Rules.parse`), ``komi`` points for White.
-    ``schedule``: the first player against each of the others, or everybody against everybody. ``opening_moves`` random
-    moves start each game. ``limit`` is the number of moves after which a game is scored as it stands (0: three times
-    the area). ``shown`` games of each pairing are kept for replay, with the ownership every ``ownership_every`` moves.
+    ``schedule``: each of the ``first`` players against each of the rest, or everybody against everybody. Each game
+    starts with ``opening_moves`` random moves. ``limit`` is the number of moves after which a game is scored as it
+    stands (0: three times the area). ``shown`` games of each pairing are kept for replay, with the ownership every
+    ``ownership_every`` moves.
     """
 
     kind: ClassVar[str] = "go.match"
@@ -77,6 +78,7 @@ class Match(Study):
     komi: float = 7.5
     players: Annotated[tuple[PlayerSpec, ...], Field(min_length=2, max_length=64)]
     schedule: Literal["first_against_rest", "round_robin"] = "first_against_rest"
+    first: Annotated[int, Field(ge=1)] = 1
     games: Annotated[int, Field(ge=2, le=100_000)] = 20
     opening_moves: Annotated[int, Field(ge=0, le=40)] = 2
     limit: Annotated[int, Field(ge=0, le=10_000)] = 0
@@ -96,6 +98,8 @@ class Match(Study):
         repeated = [label for label, count in Counter(p.label for p in self.players).items() if count > 1]
         if repeated:
             raise ValueError(f"two players are called {', '.join(repeated)}: give them names")
+        if self.first >= len(self.players):
+            raise ValueError(f"nobody is left to play against the first {self.first}")
         try:
             self.parsed_rules()
         except Faulty as faulty:
@@ -109,7 +113,7 @@ class Match(Study):
     def pairings(self) -> list[tuple[int, int]]:
         """The pairs of players, by number, in the order in which they play."""
         pairs = itertools.combinations(range(len(self.players)), 2)
-        return [pair for pair in pairs if self.schedule == "round_robin" or pair[0] == 0]
+        return [(a, b) for a, b in pairs if self.schedule == "round_robin" or a < self.first <= b]
 
     def declared(self) -> Mapping[str, MeasureSpec]:
         """The measures of the class, and one win rate for each pairing."""

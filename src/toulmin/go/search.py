@@ -7,8 +7,8 @@ position, the settings and its own generator only; a batch changes nothing but t
 
 Utility of a position for the mover, as in KataGo: win - loss + static_score · E[s(score, 0, 2)] +
 dynamic_score · E[s(score, c, dynamic_scale)], with s(x, c, k) = 2/pi · atan((x - c) / (k · size)), the score normal
-with the net's mean and standard deviation (the expectation by 9-point Gauss-Hermite quadrature), and c the root's
-expected score times 0.8, at most dynamic_scale · size from it.
+with the net's mean and standard deviation (the expectation by the trapezoidal rule, in steps of 0.1 standard
+deviations), and c the root's expected score times 0.8, at most dynamic_scale · size from it.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ Floats = NDArray[np.float64]
 POOL_BYTES = 512 << 20
 """States kept at once; more games than fit are searched group after group."""
 
-_SPREAD, _WEIGHT = np.polynomial.hermite.hermgauss(9)
-_SPREAD, _WEIGHT = _SPREAD * np.sqrt(2.0), _WEIGHT / np.sqrt(np.pi)
+_SPREAD = np.linspace(-5.0, 5.0, 101)
+_WEIGHT = np.exp(-0.5 * _SPREAD**2) / np.exp(-0.5 * _SPREAD**2).sum()
 
 
 class Opinion(Protocol):
@@ -91,7 +91,6 @@ class Evaluates(Protocol):
         symmetry: int | NDArray[np.int64] = 0,
         draw_equivalent_wins: float = 0.5,
         conservative_pass: bool = False,
-        playout_doubling: float = 0.0,
     ) -> Opinion:
         """Evaluate some rows of ``games``."""
         ...
@@ -197,7 +196,7 @@ class _Search:
         ownership = np.zeros((len(trees), self.games.size, self.games.size), np.float32)
         values = np.zeros((len(trees), 3))
         sign = np.where(roots.to_move == 1, 1.0, -1.0)
-        opinions = [self._evaluate(roots, trees, column) for column in symmetries.T]
+        opinions = [self._evaluate(roots, trees, column, settings.conservative_pass) for column in symmetries.T]
         # the centre of the dynamic score utility has to be known before the first utility
         self.centre = self._centre(sign * np.mean([o.score_mean for o in opinions], axis=0, dtype=np.float64))
         for opinion in opinions:
@@ -253,15 +252,14 @@ class _Search:
             return np.zeros(len(trees), np.int64)
         return np.array([self.generators[tree].integers(8) for tree in trees])
 
-    def _evaluate(self, games: Games, rows: Rows, symmetry: NDArray[np.int64]) -> Opinion:
+    def _evaluate(self, games: Games, rows: Rows, symmetry: NDArray[np.int64], conservative: bool = False) -> Opinion:
         self.evaluations += len(rows)
         return self.evaluator.evaluate(
             games,
             rows,
             symmetry=symmetry if symmetry.any() else 0,
             draw_equivalent_wins=self.settings.draw_equivalent_wins,
-            conservative_pass=self.settings.conservative_pass,
-            playout_doubling=self.settings.playout_doubling,
+            conservative_pass=conservative,
         )
 
     def _centre(self, black_score: Floats) -> Floats:

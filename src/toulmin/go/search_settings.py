@@ -45,7 +45,10 @@ class SearchSettings(BaseModel, frozen=True, extra="forbid"):
     With N visits below a node the exploration constant is ``cpuct + cpuct_log · ln((N + cpuct_base) / cpuct_base)``;
     the utility of a leaf is win - loss, plus ``static_score`` and ``dynamic_score`` times the expected value of
     2/pi · atan((score - centre) / (scale · size)), with centre 0, scale 2 for the first, and for the second 0.8 of
-    the root's expected score, scale ``dynamic_scale``.
+    the root's expected score, scale ``dynamic_scale``. With ``noise`` the urgency of unvisited moves at the root is
+    not reduced. ``conservative_pass`` hides from the net, at the root only, that a pass would end the game.
+    ``symmetry`` random draws one of the 8 for each evaluation; the root is the mean over ``root_symmetries`` of them.
+    ``leaves`` of one tree are evaluated together, under ``virtual_loss``.
     """
 
     visits: Annotated[int, Field(ge=1, le=1_000_000)] = 64
@@ -68,4 +71,3 @@ class SearchSettings(BaseModel, frozen=True, extra="forbid"):
     temperature: Temperature = Temperature()
     conservative_pass: bool = False
     draw_equivalent_wins: Annotated[float, Field(ge=0, le=1)] = 0.5
-    playout_doubling: float = 0.0
