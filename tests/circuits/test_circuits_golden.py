@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from toulmin.circuits.removal import acdc
 from toulmin.circuits.bench import Bench
 from toulmin.circuits.circuit import Circuit
 from toulmin.circuits.faithfulness import recovered
 from toulmin.circuits.formats import from_autocircuit, from_autocircuit_name, to_autocircuit_name
 from toulmin.circuits.methodology import Methodology, Value
+from toulmin.circuits.removal import acdc
 from toulmin.tasks.pair import Pair
 
 VALUES: dict[str, Value] = {

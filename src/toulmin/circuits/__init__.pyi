@@ -1,5 +1,3 @@
-from .removal import Removal as Removal
-from .removal import acdc as acdc
 from .attribute import activation_magnitude as activation_magnitude
 from .attribute import eap as eap
 from .attribute import integrated as integrated
@@ -12,6 +10,7 @@ from .card import Card as Card
 from .card import Cell as Cell
 from .card import Values as Values
 from .card import make_card as make_card
+from .card_study import FaithfulnessCard as FaithfulnessCard
 from .circuit import Circuit as Circuit
 from .completeness import Knockout as Knockout
 from .completeness import compare_knockouts as compare_knockouts
@@ -25,6 +24,7 @@ from .curves import cmd as cmd
 from .curves import cpr as cpr
 from .curves import roc as roc
 from .curves import sizes_for as sizes_for
+from .discover_study import Discovery as Discovery
 from .edge_scores import EdgeScores as EdgeScores
 from .edge_scores import random_scores as random_scores
 from .edge_scores import reference_scores as reference_scores
@@ -59,8 +59,17 @@ from .measure import faithfulness_card as faithfulness_card
 from .measure import sweep_sizes as sweep_sizes
 from .methodology import Methodology as Methodology
 from .methodology import grid as grid
+from .methods import discover as discover
 from .metrics import METRICS as METRICS
 from .metrics import Metric as Metric
 from .metrics import find_metric as find_metric
+from .pictures import draw_audit as draw_audit
+from .pictures import draw_card as draw_card
+from .pictures import draw_circuit as draw_circuit
+from .pictures import draw_curves as draw_curves
+from .pictures import draw_percents as draw_percents
+from .removal import Removal as Removal
+from .removal import acdc as acdc
 from .testing import TestData as TestData
 from .testing import collect_test_data as collect_test_data
+from .tests_study import CircuitTests as CircuitTests

@@ -35,6 +35,7 @@ class Audit:
     sign_agreement: float
     scores: Array
     effects: Array
+    edges: NDArray[np.int64]
 
     def __str__(self) -> str:
         overlaps = ", ".join(f"top-{k} {share:.0%}" for k, share in self.top.items())
@@ -100,4 +101,5 @@ def audit_scores(
         sign_agreement=agreement,
         scores=a,
         effects=b,
+        edges=np.array(edges, dtype=np.int64),
     )

@@ -1,8 +1,9 @@
 """Metrics of a patched run, one number a prompt: what faithfulness is measured in, and what attributions differentiate.
 
 Each takes the patched logits ``[C, B, V]`` at the scored position, the batch and the full model's logits ``[B, V]``,
-and gives ``[C, B]``. ``max_change`` is the largest change of any logit (of programs with numeric outputs too). ``better`` says whether a circuit that does the task has it high or low; of a *distance* (KL, max_change)
-the full model itself has 0.
+and gives ``[C, B]``. ``max_change`` is the largest change of any logit (of programs with numeric outputs too).
+``better`` says whether a circuit that does the task has it high or low; of a *distance* (KL, max_change) the full
+model itself has 0.
 """
 
 from __future__ import annotations

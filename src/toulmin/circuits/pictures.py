@@ -1,0 +1,161 @@
+"""Circuits as figures: the diagram, curves over sizes, the card's heatmap, scores against exact effects. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toulmin.circuits.auditing import Audit
+from toulmin.circuits.card import Card, Cell
+from toulmin.circuits.circuit import Circuit
+from toulmin.circuits.edge_scores import EdgeScores
+from toulmin.circuits.edges import parse_edge, receiver_components
+from toulmin.evidence import Chart, Graph, Heatmap
+from toulmin.evidence.figures import Edge, Node
+
+Array = NDArray[np.float64]
+
+
+def draw_circuit(
+    circuit: Circuit, scores: EdgeScores | None = None, *, title: str = "The circuit", tokens: Sequence[str] = ()
+) -> Graph:
+    """The circuit by layers, bottom to top; edges weighted by their score, a column a token where edges have positions.
+
+    Edges of one head's Q, K and V inputs are told apart by group.
+    """
+    graph, placed = circuit.graph, circuit.positions is not None
+    columns = tuple(tokens) if tokens else tuple(str(i) for i in range(circuit.positions or 0))
+    layer_of = _layers(circuit)
+    edges: list[Edge] = []
+    used: dict[str, Node] = {}
+
+    def node(name: str, position: int | None) -> str:
+        key = name if position is None else f"{name}@{position}"
+        group = "head" if ".H" in name else "mlp" if name.endswith("mlp") else name
+        used.setdefault(key, Node(id=key, label=name, layer=layer_of[name], position=position, group=group))
+        return key
+
+    for name in circuit:
+        source, receiver = parse_edge(graph, name)
+        slot = graph.receivers[receiver].partition("[")[2].rstrip("]") or "input"
+        at: Sequence[int | None] = np.nonzero(circuit.table[source, receiver])[0].tolist() if placed else [None]
+        for position in at:
+            weight = 1.0
+            if scores is not None:
+                value = scores.values[source, receiver]
+                weight = float(value[position] if value.ndim and position is not None else np.sum(value))
+            ends = node(graph.sources[source], position), node(receiver_components(graph)[receiver], position)
+            edges.append(
+                Edge(source=ends[0], target=ends[1], weight=weight, group=slot, facts={"edge": name, "score": weight})
+            )
+    if not used:
+        node("embed", 0 if placed else None)
+    names = ("embed", *_layer_names(circuit), "logits")
+    ordered = sorted(used.values(), key=lambda n: (n.layer, n.position or 0, n.id))
+    what = f"{len(circuit)} of {graph.n_edges * (circuit.positions or 1)} edges"
+    return Graph(
+        title=title,
+        caption=f"{what}; an edge's width is the size of its score, its colour the input it feeds.",
+        alt=f"A circuit of {what} over {len(used)} components.",
+        nodes=tuple(ordered),
+        edges=tuple(edges),
+        layers=names,
+        positions=columns if placed else (),
+        unit=scores.method if scores is not None else "",
+    )
+
+
+def _layers(circuit: Circuit) -> dict[str, int]:
+    graph = circuit.graph
+    steps = 1 + graph.has_mlp
+    found = dict.fromkeys(graph.inputs, 0) | {"logits": 1 + graph.n_layers * steps}
+    for name in graph.sources[len(graph.inputs) :]:
+        layer = int(name[1 : name.index(".")])
+        found[name] = 1 + layer * steps + (1 if name.endswith("mlp") else 0)
+    return found
+
+
+def _layer_names(circuit: Circuit) -> list[str]:
+    parts = ("attention", "MLP") if circuit.graph.has_mlp else ("attention",)
+    return [f"L{layer} {part}" for layer in range(circuit.graph.n_layers) for part in parts]
+
+
+def draw_curves(
+    curves: Mapping[str, tuple[Array, Array]], *, title: str, y: str, threshold: float | None = None
+) -> Chart:
+    """Faithfulness over circuit sizes: name -> (edges, values), sizes on a logarithmic axis (size 0 is left out)."""
+    series = {name: (x[x > 0], values[x > 0]) for name, (x, values) in curves.items()}
+    lines = "; ".join(f"{name} reaches {values[-1]:.3g} at {x[-1]:.0f} edges" for name, (x, values) in series.items())
+    return Chart.curves(
+        series, title=title, x="edges in the circuit", y=y, log_x=True, threshold=threshold, caption=lines, alt=lines
+    )
+
+
+def draw_card(card: Card) -> Heatmap:
+    """The card: a row a methodology, a column a metric with its aggregation and baseline, percent recovered."""
+    rows = list(dict.fromkeys(str(cell.methodology) for cell in card.cells))
+    columns = list(dict.fromkeys(_column(cell) for cell in card.cells))
+    at = {(str(cell.methodology), _column(cell)): cell for cell in card.cells}
+    values = [[at[r, c].value if (r, c) in at else None for c in columns] for r in rows]
+    low = [[_end(at.get((r, c)), 0) for c in columns] for r in rows]
+    high = [[_end(at.get((r, c)), 1) for c in columns] for r in rows]
+    text = [[f"{at[r, c].value:.0f}" if (r, c) in at else "" for c in columns] for r in rows]
+    note = f"from {card.lowest.value:.0f}% to {card.highest.value:.0f}% on the same {card.n} prompts"
+    return Heatmap.model_validate(
+        {
+            "title": "One circuit, every faithfulness number",
+            "caption": f"Percent of the model's effect recovered: {note}. Threshold {card.threshold:g}%.",
+            "alt": f"Heatmap of {len(card.cells)} cells, {note}.",
+            "x_labels": columns,
+            "y_labels": rows,
+            "values": values,
+            "low": low,
+            "high": high,
+            "text": text,
+            "x_title": "metric, aggregation, baseline",
+            "y_title": "methodology",
+            "unit": "%",
+            "centre": card.threshold,
+            "threshold": card.threshold,
+        }
+    )
+
+
+def _column(cell: Cell) -> str:
+    how = "mean of %" if cell.aggregation == "mean_of_percents" else "% of means"
+    return f"{cell.metric}, {how}" + (", from 0" if cell.baseline == "zero" else "")
+
+
+def _end(cell: Cell | None, which: int) -> float | None:
+    if cell is None or cell.interval is None:
+        return None
+    return cell.interval.high if which else cell.interval.low
+
+
+def draw_audit(audit: Audit) -> Chart:
+    """Attribution scores against exact effects, one point an edge."""
+    return Chart.scatter(
+        audit.effects,
+        audit.scores,
+        title=f"{audit.method} against exact effects",
+        x="exact effect of cutting the edge",
+        y="attribution score",
+        caption=str(audit),
+        alt=str(audit),
+    )
+
+
+def draw_percents(card: Card) -> Chart:
+    """How the per-prompt percentages spread in the cells with the lowest and the highest number."""
+    chosen = {cell.name: cell.percents[np.isfinite(cell.percents)] for cell in (card.lowest, card.highest)}
+    clipped = {name: np.clip(values, -200.0, 400.0) for name, values in chosen.items() if len(values)}
+    return Chart.histogram(
+        clipped,
+        title="Per-prompt percentages in the lowest and the highest cell",
+        unit="%",
+        threshold=card.threshold,
+        caption="One prompt a count; values beyond -200% and 400% are drawn there.",
+        alt=f"Histograms of {' and '.join(clipped)}.",
+    )
