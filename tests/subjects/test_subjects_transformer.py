@@ -199,6 +199,15 @@ def test_edits_replace_what_they_name() -> None:
     )
 
 
+@pytest.mark.parametrize("norm", ["layer", "rms", "none"])
+def test_shares_sum_to_the_logits(norm: str) -> None:
+    model = Transformer(dataclasses.replace(BASE, norm=norm), torch.Generator().manual_seed(4)).double()
+    parts = [*model.components[:-1], "pos_embed"]
+    logits, cache = model.run_with_cache(TOKENS, [*parts, "L1.resid_post"])
+    shares = [model.final_norm.share(cache[name], cache["L1.resid_post"]) @ model.W_U for name in parts]
+    close(sum(shares), logits)  # all biases are zero here
+
+
 def test_unknown_names_are_all_listed() -> None:
     with pytest.raises(Faulty) as caught:
         make("attention-only").run_with_cache(TOKENS, ["L0.mlp", "L0.H4", "embed"], {"L9.q": torch.zeros_like})

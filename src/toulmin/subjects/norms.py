@@ -30,6 +30,18 @@ class Normalise(nn.Module):
             return nn.functional.layer_norm(x, (self.width,), self.w, self.b, self.eps)
         return nn.functional.rms_norm(x, (self.width,), self.w, self.eps)
 
+    def share(self, part: Float[Tensor, "*B D"], whole: Float[Tensor, " D"]) -> Float[Tensor, "*B D"]:
+        """What an addend ``part`` of ``whole`` contributes to ``forward(whole)``, the scale held at that of the whole.
+
+        The shares of all addends sum to ``forward(whole)`` less the bias b: this is direct logit attribution's step
+        (Elhage et al. 2021). Axes before the last broadcast.
+        """
+        if self.w is None:
+            return part
+        if self.kind == "layer":
+            part, whole = (x - x.mean(-1, keepdim=True) for x in (part, whole))
+        return self.w * part / (whole.pow(2).mean(-1, keepdim=True) + self.eps).sqrt()
+
     def extra_repr(self) -> str:
         """The kind and width."""
         return f"{self.kind}, {self.width}"
