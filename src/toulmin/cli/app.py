@@ -7,7 +7,7 @@ import sys
 import typer
 
 from toulmin import __version__
-from toulmin.cli import demo, evidence, run, subjects
+from toulmin.cli import case, demo, evidence, go, run, subjects
 from toulmin.cli.output import print_faults
 from toulmin.faults import ExitCode, Faulty
 
@@ -40,8 +40,10 @@ def _root(
 app.command("demo")(demo.demo)
 app.command("run")(run.run)
 app.command("studies")(run.studies)
+app.add_typer(case.app, name="case")
 app.add_typer(subjects.app, name="subjects")
 app.add_typer(evidence.app, name="evidence")
+app.add_typer(go.app, name="go")
 
 
 def main() -> None:

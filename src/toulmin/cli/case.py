@@ -249,4 +249,3 @@ def diagnostics(as_json: bool = JSON_OPTION) -> None:
         print_table(
             "diagnostics", ("code", "severity", "what"), [(c, d.severity, d.title) for c, d in DIAGNOSTICS.items()]
         )
-

@@ -1,0 +1,33 @@
+"""Writing the report of a checked case."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from toulmin.faults import Fault, Faulty
+
+if TYPE_CHECKING:
+    from toulmin.case import Checked
+
+
+def write_report(checked: Checked, target: Path) -> Path:
+    """Write the page of a case; where it was written.
+
+    :raises Faulty: the file cannot be written.
+    """
+    from toulmin.report import render_case
+
+    records = {r.id: r for found in checked.resolutions.values() for r in found.records}
+    page = render_case(
+        checked.verdict,
+        case=checked.case,
+        sensitivity=checked.sensitivity(),
+        evidence=records,
+        history=checked.lock.history,
+    )
+    try:
+        target.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise Faulty(Fault("file.unwritable", error.strerror or str(error), str(target))) from None
+    return target
