@@ -1,3 +1,4 @@
+from .diagram import draw as draw
 from .dissimilarity import DISSIMILARITIES as DISSIMILARITIES
 from .effect_matrix import Matrix as Matrix
 from .evaluation import Effects as Effects
@@ -13,6 +14,12 @@ from .hypothesis import Hypothesis as Hypothesis
 from .hypothesis import Space as Space
 from .hypothesis import hypothesis as hypothesis
 from .hypothesis import make_space as make_space
+from .insight import Difference as Difference
+from .insight import Estimate as Estimate
+from .insight import describe as describe
+from .insight import difference as difference
+from .insight import explain_inputs as explain_inputs
+from .insight import path_text as path_text
 from .language import parse as parse
 from .matrix import activation_patching as activation_patching
 from .matrix import head_to_head as head_to_head

@@ -1,4 +1,4 @@
-"""What people do daily, as calls of the one evaluator: all sender-receiver pairs, senders to logits, activation patching.
+"""What people do daily: all sender-receiver pairs, senders to logits, activation patching; calls of the one evaluator.
 
 Each cell is one circuit: the reference run in which some edges carry the counterfactual run's value of their source.
 All cells are run together, so what they share is computed once. A cell is the mean over pairs of a change of the
@@ -103,7 +103,8 @@ def activation_patching(
     An activation is patched by cutting every edge that carries it: ``resid_pre`` of layer l at p is every edge from
     before l to l or later, at p; ``attn`` and ``mlp`` every edge out of the layer's heads or MLP, at p.
 
-    :raises Faulty: ``paths.lengths`` where positions are asked for and the pairs differ in length; ``paths.activation``.
+    :raises Faulty: ``paths.lengths`` where the pairs differ in length, so that positions do not correspond;
+        ``paths.activation``.
     """
     graph = Graph.of(model)
     if what == "heads":

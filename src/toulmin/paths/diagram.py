@@ -1,0 +1,101 @@
+"""A hypothesis drawn on the model, as a figure: its components by layer, and the edges its paths run along."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from toulmin.evidence import Graph as Drawing
+from toulmin.evidence.figures import Edge, Node
+from toulmin.patching.cells import ROOT, Port, split_name
+from toulmin.patching.graph import Graph
+from toulmin.patching.pathset import EVERYTHING, NOTHING, PathSet
+from toulmin.paths.hypothesis import Hypothesis, Space
+
+
+def draw(space: Space, hypothesis: Hypothesis, *, baseline: Hypothesis | None = None) -> Drawing:
+    """The components and edges of the paths that a hypothesis adds to its baseline.
+
+    :param baseline: paths taken for granted and not drawn, such as ``!L1.H{5,6}``; default none. The weight of an edge
+        is the share of the drawn paths that run along it.
+    """
+    made = space.compile(hypothesis)
+    if baseline is not None:
+        made = made - space.compile(baseline)
+    along = _paths_along(made)
+    total = max(1, made.count())
+    edges = tuple(
+        Edge(
+            source=source,
+            target=target,
+            weight=count / total,
+            group=slot if slot != "in" else "",
+            facts={"input": slot, "paths": count},
+        )
+        for (source, target, slot), count in sorted(along.items())
+    )
+    used = {end for edge in edges for end in (edge.source, edge.target)} | {"logits"}
+    names = [name for name in (*space.graph.sources, "logits") if name in used]
+    layers = _layers(space.graph)
+    return Drawing(
+        title=hypothesis.label[:80],
+        caption=f"{made.count()} paths" + (f" beyond {baseline.label}" if baseline is not None else "") + ".",
+        alt=f"{len(names)} components and {len(edges)} edges: {', '.join(names[:8])}.",
+        nodes=tuple(Node(id=n, label=n, layer=_height(n, space.graph), group=_kind(n)) for n in names),
+        edges=edges,
+        layers=layers,
+        unit="share of paths",
+    )
+
+
+def _paths_along(made: PathSet) -> Counter[tuple[str, str, str]]:
+    """How many paths of the set run along each (sender, receiver, input), positions put together."""
+    dag, reach = made.dag, made.reachable()
+    below: dict[tuple[str, int], int] = {}
+    full: dict[str, int] = {}
+    for node in dag.order:
+        links = dag.in_links[node]
+        full[node] = sum(full[link.sender] for link in links) if links else 1
+        below[node, NOTHING], below[node, EVERYTHING] = 0, full[node]
+        for state in reach[node]:
+            children = dag.children(node, state)
+            below[node, state] = sum(below[link.sender, c] for link, c in zip(links, children, strict=True))
+    above: Counter[tuple[str, int]] = Counter({(dag.output, made.state): 1})
+    along: Counter[tuple[str, str, str]] = Counter()
+    for node in reversed(dag.order):
+        for state in (*sorted(reach[node]), EVERYTHING):
+            ways = above[node, state]
+            if not ways:
+                continue
+            for link, child in zip(dag.in_links[node], dag.children(node, state), strict=True):
+                if child == NOTHING or not below[link.sender, child]:
+                    continue
+                above[link.sender, child] += ways
+                if link.receiver != ROOT:
+                    port = link.label
+                    assert isinstance(port, Port)
+                    key = (split_name(link.sender)[0], split_name(link.receiver)[0], port.slot)
+                    along[key] += ways * below[link.sender, child]
+    return along
+
+
+def _layers(graph: Graph) -> tuple[str, ...]:
+    names = ["embedding"]
+    for layer in range(graph.n_layers):
+        names += [f"L{layer} heads"] + ([f"L{layer} MLP"] if graph.has_mlp else [])
+    return (*names, "logits")
+
+
+def _height(name: str, graph: Graph) -> int:
+    per_layer = 1 + graph.has_mlp
+    if name.startswith("embed"):
+        return 0
+    if name == "logits":
+        return 1 + graph.n_layers * per_layer
+    layer = int(name[1 : name.index(".")])
+    return 1 + layer * per_layer + (1 if name.endswith("mlp") else 0)
+
+
+def _kind(name: str) -> str:
+    return (
+        "head" if ".H" in name else "mlp" if name.endswith("mlp") else "input" if name.startswith("embed") else "output"
+    )
