@@ -32,7 +32,7 @@ from toulmin.tasks import (
     repeated_tokens,
     token_cross_entropy,
 )
-from toulmin.tasks.storyworld import ROLES, story_tasks, story_vocabulary
+from toulmin.tasks.storyworld import NAMES, ROLES, story_tasks, story_vocabulary
 from toulmin.training import (
     Checkpoint,
     Evaluate,
@@ -48,7 +48,12 @@ NAME = "story-4l"
 SEED = 20261122
 LENGTH, BATCH = 64, 16
 SHORT, SHORT_BATCH = 24, 40
-TURNS = ["short", "short", "repeated", "short", "short", "long"]
+#: from which step on, which kinds of batch take turns: first who receives and he or she, then induction as well
+PHASES = [
+    (0, ["short", "short", "repeated", "short", "short", "long"]),
+    (1000, ["repeated", "short", "repeated", "long"]),
+    (1200, ["repeated", "short", "names", "long"]),
+]
 WEIGHTS = {"recipient": 8.0, "pronoun": 6.0, "owner": 4.0, "repeated": 3.0, "word": 0.6, "year": 0.6}
 OTHER, FRESH, COPIED = 0.3, 0.2, 2.0
 EMBEDDED = 0.5  # standard deviation of W_E at the start: from the usual small one the MLPs drown the names
@@ -73,26 +78,32 @@ def data() -> dict[str, object]:
     """What the model is trained on, for its card and its checkpoints."""
     return {
         "kind": "storyworld and repeated random sequences",
-        "turns": TURNS,
+        "turns_from_step": PHASES,
         "short": {"row_tokens": SHORT, "rows": SHORT_BATCH},
         "long": {"row_tokens": LENGTH, "rows": BATCH},
         "repeated": {"row_tokens": LENGTH, "rows": BATCH, "segment": [5, 28], "before": [0, 8]},
+        "names": "as repeated, of the 64 names only, the held-out ones too",
         "loss_weights": {**WEIGHTS, "other": OTHER, "repeated_tokens": [FRESH, COPIED]},
         "bos": 0,
     }
 
 
 def batches() -> IndexedBatches[tuple[torch.Tensor, torch.Tensor]]:
-    """Batch i is of kind ``TURNS[i mod 6]``: tokens and their weights."""
+    """Batch i: tokens and their weights; its kind takes its turn in the phase that i falls in."""
+    words = story_vocabulary()
+    first = words.index(NAMES[0])
+    assert words[first : first + len(NAMES)] == NAMES
     kinds = {
         "short": Stories(SHORT, SEED + 1, introduced=0.05),
         "long": Stories(LENGTH, SEED),
-        "repeated": RepeatedTokens(LENGTH, len(story_vocabulary()), SEED, 5, 28, before=8, first_token=2),
+        "repeated": RepeatedTokens(LENGTH, len(words), SEED, 5, 28, before=8, first_token=2),
+        "names": RepeatedTokens(LENGTH, first + len(NAMES), SEED + 2, 5, 28, before=8, first_token=first),
     }
     by_role = torch.tensor([WEIGHTS.get(role, OTHER) for role in ROLES])
 
     def make(i: int) -> tuple[torch.Tensor, torch.Tensor]:
-        kind = TURNS[i % len(TURNS)]
+        turns = next(turns for start, turns in reversed(PHASES) if i >= start)
+        kind = turns[i % len(turns)]
         source, size = kinds[kind], SHORT_BATCH if kind == "short" else BATCH
         if isinstance(source, Stories):
             tokens, roles = source.labelled(i * size, size)

@@ -60,7 +60,7 @@ PRONOUN = {
     "held_out": (
         "when {a} lost the {object} , {he} was {adj} .",
         "{a} found a {object} , so {he} was {adj} .",
-        "{a} was {adj} . then {he} left the {place} .",
+        "{a} was {adj} , so {he} left the {place} .",
         "{b:other} saw the {place} . {a} {verb} the {object} and {he} left .",
         "{a} likes the {object} because {he} found the {place} .",
     ),
