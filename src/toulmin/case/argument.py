@@ -72,6 +72,24 @@ class Argument:
         return {identifier: tuple(above) for identifier, above in found.items()}
 
     @cached_property
+    def support_order(self) -> Sequence[str]:
+        """Every vertex after its children and contexts; attacks play no part. Iterative: cases are deep."""
+        done: dict[str, None] = {}
+        for start in self.vertices:
+            stack = [(start, False)]
+            while stack:
+                identifier, ready = stack.pop()
+                if identifier in done:
+                    continue
+                if ready:
+                    done[identifier] = None
+                    continue
+                stack.append((identifier, True))
+                vertex = self.vertices[identifier]
+                stack += [(below, False) for below in (*vertex.children, *vertex.contexts) if below not in done]
+        return tuple(done)
+
+    @cached_property
     def places(self) -> Mapping[str, int]:
         """Where in the order each vertex comes."""
         return {identifier: place for place, component in enumerate(self.order) for identifier in component}

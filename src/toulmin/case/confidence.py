@@ -70,24 +70,6 @@ def warn_of_rare_failures(
         yield case.fault("C060", message, node.id, "prior")
 
 
-def support_order(argument: Argument) -> Sequence[str]:
-    """Every vertex after its children and contexts; attacks play no part. Iterative: cases are deep."""
-    done: dict[str, None] = {}
-    for start in argument.vertices:
-        stack = [(start, False)]
-        while stack:
-            identifier, ready = stack.pop()
-            if identifier in done:
-                continue
-            if ready:
-                done[identifier] = None
-                continue
-            stack.append((identifier, True))
-            vertex = argument.vertices[identifier]
-            stack += [(below, False) for below in (*vertex.children, *vertex.contexts) if below not in done]
-    return tuple(done)
-
-
 def propagate(
     argument: Argument, state: Evaluation, stale: frozenset[str], quantities: Quantities, *, given: bool = False
 ) -> dict[str, Probability | None]:
@@ -95,8 +77,8 @@ def propagate(
 
     ``given`` takes unquantified assumptions and accepted doubts as true.
     """
-    found: dict[str, Probability | None] = {}
-    for identifier in support_order(argument):
+    found: dict[str, Probability | None] = dict.fromkeys(argument.vertices)
+    for identifier in argument.support_order if quantities.leaves else ():
         vertex = argument.vertices[identifier]
         if vertex.children:
             interval = _of_claim(argument, vertex, found, state, quantities, given=given)
@@ -162,7 +144,7 @@ def check_independence(case: Case, argument: Argument) -> Iterator[Fault]:
 def _roots(case: Case, argument: Argument) -> dict[str, frozenset[str]]:
     declared = {**case.parsed.subjects, **case.parsed.data}
     found: dict[str, frozenset[str]] = {}
-    for identifier in support_order(argument):
+    for identifier in argument.support_order:
         element, vertex = case.nodes.get(identifier), argument.vertices[identifier]
         own: set[str] = set()
         if isinstance(element, Assumption):

@@ -8,7 +8,7 @@ open now are taken to be answered: the question is what the finished argument wo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb
@@ -18,10 +18,16 @@ from toulmin.case.evaluate import Evaluation
 from toulmin.case.health import Label, needed
 
 MAX_ORDER = 3
-MAX_SETS = 500
-MAX_COMBINATIONS = 5000
+MAX_SETS = 200
+MAX_COMBINATIONS = 200
+MAX_PRODUCTS = 4000
 Family = frozenset[frozenset[str]]
 _NOTHING: Family = frozenset()
+
+
+def _proper_subsets(items: frozenset[str]) -> Iterator[frozenset[str]]:
+    for size in range(len(items)):
+        yield from map(frozenset, combinations(items, size))
 
 
 @dataclass(frozen=True)
@@ -45,24 +51,29 @@ class _Families:
         self.max_order, self.max_sets, self.truncated = max_order, max_sets, False
 
     def minimal(self, sets: Iterable[frozenset[str]]) -> Family:
-        kept: list[frozenset[str]] = []
-        singles: set[str] = set()
-        for candidate in sorted(set(sets), key=lambda s: (len(s), sorted(s))):
-            if len(candidate) > self.max_order:
+        within: set[frozenset[str]] = set()
+        for candidate in sets:
+            if len(candidate) <= self.max_order:
+                within.add(candidate)
+            else:
                 self.truncated = True
-            elif len(candidate) == 1:
-                singles |= candidate
-                kept.append(candidate)
-            elif singles.isdisjoint(candidate) and not any(k <= candidate for k in kept if len(k) > 1):
-                kept.append(candidate)
-        if len(kept) > self.max_sets:
-            self.truncated = True
-        return frozenset(kept[: self.max_sets])
+        # a set of three has six smaller ones: looking those up beats comparing with every other set
+        kept = [s for s in within if not any(p in within for p in _proper_subsets(s))]
+        return self._smallest(kept, self.max_sets)
+
+    def _smallest(self, sets: Collection[frozenset[str]], count: int) -> Family:
+        if len(sets) <= count:
+            return frozenset(sets)
+        self.truncated = True
+        return frozenset(sorted(sets, key=lambda s: (len(s), sorted(s)))[:count])
 
     def all_of(self, families: Sequence[Family]) -> Family:
         """Every one of them falls."""
         result: Family = frozenset({frozenset()})
         for family in sorted(families, key=len):
+            if len(result) * len(family) > MAX_PRODUCTS:
+                side = int(MAX_PRODUCTS**0.5)
+                result, family = self._smallest(result, side), self._smallest(family, side)
             result = self.minimal(a | b for a in result for b in family)
             if not result:
                 break
