@@ -50,7 +50,7 @@ _LADDER_STACK_ROWS = 5
 @kernel
 def _history_turns(m, past, conservative):
     """How many of the last moves the network may see; -1 where a pass that ends the game is to be hidden as well."""
-    if m[FINISHED] == 0 and pass_ends_game(m, past):
+    if pass_ends_game(m, past):
         friendly = m[R_FRIENDLY] == 1 and m[R_SCORING] == AREA and passes_after(m) == 2
         if conservative or (friendly and not repeats_pass(m, past, m[TO_MOVE])):
             return -1
