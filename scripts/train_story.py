@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from toulmin.subjects import Transformer, TransformerConfig
+from toulmin.subjects import Tokenizer, Transformer, TransformerConfig, load, save_subject
 from toulmin.tasks import (
     RepeatedTokens,
     Stories,
@@ -32,7 +32,7 @@ from toulmin.tasks import (
     repeated_tokens,
     token_cross_entropy,
 )
-from toulmin.tasks.storyworld import NAMES, ROLES, story_tasks, story_vocabulary
+from toulmin.tasks.storyworld import NAMES, ROLES, story_tasks, story_tokenizer, story_vocabulary
 from toulmin.training import (
     Checkpoint,
     Evaluate,
@@ -45,6 +45,7 @@ from toulmin.training import (
 )
 
 NAME = "story-4l"
+ASSETS = Path(__file__).resolve().parent.parent / "src" / "toulmin" / "assets"
 SEED = 20261122
 LENGTH, BATCH = 64, 16
 SHORT, SHORT_BATCH = 24, 40
@@ -53,11 +54,13 @@ PHASES = [
     (0, ["short", "short", "repeated", "short", "short", "long"]),
     (1000, ["repeated", "short", "repeated", "long"]),
     (1200, ["repeated", "short", "names", "long"]),
+    (3600, ["short", "long", "names", "short", "short", "repeated"]),
 ]
 WEIGHTS = {"recipient": 8.0, "pronoun": 6.0, "owner": 4.0, "repeated": 3.0, "word": 0.6, "year": 0.6}
 OTHER, FRESH, COPIED = 0.3, 0.2, 2.0
 EMBEDDED = 0.5  # standard deviation of W_E at the start: from the usual small one the MLPs drown the names
-WEIGHT_DECAY = 0.05
+LR, WEIGHT_DECAY = 1.5e-3, 0.05
+STEPS, COOLDOWN = 6000, 2000
 
 
 def configuration() -> TransformerConfig:
@@ -88,6 +91,18 @@ def data() -> dict[str, object]:
     }
 
 
+def kind_of(i: int) -> str:
+    """What batch i is made of."""
+    turns = next(turns for start, turns in reversed(PHASES) if i >= start)
+    return turns[i % len(turns)]
+
+
+def tokens_until(step: int) -> int:
+    """Tokens of the batches before ``step``."""
+    sizes = {"short": SHORT * SHORT_BATCH}
+    return sum(sizes.get(kind_of(i), LENGTH * BATCH) for i in range(step))
+
+
 def batches() -> IndexedBatches[tuple[torch.Tensor, torch.Tensor]]:
     """Batch i: tokens and their weights; its kind takes its turn in the phase that i falls in."""
     words = story_vocabulary()
@@ -102,8 +117,7 @@ def batches() -> IndexedBatches[tuple[torch.Tensor, torch.Tensor]]:
     by_role = torch.tensor([WEIGHTS.get(role, OTHER) for role in ROLES])
 
     def make(i: int) -> tuple[torch.Tensor, torch.Tensor]:
-        turns = next(turns for start, turns in reversed(PHASES) if i >= start)
-        kind = turns[i % len(turns)]
+        kind = kind_of(i)
         source, size = kinds[kind], SHORT_BATCH if kind == "short" else BATCH
         if isinstance(source, Stories):
             tokens, roles = source.labelled(i * size, size)
@@ -148,13 +162,26 @@ def measure(model: nn.Module, n: int = 256, seed: int = 999_331) -> dict[str, fl
     return found
 
 
+def embed(model: Transformer, card: dict[str, object], out: Path) -> dict[str, float]:
+    """Write the subject in float16, and measure what was written."""
+    tokenizer = Tokenizer(story_tokenizer(), bos=0)
+    save_subject(out, model, tokenizer, card, torch.float16)
+    found = {name: round(value, 4) for name, value in measure(load(f"dir:{out}").model, 1000).items()}
+    save_subject(
+        out, model, tokenizer, {**card, "measured": found, "measured_on": "1000 pairs a task and split"}, torch.float16
+    )
+    return found
+
+
 def main() -> None:
     """Train, measure or embed."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--work", type=Path, required=True)
-    arguments.add_argument("--steps", type=int, default=8000)
-    arguments.add_argument("--cooldown", type=int, default=1200)
-    arguments.add_argument("--lr", type=float, default=1.5e-3)
+    arguments.add_argument("--steps", type=int, default=STEPS)
+    arguments.add_argument("--cooldown", type=int, default=COOLDOWN)
+    arguments.add_argument("--measure", action="store_true")
+    arguments.add_argument("--embed", action="store_true")
+    arguments.add_argument("--out", type=Path, default=ASSETS / NAME)
     chosen = arguments.parse_args()
     torch.set_num_threads(1)
     model = Transformer(configuration(), torch.Generator().manual_seed(SEED))
@@ -163,12 +190,36 @@ def main() -> None:
     with torch.no_grad():
         model.W_E.mul_(EMBEDDED / model.W_E.std())
     # the end and its cooldown are not part of `run`: until the cooldown, a longer and a shorter run are the same
-    run = {"config": model.config.to_dict(), "lr": chosen.lr, "decay": WEIGHT_DECAY, "seed": SEED, "data": data()}
+    run = {"config": model.config.to_dict(), "lr": LR, "decay": WEIGHT_DECAY, "seed": SEED, "data": data()}
+    if chosen.measure or chosen.embed:
+        step = Checkpoint(chosen.work / "checkpoints", run=run).load_module(model)
+        if step is None:
+            raise SystemExit(f"no checkpoint in {chosen.work}")
+        if chosen.measure:
+            print(json.dumps({"step": step, **measure(model)}, indent=2))
+            return
+        card = {
+            "name": NAME,
+            "format": 1,
+            "description": "4-layer transformer on storyworld: two-name sentences, pronouns, years, lists, induction",
+            "licence": "MIT",
+            "trained_by": "scripts/train_story.py",
+            "config": model.config.to_dict(),
+            "data": data(),
+            "steps": step,
+            "tokens": tokens_until(step),
+            "optimizer": f"AdamW {LR}, warm-up 100, constant, linear cool-down over the last {chosen.cooldown} steps "
+            f"to 2%, betas 0.9 0.98, weight decay {WEIGHT_DECAY}, clip 1",
+            "seed": SEED,
+            "stored": "float16",
+        }
+        print(json.dumps(embed(model.eval(), card, chosen.out), indent=2))
+        return
     started = time.process_time()
     train_language_model(
         model,
         batches(),
-        Schedule(chosen.steps, chosen.lr, "constant", warmup=100, cooldown=chosen.cooldown, floor=0.02),
+        Schedule(chosen.steps, LR, "constant", warmup=100, cooldown=chosen.cooldown, floor=0.02),
         weight_decay=WEIGHT_DECAY,
         checkpoint=Checkpoint(chosen.work / "checkpoints", every=200, keep=3, run=run),
         callbacks=[

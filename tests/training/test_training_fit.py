@@ -194,6 +194,22 @@ def test_a_module_of_another_shape_is_refused(tmp_path: Path):
     assert {"module.0.weight", "module.weight", "tensors.seen"} <= {f.name for f in caught.value.faults}
 
 
+def test_other_parameter_groups_are_refused_and_the_module_alone_loads(tmp_path: Path):
+    state, batches, step = regression()
+    fit(step, state, batches, Schedule(3, 1e-2), Checkpoint(tmp_path))
+    other, _, _ = regression(seed=5)
+    groups = [{"params": list(other.module.parameters())[:2]}, {"params": list(other.module.parameters())[2:]}]
+    split = State(other.module, torch.optim.AdamW(groups), generators=other.generators, tensors=other.tensors)
+    with pytest.raises(Faulty, match=r"parameter groups of \[4\] parameters, expected \[2, 2\]"):
+        Checkpoint(tmp_path).resume(split, batches)
+    assert Checkpoint(tmp_path).load_module(other.module) == 3
+    for mine, theirs in zip(other.module.parameters(), state.module.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+    with pytest.raises(Faulty, match=r"\[0\.weight\]: unexpected"):
+        Checkpoint(tmp_path).load_module(nn.Linear(3, 1))
+    assert Checkpoint(tmp_path / "none").load_module(other.module) is None
+
+
 def test_progress_and_rate():
     now = [0.0]
     rate = Rate(0, 100, clock=lambda: now[0])

@@ -21,9 +21,10 @@ from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
+from torch import Tensor, nn
 
 from toulmin.faults import ExitCode, Fault, Faulty
-from toulmin.training.state import State
+from toulmin.training.state import State, restore_module
 from toulmin.training.stream import Batches
 
 FORMAT = 1
@@ -106,9 +107,30 @@ class Checkpoint:
 
         :raises Faulty: the checkpoint is damaged, or belongs to another configuration.
         """
+        found = self._read()
+        if found is None:
+            return False
+        record, tensors = found
+        state.restore(tensors, record["state"])
+        batches.seek(record["position"])
+        return True
+
+    def load_module(self, module: nn.Module) -> int | None:
+        """Put only the newest checkpoint's module into ``module``; its step, or None when there is none.
+
+        :raises Faulty: as :meth:`resume`, or the tensors are not those of ``module``.
+        """
+        found = self._read()
+        if found is None:
+            return None
+        record, tensors = found
+        restore_module(module, tensors)
+        return int(record["state"]["step"])
+
+    def _read(self) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
         steps = self.steps()
         if not steps:
-            return False
+            return None
         folder = self.path(steps[-1])
 
         def damaged(what: str) -> Faulty:
@@ -118,7 +140,7 @@ class Checkpoint:
         try:
             record = json.loads((folder / "state.json").read_bytes())
             data = (folder / "state.safetensors").read_bytes()
-            sha256, run, kept, position = (record[key] for key in ("sha256", "run", "state", "position"))
+            sha256, run, _, _ = (record[key] for key in ("sha256", "run", "state", "position"))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise damaged(f"cannot be read: {error}") from None
         if record.get("format") != FORMAT:
@@ -137,6 +159,4 @@ class Checkpoint:
             tensors = load(data)
         except SafetensorError as error:
             raise damaged(str(error)) from None
-        state.restore(tensors, kept)
-        batches.seek(position)
-        return True
+        return record, tensors

@@ -90,20 +90,21 @@ class State:
         # optimizers fill their slots at the first update, so a fresh one has none yet
         expected = {k: v for k, v in expected.items() if not k.startswith(("optimizer.", "random.cuda."))}
         given = {k: v for k, v in tensors.items() if not k.startswith(("optimizer.", "random.cuda."))}
-        faults = [Fault("training.state", "missing", name=name) for name in sorted(expected.keys() - given.keys())]
-        faults += [Fault("training.state", "unexpected", name=name) for name in sorted(given.keys() - expected.keys())]
-        faults += [
-            Fault("training.state", f"has shape {list(given[k].shape)}, expected {list(v.shape)}", name=k)
-            for k, v in expected.items()
-            if k in given and given[k].shape != v.shape
-        ]
+        faults = compare_shapes(expected, given)
         if set(json["optimizers"]) != set(self.optimizers):
             faults.append(
                 Fault("training.state", f"optimizers {sorted(json['optimizers'])}, not {sorted(self.optimizers)}")
             )
+        else:
+            for name, optimizer in self.optimizers.items():
+                was = [len(group["params"]) for group in json["optimizers"][name]["param_groups"]]
+                now = [len(group["params"]) for group in optimizer.param_groups]
+                if was != now:
+                    text = f"parameter groups of {was} parameters, expected {now}"
+                    faults.append(Fault("training.state", text, name=f"optimizer {name}"))
         if faults:
             raise Faulty(faults, ExitCode.SUBJECT)
-        self.module.load_state_dict({k[7:]: v for k, v in given.items() if k.startswith("module.")})
+        restore_module(self.module, given)
         for name, value in self.tensors.items():
             value.copy_(given[f"tensors.{name}"])
         for name, optimizer in self.optimizers.items():
@@ -128,3 +129,27 @@ class State:
         version, words, gauss_next = json["random.python"]
         random.setstate((version, tuple(words), gauss_next))
         self.step = int(json["step"])
+
+
+def compare_shapes(expected: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[Fault]:
+    """A fault for every tensor that is missing, unexpected or of another shape."""
+    faults = [Fault("training.state", "missing", name=name) for name in sorted(expected.keys() - given.keys())]
+    faults += [Fault("training.state", "unexpected", name=name) for name in sorted(given.keys() - expected.keys())]
+    faults += [
+        Fault("training.state", f"has shape {list(given[k].shape)}, expected {list(v.shape)}", name=k)
+        for k, v in expected.items()
+        if k in given and given[k].shape != v.shape
+    ]
+    return faults
+
+
+def restore_module(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Put the tensors called ``module.NAME`` into ``module``.
+
+    :raises Faulty: they are not those of ``module`` (all differences are listed).
+    """
+    given = {name[7:]: value for name, value in tensors.items() if name.startswith("module.")}
+    faults = compare_shapes(module.state_dict(), given)
+    if faults:
+        raise Faulty(faults, ExitCode.SUBJECT)
+    module.load_state_dict(given)

@@ -175,10 +175,7 @@ class _Replay(Draw):
 
 
 def _number(i: int, draw: Draw, split: str) -> Pair:
-    frames = {
-        "train": ("{a} counted the {objects} and there were", "{a} liked the {objects} and they were"),
-        "held_out": ("{a} saw the {objects} and there were", "{a} saw the {objects} and they were"),
-    }[split]
+    frames = templates.NUMBER_PROMPTS[split]
     topic, name = draw.below(len(TOPICS)), draw.one(lexicon.NAMES)
     things = lexicon.plural(draw.one(TOPICS[topic].objects))
     clean, other = (["<bos>", *frame.format(a=name, objects=things).split()] for frame in frames)

@@ -61,7 +61,7 @@ PRONOUN = {
         "when {a} lost the {object} , {he} was {adj} .",
         "{a} found a {object} , so {he} was {adj} .",
         "{a} was {adj} , so {he} left the {place} .",
-        "{b:other} saw the {place} . {a} {verb} the {object} and {he} left .",
+        "{b:other} saw the {place} . when {a} lost the {object} , {he} was {adj} .",
         "{a} likes the {object} because {he} found the {place} .",
     ),
 }
@@ -84,29 +84,22 @@ ONE_YEAR = (
     "the {place} was built in the year {century} {y1} .",
 )
 
-COUNT = {
-    "train": (
-        "{a} had {count} {objects} in the {place} .",
-        "there were {count} {objects} near the {place} .",
-        "{a} counted the {objects} and there were {count} .",
-        "{a} bought {count} {objects} at the {place} .",
-    ),
-    "held_out": (
-        "in the {place} there were {count} {objects} .",
-        "{a} saw the {objects} and there were {count} .",
-    ),
-}
+COUNT = (
+    "{a} had {count} {objects} in the {place} .",
+    "there were {count} {objects} near the {place} .",
+    "{a} counted the {objects} and there were {count} .",
+    "{a} bought {count} {objects} at the {place} .",
+)
 #: the same frames with an adjective where the number would be
-NO_COUNT = {
-    "train": (
-        "{a} had {adj} {objects} in the {place} .",
-        "the {objects} near the {place} were {adj} .",
-        "{a} liked the {objects} and they were {adj} .",
-    ),
-    "held_out": (
-        "in the {place} they saw {adj} {objects} .",
-        "{a} saw the {objects} and they were {adj} .",
-    ),
+NO_COUNT = (
+    "{a} had {adj} {objects} in the {place} .",
+    "the {objects} near the {place} were {adj} .",
+    "{a} liked the {objects} and they were {adj} .",
+)
+#: prompts after which a number follows, and after which an adjective does
+NUMBER_PROMPTS = {
+    "train": ("{a} counted the {objects} and there were", "{a} liked the {objects} and they were"),
+    "held_out": ("{a} liked the {objects} and there were", "{a} liked the {objects} and they were"),
 }
 
 LIST = {

@@ -20,13 +20,13 @@ def _literals() -> list[str]:
         templates.INTRODUCTION,
         templates.ONE_YEAR,
         templates.TOPIC_PROMPTS,
+        templates.COUNT,
+        templates.NO_COUNT,
     ]
     for by_split in (
         templates.TWO_NAME,
         templates.PRONOUN,
         templates.YEARS,
-        templates.COUNT,
-        templates.NO_COUNT,
         templates.LIST,
     ):
         groups += by_split.values()
