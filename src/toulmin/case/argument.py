@@ -165,8 +165,8 @@ def build_argument(
         elif isinstance(element, (EvidenceNode, Module)):
             state = leaves.get(identifier, LeafState(Health.UNSUPPORTED))
             vertex.base, vertex.stale = state.health, state.stale
-            if isinstance(element, EvidenceNode) and element.control not in (None, "self"):
-                vertex.control = element.control
+            if isinstance(element, EvidenceNode) and isinstance(case.nodes.get(element.control or ""), EvidenceNode):
+                vertex.control = element.control  # else it is "self", or C037
         elif isinstance(element, Assumption):
             vertex.stale = identifier in expired
         vertices[identifier] = vertex

@@ -60,19 +60,22 @@ def _print_hinges(checked: Checked) -> None:
     sensitivity = checked.sensitivity()
     if sensitivity is None:
         return
-    rows = [(e.id, e.if_refuted.word, e.if_unsupported.word, e.if_stale.value) for e in sensitivity.leaves]
-    print_table("the root if one leaf is", ("leaf", "refuted", "unsupported", "stale"), rows)
-    more = ", and larger or further ones" if sensitivity.cut_sets.truncated else ""
-    print_table(
-        f"smallest sets whose failure sinks the root{more}", ("set",), [(", ".join(s),) for s in sensitivity.cut_sets]
-    )
-    print_table("shared", ("element", "used by"), [(h.id, ", ".join(h.used_by)) for h in sensitivity.hinges])
-    rows = [
-        (b.id, f"[{b.if_false[0]:.3g}, {b.if_false[1]:.3g}]", f"[{b.if_true[0]:.3g}, {b.if_true[1]:.3g}]")
-        for b in sensitivity.tornado
-    ]
-    if rows:
-        print_table("root's probability if a leaf is surely", ("leaf", "false", "true"), rows)
+    typer.echo("the root if one leaf is")
+    effects = [(e.id, e.if_refuted.word, e.if_unsupported.word, e.if_stale.value) for e in sensitivity.leaves]
+    print_table("", ("leaf", "refuted", "unsupported", "stale"), effects)
+    more = " (larger or further ones were left out)" if sensitivity.cut_sets.truncated else ""
+    typer.echo(f"smallest sets whose failure sinks the root{more}")
+    for found in sensitivity.cut_sets:
+        typer.echo(f"  {', '.join(found)}")
+    if sensitivity.hinges:
+        typer.echo("shared by several branches")
+        print_table("", ("element", "used by"), [(h.id, ", ".join(h.used_by)) for h in sensitivity.hinges])
+    if sensitivity.tornado:
+        typer.echo("the root's probability if one leaf is surely")
+        bars = [
+            (b.id, *(f"[{low:.3g}, {high:.3g}]" for low, high in (b.if_false, b.if_true))) for b in sensitivity.tornado
+        ]
+        print_table("", ("leaf", "false", "true"), bars)
 
 
 @app.command()
@@ -201,6 +204,8 @@ def render(
     from toulmin.report import render_case
 
     checked = check_case(case, store=store)
+    if checked.case is None:
+        raise Faulty(checked.verdict.faults)
     records = {r.id: r for found in checked.resolutions.values() for r in found.records}
     page = render_case(
         checked.verdict,
@@ -228,6 +233,55 @@ def new(
     from toulmin.case.templates import write_template
 
     typer.echo(str(write_template(template, folder, owner=owner)))
+
+
+@app.command("import")
+def import_(
+    source: Path = typer.Argument(..., metavar="FILE", help="A case of another tool: gsn2x YAML, SACM XMI, TEA JSON."),
+    out: Path = typer.Option(..., "--out", "-o", help="The case.toml to write; never over an existing one."),
+    form: str | None = typer.Option(None, "--format", help="gsn2x, sacm or tea; by the ending where it is not said."),
+) -> None:
+    """Read a case of another tool; what a case has no place for is listed line by line."""
+    from toulmin.case import write_case
+    from toulmin.case.interchange import import_case
+
+    parsed, losses = import_case(source, form)
+    _write_new(out, write_case(parsed))
+    for loss in losses:
+        typer.echo(f"not kept: {loss}")
+    typer.echo(str(out))
+
+
+@app.command()
+def export(
+    case: Path = CASE,
+    form: str = typer.Option(..., "--format", help="gsn2x, sacm, tea or markdown."),
+    out: Path | None = typer.Option(
+        None, "--out", "-o", help="The file to write; standard output where none is named."
+    ),
+) -> None:
+    """Write the case for another tool; what the format has no place for is listed on standard error."""
+    from toulmin.case import read_case
+    from toulmin.case.interchange import export_case
+
+    text, losses = export_case(read_case(case).parsed, form)
+    if out is None:
+        typer.echo(text)
+    else:
+        _write_new(out, text)
+        typer.echo(str(out))
+    for loss in losses:
+        typer.echo(f"not kept: {loss}", err=True)
+
+
+def _write_new(path: Path, text: str) -> None:
+    try:
+        with path.open("x", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+    except FileExistsError:
+        raise Faulty(Fault("file.exists", "there is a file already; it was left as it is", str(path))) from None
+    except OSError as error:
+        raise Faulty(Fault("file.unwritable", error.strerror or str(error), str(path))) from None
 
 
 @app.command()

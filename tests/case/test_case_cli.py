@@ -1,0 +1,168 @@
+"""``toulmin case`` as a user runs it: what it prints, how it exits, and never a traceback."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from toulmin.case import write_case
+from toulmin.case.casefile import read_case
+from toulmin.cli.case import app
+from toulmin.faults import Faulty
+
+CASE = """\
+[case]
+title = "Coin"
+[[goal]]
+id = "G"
+text = "Heads"
+supported_by = ["E"]
+in_context_of = ["A"]
+[[evidence]]
+id = "E"
+text = "Throws"
+study = "coins.rate"
+configuration = { coin = "file:coin.txt" }
+criterion = "rate.low >= 0.9"
+[[assumption]]
+id = "A"
+text = "Not swapped"
+owner = "Jane"
+justification = "Boxed"
+review = 2099-01-01
+"""
+ACCEPTED = '[[acceptance]]\nof = "A"\nby = "Jo"\non = 2026-01-01\n'
+
+
+@pytest.fixture
+def coin(bench):
+    bench.write(CASE)
+    return bench
+
+
+def call(*arguments: object) -> tuple[int, str]:
+    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    if isinstance(result.exception, Faulty):  # the program's entry prints these and exits so
+        return int(result.exception.exit_code), result.output + "\n".join(map(str, result.exception.faults))
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.output
+
+
+def test_from_missing_to_releasable(coin):
+    status, output = call("check", coin.folder)
+    assert status == 1
+    assert "E is unsupported: no evidence yet" in output
+    status, output = call("run", coin.folder)
+    assert status == 1
+    assert "rests on assumption A, which nobody has accepted" in output
+    coin.write(CASE + ACCEPTED)
+    status, output = call("check", coin.folder, "--hinges")
+    assert status == 0
+    assert "verdict: releasable (exit 0)" in output
+    assert "smallest sets whose failure sinks the root" in output
+    assert call("check", coin.folder, "--reproduce", 1)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("edit", "status"),
+    [
+        (lambda b: b.write("0.970", "coin.txt"), 3),
+        (lambda b: b.replace("rate.low >= 0.9", "rate.low >= 0.99"), 1),
+        (lambda b: b.replace('owner = "Jane"\n', ""), 2),
+        (lambda b: b.write("x", f".toulmin/records/{b.store.ids()[0]}/stray"), 4),
+    ],
+)
+def test_exit_statuses(coin, edit, status):
+    coin.write(CASE + ACCEPTED)
+    assert call("run", coin.folder)[0] == 0
+    edit(coin)
+    found, output = call("check", coin.folder)
+    assert found == status, output
+    assert f"(exit {status})" in output
+
+
+def test_json(coin):
+    status, output = call("check", coin.folder, "--json", "--hinges")
+    said = json.loads(output)
+    assert (status, said["exit_code"], said["health"]) == (1, 1, "unsupported")
+    assert said["nodes"]["E"]["binding"]["outcome"] == "missing"
+    assert said["sensitivity"]["leaves"][0]["id"] == "E"
+    assert json.loads(call("explain", coin.folder, "E", "--json")[1])["id"] == "E"
+    assert json.loads(call("schema")[1])["title"] == "CaseFile"
+    assert "C014" in json.loads(call("diagnostics", "--json")[1])
+
+
+def test_explain(coin):
+    call("run", coin.folder)
+    status, output = call("explain", coin.folder, "E")
+    assert status == 0
+    assert "E (evidence): supported, current" in output
+    assert "rate.low >= 0.9: pass" in output
+    assert "if it is refuted, the root G is refuted" in output
+    assert "G (goal): conditional" in call("explain", coin.folder)[1]
+    status, output = call("explain", coin.folder, "F")
+    assert status == 2
+    assert "no element of that name" in output
+
+
+def test_diff_and_accept(coin, tmp_path):
+    call("run", coin.folder)
+    other = tmp_path / "other.toml"
+    other.write_text(CASE.replace("0.9", "0.5"))
+    status, output = call("diff", coin.folder, other)
+    assert status == 1
+    assert "LOOSENED E: threshold: criterion = rate.low >= 0.9 -> criterion = rate.low >= 0.5" in output
+    assert call("diff", other, other)[0] == 0
+    coin.replace("0.9", "0.5")
+    assert "loosened after the result" in call("check", coin.folder)[1]
+    assert "loosened" not in call("accept", coin.folder, "--by", "Jo")[1]
+    assert call("diff", coin.folder, tmp_path / "none.toml")[0] == 2
+
+
+def test_render(coin):
+    call("run", coin.folder)
+    status, output = call("render", coin.folder)
+    assert status == 1
+    page = (coin.folder / "case.html").read_text(encoding="utf-8")
+    assert output.strip().endswith("case.html")
+    assert "Not swapped" in page
+    assert call("render", coin.folder, "--out", coin.folder / "no/such/folder.html")[0] == 2
+
+
+def test_new_export_import(coin, tmp_path):
+    status, output = call("new", tmp_path / "fresh", "--template", "scheming", "--owner", "Jane")
+    assert status == 0
+    status, output = call("check", tmp_path / "fresh")
+    assert status == 1
+    assert "undeveloped" in output
+    assert call("new", tmp_path / "fresh", "-t", "scheming", "--owner", "Jane")[0] == 2
+    target = tmp_path / "case.yaml"
+    assert call("export", coin.folder, "--format", "gsn2x", "--out", target)[0] == 0
+    assert call("import", target, "--out", tmp_path / "back.toml")[0] == 0
+    assert read_case(tmp_path / "back.toml").parsed == read_case(coin.folder).parsed
+    assert call("import", target, "--out", tmp_path / "back.toml")[0] == 2
+    assert call("export", coin.folder, "--format", "nothing")[0] == 2
+
+
+@pytest.mark.parametrize("arguments", [["check"], ["run"], ["explain"], ["render"], ["accept", "--by", "J"]])
+def test_nothing_there(arguments, tmp_path):
+    name, *rest = arguments
+    status, output = call(name, tmp_path / "nowhere", *rest)
+    assert status == 2
+    assert "C001" in output
+
+
+def test_written_cases_read_back_equal(coin):
+    parsed = read_case(coin.folder).parsed
+    coin.write(write_case(parsed), "copy.toml")
+    assert read_case(coin.folder / "copy.toml").parsed == parsed
+
+
+def test_no_heavy_imports():
+    code = "import sys, toulmin.cli.case; print([m for m in ('torch', 'numba', 'scipy.stats') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
