@@ -14,6 +14,7 @@ from toulmin.case.sensitivity import Bar, Hinge, LeafEffect, Sensitivity
 from toulmin.evidence import Evidence
 from toulmin.faults import ExitCode, Fault
 from toulmin.report import render_case, render_evidence
+from toulmin.report.cases import link_names
 
 EVIL = "<script>window.pwned=1</script>\"'><img src=x onerror=window.pwned=1>"
 
@@ -56,6 +57,7 @@ def sensitivity() -> Sensitivity:
 
 def text_of(page: str) -> str:
     body = re.sub(r"<(script|style)\b.*?</\1>", "", page, flags=re.S)
+    body = re.sub(r"</?(a|b|i|span|code|small)\b[^>]*>", "", body)
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", body))
 
 
@@ -138,3 +140,12 @@ def test_every_health_and_exit_code_has_words(random_verdict: Callable[..., Verd
     for code in (ExitCode.OK, ExitCode.NOT_SUPPORTED, ExitCode.INVALID, ExitCode.STALE, ExitCode.EVIDENCE):
         said = text_of(render_case(replace(verdict, exit_code=code)))
         assert ("Not releasable" in said) == (code is not ExitCode.OK)
+
+
+def test_reasons_link_the_elements_they_name(bound_verdict: Verdict) -> None:
+    nodes = {"A": bound_verdict.nodes["G1"], "G-2": bound_verdict.nodes["G2"]}
+    linked = link_names("A is undermined: G-2, <b> and A system", replace(bound_verdict, nodes=nodes))
+    assert linked == (
+        '<a href="#node-A" data-node="A">A</a> is undermined: '
+        '<a href="#node-G-2" data-node="G-2">G-2</a>, &lt;b&gt; and A system'
+    )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from markupsafe import Markup
 
 from toulmin.case import (
     Assumption,
@@ -30,6 +33,7 @@ from toulmin.report.pages import Fragment, page, render
 from toulmin.report.records import draw_record
 from toulmin.report.words import Status, health_status, node_status, outcome_status
 
+_NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.\-/]*[A-Za-z0-9]|[A-Za-z0-9])")
 _FEW = 10  # lines shown before the rest is folded away
 _TORNADO = 15
 
@@ -131,6 +135,18 @@ def _tornado(sensitivity: Sensitivity) -> Fragment | None:
     return draw(Chart(title="How far each element moves the conclusion", caption=caption, spec=spec))
 
 
+def link_names(reason: str, verdict: Verdict) -> Markup:
+    """A reason with links to the elements it names.
+
+    A name that could be a word (``A``, ``S``) is linked only where the reason begins with it.
+    """
+    linked = Markup("")
+    for index, part in enumerate(_NAME.split(reason)):
+        named = part in verdict.nodes and (index == 1 or any(letter in part for letter in "0123456789-_/."))
+        linked += Markup('<a href="#node-{0}" data-node="{0}">{0}</a>').format(part) if named else part
+    return linked
+
+
 def _leaf_rows(verdict: Verdict, sensitivity: Sensitivity) -> list[tuple[Any, Status, Status, bool, bool]]:
     """Leaves that change the root, those that change it most first, then those that do not."""
     order = {identifier: index for index, identifier in enumerate(verdict.nodes)}
@@ -213,7 +229,7 @@ def render_case(
         history=moments,
         is_assumption=lambda written: isinstance(written, Assumption),  # type: ignore[misc]
         is_defeater=lambda written: isinstance(written, Defeater),  # type: ignore[misc]
-        outcome_status=outcome_status,
+        linked=lambda reason: link_names(reason, verdict),  # type: ignore[misc]
     )
     needs = {"argument", "case", "record"}.union(*(fragment.needs for fragment in fragments))
     return page(verdict.title or "Safety case", body, needs=needs, sections=sections)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from toulmin.case import Freshness, Verdict
-from toulmin.report.layout import Box, Layout, Way, lay_out
+from toulmin.report.layout import Box, Layout, Way, extent, lay_out
 from toulmin.report.outline import Outline
 from toulmin.report.words import Status, node_status
 
@@ -32,6 +32,7 @@ class Card:
     below: int  #: cards anywhere below
     lr: Box
     td: Box
+    extents: tuple[str, str] = ("", "")  #: breadth before and after the middle, both ways, for the page's script
 
 
 @dataclass(frozen=True)
@@ -98,9 +99,9 @@ def draw_diagram(verdict: Verdict, tree: Outline) -> Diagram:
         boxes = layouts["lr"].cards[key], layouts["td"].cards[key]
         status = node_status(node, branch.id in accepted)
         state = (status, node.freshness is Freshness.STALE, branch.away, branch.level, branch.parent, branch.note)
-        cards.append(
-            Card(key, branch.id, node.type, node.text, *state, len(branch.children), below[key], boxes[0], boxes[1])
-        )
+        extents = ",".join(map(str, extent(branch, "lr"))), ",".join(map(str, extent(branch, "td")))
+        counts = len(branch.children), below[key]
+        cards.append(Card(key, branch.id, node.type, node.text, *state, *counts, *boxes, extents))
         if branch.parent is not None:
             shape = curve(layouts[way].cards[branch.parent], layouts[way].cards[key], way)
             lines.append(Line(branch.parent, key, branch.link, shape))

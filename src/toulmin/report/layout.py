@@ -22,7 +22,7 @@ from toulmin.report.outline import Branch, Outline
 Way = Literal["lr", "td"]
 Contour = list[tuple[float, float]]
 
-CARD, STUB, CHIP = (212, 94), (212, 30), (198, 26)
+CARD, STUB, CHIP = (240, 94), (240, 30), (226, 26)
 _CHIP_STEP, _CHIP_INDENT, _CHIPS_A_COLUMN = 31, 14, 3
 _LEVEL = {"lr": CARD[0] + 62, "td": CARD[1] + 62}
 _GAP = {"lr": 16, "td": 28}
@@ -54,7 +54,7 @@ class Layout:
     height: float
 
 
-def _extent(branch: Branch, way: Way) -> tuple[float, float]:
+def extent(branch: Branch, way: Way) -> tuple[float, float]:
     """Breadth a branch takes before and after its own middle, with half the gap to its neighbours on each side."""
     size = STUB if branch.away else CARD
     if way == "lr":
@@ -85,7 +85,7 @@ def _breadths(tree: Outline, way: Way) -> dict[str, float]:
     from_parent: dict[str, float] = {}
     for key in reversed(tree.branches):  # children before their parents
         branch = tree.branches[key]
-        before, after = _extent(branch, way)
+        before, after = extent(branch, way)
         offsets, below = _join([contours.pop(child) for child in branch.children])
         middle = (offsets[0] + offsets[-1]) / 2 if offsets else 0.0
         for child, offset in zip(branch.children, offsets, strict=True):
@@ -116,7 +116,7 @@ def lay_out(tree: Outline, way: Way) -> Layout:
             chips[key, index] = _chip(card, index, way)
     boxes = [*cards.values(), *chips.values()]
     width, height = max(box.x + box.width for box in boxes), max(box.y + box.height for box in boxes)
-    return Layout(cards, chips, width + _MARGIN, height + _MARGIN)
+    return Layout(cards, chips, width + 2 * _MARGIN, height + 2 * _MARGIN)
 
 
 def _chip(card: Box, index: int, way: Way) -> Box:

@@ -26,7 +26,7 @@ HEALTH_MEANS = {
 }
 MALFORMED_MEANS = "The case file has faults that must be mended before it can say anything."
 FRESHNESS_MEANS = {
-    Freshness.CURRENT: "All evidence is about the model, data and criteria as they are now.",
+    Freshness.CURRENT: "Nothing it rests on is out of date.",
     Freshness.STALE: "Some evidence is about an earlier model, data or criterion, or has expired.",
 }
 DECISION = {

@@ -1,6 +1,5 @@
 // The argument diagram: opening and closing, search, selection with its path, both arrangements, zoom, keyboard.
-// Python has placed every card both ways; when cards are hidden the script only removes the bands that fall empty, so
-// cards keep their order and can never meet.
+// Python has placed every card both ways; when cards are hidden or shown the script lays out again those that remain.
 "use strict";
 for (const app of document.querySelectorAll(".argument")) {
   const find = (selector) => app.querySelector(selector);
@@ -12,7 +11,7 @@ for (const app of document.querySelectorAll(".argument")) {
   for (const card of cards) if (card.dataset.parent) children.get(card.dataset.parent).push(card.dataset.key);
   const lines = [...app.querySelectorAll(".line")];
   const roots = cards.filter((card) => !card.dataset.parent);
-  const GAP = 16, EDGE = 20;
+  const EDGE = 20;
   let way = app.dataset.way, zoom = 1, selected = null, onlyPath = false;
   const closed = new Set(cards.filter((card) => Number(card.dataset.level) >= Number(app.dataset.open) && children.get(card.dataset.key).length)
     .map((card) => card.dataset.key));
@@ -29,22 +28,48 @@ for (const app of document.querySelectorAll(".argument")) {
     return inFocus(card) && pathTo(card.dataset.key).slice(0, -1).every((above) => !closed.has(above.dataset.key));
   };
 
+  // The layout of layout.py over the cards that are shown: subtrees keep a contour (least and greatest breadth by layer)
+  // and are pushed together until they touch; a parent stands over the middle of its first and last child.
+  const spread = () => {
+    const contours = new Map(), shifts = new Map(), middles = new Map();
+    for (const card of cards.toReversed()) { // children before their parents
+      if (card.hidden) continue;
+      const whole = [];
+      const shown = children.get(card.dataset.key).filter((child) => contours.has(child));
+      const offsets = shown.map((child) => {
+        const contour = contours.get(child);
+        const offset = contour.reduce((most, [low], depth) => depth < whole.length ? Math.max(most, whole[depth][1] - low) : most, 0);
+        contour.forEach(([low, high], depth) => { whole[depth] = [whole[depth]?.[0] ?? low + offset, high + offset]; });
+        return offset;
+      });
+      const middle = offsets.length ? (offsets[0] + offsets.at(-1)) / 2 : 0;
+      shown.forEach((child, index) => shifts.set(child, offsets[index] - middle));
+      const [before, after] = card.dataset[way + "Extent"].split(",").map(Number);
+      contours.set(card.dataset.key, [[-before, after], ...whole.map(([low, high]) => [low - middle, high - middle])]);
+    }
+    for (const card of cards) {
+      const { key, parent } = card.dataset;
+      if (card.hidden) continue;
+      middles.set(key, parent ? middles.get(parent) + shifts.get(key) : EDGE - Math.min(...contours.get(key).map(([low]) => low)));
+    }
+    return middles;
+  };
+
   const arrange = () => {
     const axis = way === "lr" ? 1 : 0;
     for (const element of all) element.hidden = !isShown(element);
+    const middles = spread();
     const boxes = all.filter((element) => !element.hidden).map((element) => (
       { element, at: element.dataset[way].split(",").map(Number), size: [element.offsetWidth, element.offsetHeight] }));
-    boxes.sort((a, b) => a.at[axis] - b.at[axis]);
-    let reach = EDGE - GAP, removed = 0;
-    for (const box of boxes) {
-      removed += Math.max(0, box.at[axis] - removed - reach - GAP);
-      box.at[axis] -= removed;
-      reach = Math.max(reach, box.at[axis] + box.size[axis]);
-      box.element.style.left = box.at[0] + "px";
-      box.element.style.top = box.at[1] + "px";
-      box.element.at = box;
+    for (const box of boxes) { // cards come before chips, which go with their card
+      const { element, at, size } = box, host = byKey.get(element.dataset.host);
+      box.moved = host ? host.at.moved : middles.get(element.dataset.key) - size[axis] / 2 - at[axis];
+      at[axis] += box.moved;
+      element.style.left = at[0] + "px";
+      element.style.top = at[1] + "px";
+      element.at = box;
     }
-    canvas.size = [0, 1].map((side) => Math.max(...boxes.map((box) => box.at[side] + box.size[side])) + EDGE);
+    canvas.size = [0, 1].map((side) => Math.max(...boxes.map((box) => box.at[side] + box.size[side])) + 2 * EDGE);
     for (const line of lines) {
       const parent = byKey.get(line.dataset.p), child = byKey.get(line.dataset.c);
       line.style.display = parent.hidden || child.hidden ? "none" : "";
@@ -185,7 +210,7 @@ for (const app of document.querySelectorAll(".argument")) {
       select(selected && !selected.hidden ? selected : roots[0]);
     },
     path: () => turnPath(!onlyPath),
-    turn: () => { way = way === "lr" ? "td" : "lr"; arrange(); fit(0.65); if (selected) show(selected); },
+    turn: () => { way = way === "lr" ? "td" : "lr"; arrange(); fit(0.8); if (selected) show(selected); },
     in: () => { scale(zoom * 1.2); if (selected) show(selected); },
     out: () => { scale(zoom / 1.2); if (selected) show(selected); },
     fit: () => fit(),
@@ -265,9 +290,9 @@ for (const app of document.querySelectorAll(".argument")) {
     for (const folded of document.querySelectorAll("details")) folded.open = true;
     scale(Math.min(1, 680 / canvas.size[0]));
   });
-  addEventListener("afterprint", () => fit(0.65));
+  addEventListener("afterprint", () => fit(0.8));
   arrange();
-  fit(0.65);
+  fit(0.8);
   shrink();
   const wanted = decodeURIComponent(location.hash.replace(/^#node-/, ""));
   if (!location.hash.startsWith("#node-") || !goTo(wanted)) select(roots[0]);
