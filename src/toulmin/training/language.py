@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from toulmin.training.callbacks import Callback, Metrics
+from toulmin.training.callbacks import Callback, Logger, Metrics
 from toulmin.training.checkpoint import Checkpoint
 from toulmin.training.fit import fit, gradient_step
 from toulmin.training.schedule import Schedule
@@ -42,27 +41,20 @@ def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object
     return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
 
 
-class Evaluate:
-    """Calls ``measure(model)`` every so many steps and appends the numbers to a JSON-lines file."""
+class Evaluate(Logger):
+    """Calls ``measure(model)`` every so many steps, without gradients, and logs the numbers as :class:`Logger` does."""
 
     def __init__(self, measure: Callable[[nn.Module], Mapping[str, float]], path: Path | str, every: int) -> None:
-        self.measure, self.path, self.every = measure, Path(path), every
-
-    def on_start(self, state: State, steps: int) -> None:
-        """Make the folder."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        super().__init__(path, every)
+        self.measure = measure
 
     def on_step(self, state: State, metrics: Metrics) -> None:
-        """Measure in evaluation mode, without gradients."""
+        """Measure in evaluation mode."""
         state.module.eval()
         with torch.no_grad():
             found = self.measure(state.module)
         state.module.train()
-        with self.path.open("a") as file:
-            file.write(json.dumps({"step": state.step, **found}) + "\n")
-
-    def on_end(self, state: State) -> None:
-        """Nothing is left open."""
+        super().on_step(state, found)
 
 
 def train_language_model(
