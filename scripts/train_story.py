@@ -32,7 +32,7 @@ from toulmin.tasks import (
     repeated_tokens,
     token_cross_entropy,
 )
-from toulmin.tasks.storyworld import NAMES, ROLES, story_tasks, story_tokenizer, story_vocabulary
+from toulmin.tasks.storyworld import HELD_OUT_NAMES, NAMES, ROLES, story_tasks, story_tokenizer, story_vocabulary
 from toulmin.training import (
     Checkpoint,
     Evaluate,
@@ -40,6 +40,7 @@ from toulmin.training import (
     Logger,
     Progress,
     Schedule,
+    generator_at,
     start_positions,
     train_language_model,
 )
@@ -55,12 +56,14 @@ PHASES = [
     (1000, ["repeated", "short", "repeated", "long"]),
     (1200, ["repeated", "short", "names", "long"]),
     (3600, ["short", "long", "names", "short", "short", "repeated"]),
+    (4000, ["scrambled", "short", "names", "scrambled", "long", "scrambled", "short", "repeated"]),
+    (5400, ["scrambled", "short", "short", "long", "names", "short", "short", "repeated"]),
 ]
 WEIGHTS = {"recipient": 8.0, "pronoun": 6.0, "owner": 4.0, "repeated": 3.0, "word": 0.6, "year": 0.6}
 OTHER, FRESH, COPIED = 0.3, 0.2, 2.0
 EMBEDDED = 0.5  # standard deviation of W_E at the start: from the usual small one the MLPs drown the names
 LR, WEIGHT_DECAY = 1.5e-3, 0.05
-STEPS, COOLDOWN = 6000, 2000
+STEPS, COOLDOWN = 7400, 1800
 
 
 def configuration() -> TransformerConfig:
@@ -86,6 +89,7 @@ def data() -> dict[str, object]:
         "long": {"row_tokens": LENGTH, "rows": BATCH},
         "repeated": {"row_tokens": LENGTH, "rows": BATCH, "segment": [5, 28], "before": [0, 8]},
         "names": "as repeated, of the 64 names only, the held-out ones too",
+        "scrambled": "as short, every name of a row exchanged for a random word that is no held-out name",
         "loss_weights": {**WEIGHTS, "other": OTHER, "repeated_tokens": [FRESH, COPIED]},
         "bos": 0,
     }
@@ -99,8 +103,25 @@ def kind_of(i: int) -> str:
 
 def tokens_until(step: int) -> int:
     """Tokens of the batches before ``step``."""
-    sizes = {"short": SHORT * SHORT_BATCH}
+    sizes = dict.fromkeys(("short", "scrambled"), SHORT * SHORT_BATCH)
     return sum(sizes.get(kind_of(i), LENGTH * BATCH) for i in range(step))
+
+
+def scramble(tokens: torch.Tensor, i: int) -> torch.Tensor:
+    """Exchange the names of each row for other words, the same one for the same name.
+
+    Who is named twice is then a question about any word, so that the answer does not depend on having met the name.
+    """
+    words = story_vocabulary()
+    others = torch.tensor([k for k, word in enumerate(words) if k > 1 and word not in HELD_OUT_NAMES])
+    names = range(words.index(NAMES[0]), words.index(NAMES[0]) + len(NAMES))
+    rng, out = generator_at(SEED + 4, i), tokens.clone()
+    for row, new in zip(tokens, out, strict=True):
+        present = sorted(set(row.tolist()) & set(names))
+        drawn = others[torch.from_numpy(rng.choice(len(others), len(present), replace=False))]
+        for name, word in zip(present, drawn, strict=True):
+            new[row == name] = word
+    return out
 
 
 def batches() -> IndexedBatches[tuple[torch.Tensor, torch.Tensor]]:
@@ -110,6 +131,7 @@ def batches() -> IndexedBatches[tuple[torch.Tensor, torch.Tensor]]:
     assert words[first : first + len(NAMES)] == NAMES
     kinds = {
         "short": Stories(SHORT, SEED + 1, introduced=0.05),
+        "scrambled": Stories(SHORT, SEED + 3, introduced=0.05),
         "long": Stories(LENGTH, SEED),
         "repeated": RepeatedTokens(LENGTH, len(words), SEED, 5, 28, before=8, first_token=2),
         "names": RepeatedTokens(LENGTH, first + len(NAMES), SEED + 2, 5, 28, before=8, first_token=first),
@@ -118,9 +140,11 @@ def batches() -> IndexedBatches[tuple[torch.Tensor, torch.Tensor]]:
 
     def make(i: int) -> tuple[torch.Tensor, torch.Tensor]:
         kind = kind_of(i)
-        source, size = kinds[kind], SHORT_BATCH if kind == "short" else BATCH
+        source, size = kinds[kind], SHORT_BATCH if kind in ("short", "scrambled") else BATCH
         if isinstance(source, Stories):
             tokens, roles = source.labelled(i * size, size)
+            if kind == "scrambled":
+                return scramble(tokens, i), by_role[roles] * (roles != ROLES.index("pronoun"))
             return tokens, by_role[roles]
         tokens = source.rows(i * size, size)
         weights = torch.full(tokens.shape, FRESH)
