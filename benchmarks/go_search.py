@@ -5,7 +5,8 @@
 
 Positions are drawn from the net's own policy. KataGo (one search thread, Eigen backend, no tree or cache carried from
 one position to the next) searches each of them twice: as ``genmove`` with its own defaults, and with its later
-additions switched off, which is the search that ``toulmin.go.search`` does and whose visit counts must be equal. Ours
+additions switched off (and its cache of evaluations, which takes transpositions for the same position although the
+net sees the last moves): that is the search ``toulmin.go.search`` does, and its visit counts must be equal. Ours
 runs one game at a time, and all games at once. CPU seconds are those of the process, on one thread.
 """
 
@@ -41,10 +42,9 @@ lagBuffer = 0
 allowResignation = false
 resignThreshold = -0.99
 resignConsecTurns = 30
-nnCacheSizePowerOfTwo = 16
-nnMutexPoolSizePowerOfTwo = 12
 """
 PLAIN = """
+nnCacheSizePowerOfTwo = -1
 nnRandomize = false
 searchRandSeed = 1
 chosenMoveTemperatureEarly = 0
@@ -72,8 +72,13 @@ subtreeValueBiasFactor = 0
 useGraphSearch = false
 useNoisePruning = false
 rootNumSymmetriesToSample = 1
+rootSymmetryPruning = false
 conservativePass = false
 enablePassingHacks = false
+"""
+
+DEFAULTS = """
+nnCacheSizePowerOfTwo = 16
 """
 
 
@@ -115,7 +120,7 @@ def run_katago(
     """CPU seconds of KataGo's searches, and what each found (empty for ``genmove``)."""
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "gtp.cfg"
-        config.write_text(f"{COMMON}{PLAIN if plain else ''}maxVisits = {visits}\n")
+        config.write_text(f"{COMMON}{PLAIN if plain else DEFAULTS}maxVisits = {visits}\n")
         with Engine([program, "gtp", "-model", net, "-config", str(config)], timeout=300) as engine:
             engine.start_game(size, KOMI)
             process, seconds, found = engine._process.pid, 0.0, []

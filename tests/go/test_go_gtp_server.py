@@ -24,7 +24,7 @@ from toulmin.go.points import action_of
 
 GNUGO = shutil.which("gnugo") or "/usr/games/gnugo"
 needs_gnugo = pytest.mark.skipif(not os.access(GNUGO, os.X_OK), reason="GNU Go is not installed")
-OURS = [sys.executable, "-m", "toulmin.cli", "go", "gtp"]
+OURS = [sys.executable, "-c", "from toulmin.cli import main; main()", "go", "gtp"]
 
 
 def ask(server: Server, line: str) -> str:

@@ -53,12 +53,12 @@ class Match(Study):
             "size": 7,
             "komi": 8.5,
             "players": [
-                {"kind": "rollouts", "search": {"visits": 40}},
+                {"kind": "rollouts", "playouts": 4, "search": {"visits": 32}},
                 {"kind": "mirror"},
                 {"kind": "edge"},
-                {"kind": "random"},
             ],
-            "games": 12,
+            "games": 6,
+            "parallel": 6,
             "shown": 2,
         },
         "full": {

@@ -45,14 +45,18 @@ def _play_rows(cells, meta, past, states, most):
             advance(s, m, t, p, True)
 
 
-def random_playouts(games: Games, seed: int, max_moves: int | None = None) -> NDArray[np.float64]:
+def random_playouts(games: Games, seed: int | NDArray[np.uint64], max_moves: int | None = None) -> NDArray[np.float64]:
     """Play every game on with uniformly random legal moves until it ends, or for ``max_moves`` more (2 * points).
 
     In place; the games can then be scored, but show no history to a network. Returns :meth:`Games.scores`. The same
-    games and seed give the same moves, whatever else is in the batch: game b is drawn from (seed, b).
+    games and seed give the same moves, whatever else is in the batch: game b is drawn from (seed, b), or from
+    ``seed[b]`` where each game has a seed of its own.
     """
     most = 2 * games.size**2 if max_moves is None else max_moves
     games._reserve(int(games.meta[:, MOVES].max(initial=0)) + most + 2)
-    states = np.random.SeedSequence(seed).generate_state(games.batch, np.uint64)
+    if isinstance(seed, np.ndarray):
+        states = seed.astype(np.uint64)
+    else:
+        states = np.random.SeedSequence(seed).generate_state(games.batch, np.uint64)
     _play_rows(games.cells, games.meta, games.past, states, most)
     return games.scores()

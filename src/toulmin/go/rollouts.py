@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float32]
 
+_ODD, _STEP = np.uint64(0xD1B54A32D192ED03), np.uint64(0xAEF17502108EF2D9)  # odd: distinct playouts, distinct seeds
+
 
 @dataclass(frozen=True)
 class Guess:
@@ -50,16 +52,14 @@ class Rollouts:
         asked = games.take(np.arange(games.batch) if rows is None else np.asarray(rows, np.int64))
         legal = asked.legal()
         sign = np.where(asked.to_move == 1, 1.0, -1.0)
-        lead = np.empty((asked.batch, self.playouts))
-        owned = np.empty((asked.batch, games.size, games.size))
-        limit = 3 * games.size * games.size
-        for row, situation in enumerate(asked.situation):
-            # a seed from the position itself: the same position means the same opinion in any batch
-            seed = int(situation) % 2**61 ^ self.seed
-            ends = asked.take(np.full(self.playouts, row))
-            lead[row] = -sign[row] * random_playouts(ends, seed, max_moves=limit)[:, 0]
-            area = ends.area("tromp_taylor")
-            owned[row] = sign[row] * ((area == 1).mean(axis=0) - (area == 2).mean(axis=0))
+        # seeds from the positions themselves: the same position means the same opinion in any batch
+        each = asked.situation.astype(np.uint64)[:, None] ^ np.uint64(self.seed % 2**64)
+        seeds = (each * _ODD + np.arange(1, self.playouts + 1, dtype=np.uint64) * _STEP).ravel()
+        ends = asked.take(np.repeat(np.arange(asked.batch), self.playouts))
+        scores = random_playouts(ends, seeds, max_moves=3 * games.size * games.size)[:, 0]
+        lead = -sign[:, None] * scores.reshape(asked.batch, self.playouts)
+        area = ends.area("tromp_taylor").reshape(asked.batch, self.playouts, games.size, games.size)
+        owned = sign[:, None, None] * ((area == 1).mean(axis=1) - (area == 2).mean(axis=1))
         win = ((lead > 0) + 0.5 * (lead == 0)).mean(axis=1)
         policy = legal / np.maximum(legal.sum(axis=1, keepdims=True), 1)
         return Guess(
