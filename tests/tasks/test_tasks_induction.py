@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 
@@ -52,7 +54,7 @@ def test_pairs_are_a_function_of_seed_and_place():
 
 
 def ideal(tokens: torch.Tensor) -> torch.Tensor:
-    """A head that attends after the last earlier occurrence of its token, and to the first token where there is none."""
+    """A head that attends after the last earlier occurrence of its token, or to the first token."""
     n, length = tokens.shape
     pattern = torch.zeros(n, 1, length, length)
     for b in range(n):
@@ -118,7 +120,7 @@ def test_markov_rows_follow_the_language_and_repeat():
     outside = 0
     for row in rows - 1:
         walk = row[1:].tolist()
-        outside += sum(b not in successors[a] for a, b in zip(walk, walk[1:], strict=False))
+        outside += sum(b not in successors[a] for a, b in itertools.pairwise(walk))
         grams = [tuple(walk[i : i + 8]) for i in range(40)]
         assert len(set(grams)) < len(grams)
     assert outside <= 30  # only where the repetition begins may the walk jump

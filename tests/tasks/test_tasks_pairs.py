@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import math
 import pickle
+import tempfile
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from toulmin.faults import ExitCode, Faulty
 from toulmin.tasks import (
@@ -196,6 +199,32 @@ def test_every_bad_line_is_reported_and_bad_files_too(tmp_path: Path):
     assert caught.value.exit_code is ExitCode.SUBJECT
     with pytest.raises(Faulty, match=r"tasks\.file"):
         read_pairs(tmp_path / "none.jsonl")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 12) | st.floats() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["a", "unit"]), inner, max_size=2),
+    max_leaves=6,
+)
+KEYS = st.sampled_from(["clean", "counterfactual", "answers", "wrong", "positions", "unit", "at", "text", "other"])
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.dictionaries(KEYS, JSON | st.lists(st.integers(0, 8), max_size=3)), max_size=4), st.binary(max_size=6)
+)
+def test_any_file_gives_pairs_or_located_faults(rows, tail):
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "p.jsonl"
+        file.write_bytes("\n".join(json.dumps(row) for row in rows).encode() + tail)
+        pairs, faults = [], []
+        try:
+            pairs = read_pairs(file, vocabulary=9)
+        except Faulty as error:
+            faults = error.faults
+    assert bool(pairs) != bool(faults)
+    assert all(fault.file == str(file) for fault in faults)
+    assert all(max(p.clean + p.answers) < 9 for p in pairs)
 
 
 def test_the_catalogue_names_what_it_has():
