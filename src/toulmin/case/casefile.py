@@ -7,14 +7,15 @@ element do not hide those of the others.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from toulmin.case.elements import ARRAYS, Acceptance, CaseFile, Element
+from toulmin.case.elements import ARRAYS, Acceptance, CaseFile, Claim, Defeater, Element
+from toulmin.case.plain_toml import read_plain
 from toulmin.faults import Fault, Faulty, LocatedToml, faults_of_validation, read_toml
 
 CASE_NAME, LOCK_NAME = "case.toml", "case.lock"
@@ -56,6 +57,20 @@ class Case:
     def acceptances(self) -> tuple[Acceptance, ...]:
         """The human decisions."""
         return self.parsed.acceptance
+
+    @cached_property
+    def parents(self) -> Mapping[str, Sequence[str]]:
+        """Who counts or shows each element as support."""
+        parents: dict[str, list[str]] = {}
+        for identifier, element in self.nodes.items():
+            below: tuple[str, ...] = ()
+            if isinstance(element, Claim):
+                below = element.supported_by + element.strengthened_by
+            elif isinstance(element, Defeater):
+                below = element.supported_by
+            for child in below:
+                parents.setdefault(child, []).append(identifier)
+        return parents
 
     @cached_property
     def _headers(self) -> Mapping[tuple[str, int], int] | None:
@@ -115,14 +130,32 @@ def locate_case(path: str | Path) -> Path:
     return path / CASE_NAME if path.is_dir() else path
 
 
+class _PlainToml(LocatedToml):
+    """A document that was read by :func:`read_plain`; lines are found as in any other."""
+
+    def __init__(self, text: str, file: str, data: dict[str, Any]) -> None:
+        self.text, self.file, self.data = text, file, data
+
+
+def _read(file: Path) -> LocatedToml:
+    try:
+        text = file.read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return read_toml(file)  # which says what is wrong
+    data = read_plain(text)
+    return LocatedToml(text, str(file)) if data is None else _PlainToml(text, str(file), data)
+
+
 def load_case(path: str | Path) -> tuple[Case | None, list[Fault]]:
     """Read a case and everything wrong with its form; the case is None where nothing of it can be read."""
     file = Path(path)
     try:
         file = locate_case(path)
+        if file.exists() and not file.is_file():
+            return None, [Fault("C001", "not a file", str(file))]
         if file.is_file() and file.stat().st_size > MAX_CASE_BYTES:
             return None, [Fault("C002", f"larger than {MAX_CASE_BYTES} bytes", str(file))]
-        located = read_toml(file)
+        located = _read(file)
     except Faulty as faulty:
         too_large = "file.too_large"
         return None, [

@@ -23,7 +23,10 @@ class Health(IntEnum):
     @property
     def word(self) -> str:
         """The name as people read it."""
-        return self.name.lower()
+        return _WORDS[self]
+
+
+_WORDS = {health: health.name.lower() for health in Health}
 
 
 class Freshness(Enum):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from toulmin.case.argument import Argument, Vertex
 from toulmin.case.evaluate import Evaluation
@@ -23,9 +23,15 @@ class Explainer:
     bindings: Mapping[str, Binding]
     notes: Mapping[str, Sequence[str]]
     texts: Mapping[str, str]
+    _known: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
 
     def of(self, identifier: str) -> tuple[str, ...]:
         """Every reason of one node."""
+        if identifier not in self._known:
+            self._known[identifier] = self._find(identifier)
+        return self._known[identifier]
+
+    def _find(self, identifier: str) -> tuple[str, ...]:
         vertex = self.argument.vertices[identifier]
         lines = list(self.notes.get(identifier, ()))
         binding = self.bindings.get(identifier)
@@ -94,8 +100,7 @@ class Explainer:
         low = self.state.low
         seen = {root}
         queue = [root]
-        while queue:
-            identifier = queue.pop(0)
+        for identifier in queue:
             vertex = self.argument.vertices[identifier]
             weak = [c for c in vertex.children if low[c] < Health.SUPPORTED]
             if vertex.mode != "all" and low[identifier] >= Health.CONDITIONAL:
@@ -121,8 +126,7 @@ class Explainer:
         """Every leaf reason for which the root is stale."""
         seen = {root}
         queue = [root]
-        while queue:
-            identifier = queue.pop(0)
+        for identifier in queue:
             vertex = self.argument.vertices[identifier]
             if identifier not in self.stale:
                 continue

@@ -40,22 +40,11 @@ def split_link(target: str) -> tuple[str, str] | None:
     return (parent.strip(), child.strip()) if arrow else None
 
 
-def parents_of(case: Case) -> dict[str, list[str]]:
-    """Who counts or shows each element as support."""
-    parents: dict[str, list[str]] = {}
-    for identifier, element in case.nodes.items():
-        below = supports_of(element) + (element.strengthened_by if isinstance(element, Claim) else ())
-        for child in below:
-            parents.setdefault(child, []).append(identifier)
-    return parents
-
-
 def find_root(case: Case) -> str | None:
     """The declared root, else the first goal that supports nothing; None where there is none."""
     if case.parsed.case.root is not None:
         return case.parsed.case.root if isinstance(case.nodes.get(case.parsed.case.root), Goal) else None
-    parents = parents_of(case)
-    return next((goal.id for goal in case.parsed.goal if goal.id not in parents), None)
+    return next((goal.id for goal in case.parsed.goal if goal.id not in case.parents), None)
 
 
 def check_structure(case: Case, attached: frozenset[str] = frozenset()) -> list[Fault]:
@@ -205,8 +194,7 @@ def _below(case: Case, identifier: str) -> tuple[str, ...]:
 
 def _roots(case: Case, circular: bool) -> Iterator[Fault]:
     declared = case.parsed.case.root
-    parents = parents_of(case)
-    tops = [goal.id for goal in case.parsed.goal if goal.id not in parents]
+    tops = [goal.id for goal in case.parsed.goal if goal.id not in case.parents]
     root = find_root(case)
     if root is None:
         if declared is not None or not (circular or case.broken):
