@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from dataclasses import replace
+
+import pytest
 
 from toulmin.case import Edge, Freshness, Health, NodeVerdict, Probability, Verdict, check_case
 from toulmin.case.cutsets import CutSets
 from toulmin.case.lock import Moment
 from toulmin.case.sensitivity import Bar, Hinge, LeafEffect, Sensitivity
 from toulmin.evidence import Evidence
-from toulmin.faults import ExitCode, Fault
-from toulmin.report import render_case, render_evidence
+from toulmin.faults import ExitCode, Fault, Faulty
+from toulmin.report import render_case, render_diagram, render_evidence
 from toulmin.report.cases import link_names
+from toulmin.report.drawings import wrap
+from toulmin.report.layout import Box
+from toulmin.report.outline import outline
 
 EVIL = "<script>window.pwned=1</script>\"'><img src=x onerror=window.pwned=1>"
 
@@ -149,3 +155,30 @@ def test_reasons_link_the_elements_they_name(bound_verdict: Verdict) -> None:
         '<a href="#node-A" data-node="A">A</a> is undermined: '
         '<a href="#node-G-2" data-node="G-2">G-2</a>, &lt;b&gt; and A system'
     )
+
+
+def test_the_argument_as_a_standalone_drawing(random_verdict: Callable[..., Verdict]) -> None:
+    verdict = random_verdict(60, 2)
+    for way in ("lr", "td", None):
+        drawing = render_diagram(verdict, way=way)
+        root = ET.fromstring(drawing)
+        rects = [rect for rect in root.iter("{http://www.w3.org/2000/svg}rect") if rect.get("rx")]
+        boxes = [Box(*(float(rect.get(side, "")) for side in ("x", "y", "width", "height"))) for rect in rects]
+        assert not any(a.meets(b) for i, a in enumerate(boxes) for b in boxes[:i])
+        titles = " ".join("".join(title.itertext()) for title in root.iter("{http://www.w3.org/2000/svg}title"))
+        assert all(node.text in titles for name, node in verdict.nodes.items() if name not in outline(verdict).loose)
+    with pytest.raises(Faulty, match=r"report\.no_root"):
+        render_diagram(replace(verdict, root=None))
+    hostile = replace(verdict, nodes={name: replace(node, text=EVIL) for name, node in verdict.nodes.items()})
+    assert "<script>" not in render_diagram(hostile)
+
+
+def test_words_are_wrapped_to_the_card() -> None:
+    assert wrap("one two three four", 9, 2) == ["one two", "three\u2026"]
+
+
+def test_pages_are_plain_strings(bound_verdict: Verdict, record: Evidence) -> None:
+    """Text that escapes what is added to it would spoil a caller's own page."""
+    assert {type(render_case(bound_verdict)), type(render_evidence(record)), type(render_diagram(bound_verdict))} == {
+        str
+    }

@@ -4,7 +4,8 @@ One renderer for each kind of figure, and pages that fetch nothing: styles, data
 """
 
 from toulmin.report.cases import render_case
+from toulmin.report.drawings import render_diagram
 from toulmin.report.figures import render_figure
 from toulmin.report.records import render_evidence
 
-__all__ = ["render_case", "render_evidence", "render_figure"]
+__all__ = ["render_case", "render_diagram", "render_evidence", "render_figure"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -50,9 +51,8 @@ class Entry:
     comparisons: tuple[tuple[Any, Status, Any], ...]
 
 
-def _entry(verdict: Verdict, case: Case | None, identifier: str, level: int) -> Entry:
+def _entry(verdict: Verdict, case: Case | None, identifier: str, level: int, resting: Resting | None) -> Entry:
     node = verdict.nodes[identifier]
-    resting = next((one for one in verdict.resting if one.id == identifier), None)
     accepted = resting is not None and resting.accepted_by is not None and not resting.expired
     binding = node.binding
     compared = (
@@ -74,6 +74,15 @@ def _reading_order(verdict: Verdict, tree: Outline) -> list[tuple[str, int]]:
     for identifier in verdict.nodes:
         order.setdefault(identifier, 0)
     return list(order.items())
+
+
+def _attacks(verdict: Verdict) -> Mapping[str, Sequence[str]]:
+    """What each challenge attacks."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for edge in verdict.edges:
+        if edge.kind == "attacks":
+            found[edge.source].append(edge.target)
+    return found
 
 
 def _counts(verdict: Verdict) -> list[tuple[str, str]]:
@@ -194,7 +203,8 @@ def render_case(
     """
     tree = outline(verdict)
     order = _reading_order(verdict, tree)
-    entries = {identifier: _entry(verdict, case, identifier, level) for identifier, level in order}
+    resting = {one.id: one for one in verdict.resting}
+    entries = {name: _entry(verdict, case, name, level, resting.get(name)) for name, level in order}
     records, record_place = _records(verdict, evidence or {})
     tornado = _tornado(sensitivity) if sensitivity else None
     diagram = _diagram(verdict, tree) if tree.branches else None
@@ -227,6 +237,7 @@ def render_case(
         records={identifier: (record, fragment.html, key) for identifier, record, fragment, key in records},
         record_place=record_place,
         history=moments,
+        attacks=_attacks(verdict),
         is_assumption=lambda written: isinstance(written, Assumption),  # type: ignore[misc]
         is_defeater=lambda written: isinstance(written, Defeater),  # type: ignore[misc]
         linked=lambda reason: link_names(reason, verdict),  # type: ignore[misc]

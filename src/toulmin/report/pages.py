@@ -70,13 +70,15 @@ def page(
     ``evaluates`` lets scripts compile expressions, which Vega needs and nothing else does.
     """
     parts = sorted(set(needs))
-    return render(
-        "page.html",
-        title=title,
-        body=body,
-        sections=list(sections),
-        styles=[asset("theme.css"), *(asset(f"{part}.css") for part in parts)],
-        scripts=[asset("page.js"), *(asset(f"{part}.js") for part in parts)],
-        first_script=script,
-        evaluates=evaluates,
+    return str(
+        render(
+            "page.html",
+            title=title,
+            body=body,
+            sections=list(sections),
+            styles=[asset("theme.css"), *(asset(f"{part}.css") for part in parts)],
+            scripts=[asset("page.js"), *(asset(f"{part}.js") for part in parts)],
+            first_script=script,
+            evaluates=evaluates,
+        )
     )
