@@ -120,7 +120,7 @@ class Bench:
         """[C, S, R] or [C, S, R, T]: the edges that are replaced, for each circuit under ``method``."""
         causal = self.model.config.causal
         if method.positions == "specific":
-            circuits = [c.at_positions(length) for c in circuits]
+            circuits = [c if c.positions is None else c.at_positions(length) for c in circuits]
         kept = [method.kept(c, length, causal=causal) for c in circuits]
         if any(k.graph != self.graph for k in kept):
             raise Faulty(
@@ -142,9 +142,19 @@ class Bench:
     def run_masks(self, index: int, masks: Tensor | NDArray[np.bool_], method: Methodology) -> Float[Tensor, "C B V"]:
         """Logits on batch ``index`` with the edges in ``masks`` replaced (1 replaces)."""
         batch = self.batches[index]
-        tokens = batch.clean if method.direction == "noise" else batch.counterfactual
+        side = "clean" if method.direction == "noise" else "counterfactual"
+        tokens = batch.clean if side == "clean" else batch.counterfactual
+        boolean = masks.dtype in (torch.bool, np.bool_)
         with torch.no_grad():
-            return run_edges(self.model, tokens, self.values(index, method), masks, graph=self.graph, scored=batch.at)
+            return run_edges(
+                self.model,
+                tokens,
+                self.values(index, method),
+                masks,
+                graph=self.graph,
+                scored=batch.at,
+                clean=self.sources(index, side) if boolean else None,
+            )
 
     def scores(
         self, circuits: Sequence[Circuit], method: Methodology, metrics: Sequence[str | Metric]

@@ -88,7 +88,9 @@ class CircuitStudy(Study):
             first = task.generate(self.n_discover, self.seed, self.split)
             second = task.generate(self.n, self.seed + 1, self.split)
         else:
-            found = read_pairs(self.resolver.locate(self.pairs or ""), vocabulary=model.config.d_vocab)
+            encode = None if subject.tokenizer is None else subject.tokenizer.encode
+            file = self.resolver.locate(self.pairs or "")
+            found = read_pairs(file, encode=encode, vocabulary=model.config.d_vocab)
             first, second = found[: self.n_discover], found[self.n_discover : self.n_discover + self.n]
             if len(second) < self.n:
                 message = f"{len(found)} pairs, and {self.n_discover} + {self.n} are asked for"

@@ -1,0 +1,358 @@
+"""Known answers: identities that hold for every model, and a brute force written from the definition."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from toulmin.circuits import (
+    Bench,
+    Circuit,
+    EdgeScores,
+    Methodology,
+    acdc,
+    activation_magnitude,
+    eap,
+    exact_effects,
+    integrated,
+    mask_gradient,
+    parse_edge,
+    random_scores,
+    relp,
+)
+from toulmin.faults import Faulty
+from toulmin.patching.graph import Graph
+from toulmin.subjects import Transformer, TransformerConfig
+from toulmin.tasks.pair import Pair
+
+V, T = 13, 6
+
+
+def model_of(seed: int = 0, **changes: Any) -> Transformer:
+    settings: dict[str, Any] = {
+        "n_layers": 2,
+        "d_model": 8,
+        "n_heads": 2,
+        "d_head": 4,
+        "d_vocab": V,
+        "n_ctx": T,
+        "d_mlp": 12,
+    }
+    generator = torch.Generator().manual_seed(seed)
+    model = Transformer(TransformerConfig(**{**settings, **changes}), generator).double()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.3 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+    return model.requires_grad_(False)
+
+
+def pairs_of(n: int = 6, seed: int = 1, length: int = T) -> list[Pair]:
+    rng = np.random.default_rng(seed)
+    found = []
+    for index in range(n):
+        answer, wrong = rng.choice(V, 2, replace=False)
+        clean, other = (tuple(int(t) for t in rng.integers(0, V, length)) for _ in range(2))
+        found.append(
+            Pair(clean, other, (int(answer),), (int(wrong),), unit=f"p{index}", at=int(rng.integers(2, length)))
+        )
+    return found
+
+
+def swapped(pairs: list[Pair]) -> list[Pair]:
+    return [Pair(p.counterfactual, p.clean, p.answers, p.wrong, unit=p.unit, at=p.at) for p in pairs]
+
+
+def logits_of(bench: Bench, circuits: list[Circuit], method: Methodology) -> Tensor:
+    return torch.cat([out for _, out in bench.run(circuits, method)], 1)
+
+
+def close(a: Tensor | np.ndarray, b: Tensor | np.ndarray, atol: float = 1e-11) -> None:
+    torch.testing.assert_close(torch.as_tensor(a), torch.as_tensor(b), rtol=0, atol=atol)
+
+
+def some_circuits(graph: Graph, count: int = 4, positions: int | None = None) -> list[Circuit]:
+    rng = np.random.default_rng(5)
+    shape = graph.allowed.shape + ((positions,) if positions else ())
+    allowed = graph.allowed if positions is None else graph.allowed[:, :, None]
+    return [Circuit(graph, allowed & (rng.random(shape) < share)) for share in np.linspace(0.1, 0.8, count)]
+
+
+def test_nothing_ablated_is_the_model_and_everything_is_the_counterfactual() -> None:
+    pairs, model = pairs_of(), model_of()
+    bench = Bench(model, pairs)
+    at = torch.tensor([p.scored for p in pairs])
+    clean, other = (
+        model(torch.tensor([getattr(p, s) for p in pairs]))[torch.arange(6), at] for s in ("clean", "counterfactual")
+    )
+    for direction in ("noise", "restore"):
+        found = logits_of(
+            bench, [Circuit.full(bench.graph), Circuit.empty(bench.graph)], Methodology(direction=direction)
+        )
+        close(found[0], clean)
+        close(found[1], other)
+    for value in ("zero", "mean_both", "batch_mean"):
+        close(logits_of(bench, [Circuit.full(bench.graph)], Methodology(value=value))[0], clean)
+
+
+def test_equal_prompts_give_zero_scores() -> None:
+    pairs = [Pair(p.clean, p.clean, p.answers, p.wrong, at=p.at) for p in pairs_of()]
+    bench = Bench(model_of(), pairs)
+    for scores in (
+        eap(bench),
+        integrated(bench, steps=2),
+        mask_gradient(bench, mix=0.5),
+        relp(bench),
+        exact_effects(bench),
+    ):
+        assert np.abs(scores.values).max() < 1e-13
+
+
+@pytest.mark.parametrize("positions", [None, T])
+def test_ablating_with_roles_swapped_is_restoring(positions: int | None) -> None:
+    pairs, model = pairs_of(), model_of()
+    bench, other = Bench(model, pairs), Bench(model, swapped(pairs))
+    where = "specific" if positions else "all"
+    circuits = some_circuits(bench.graph, positions=positions)
+    restored = logits_of(bench, circuits, Methodology(direction="restore", positions=where))
+    close(restored, logits_of(other, circuits, Methodology(ablate="circuit", positions=where)))
+    complements = [~c for c in circuits]
+    close(restored, logits_of(other, complements, Methodology(positions=where)))
+
+
+@pytest.mark.parametrize("positions", [None, T])
+@pytest.mark.parametrize(
+    "changes", [{}, {"parallel": True}, {"causal": False}, {"positions": "shortformer", "d_mlp": 0}]
+)
+def test_pruning_dangling_edges_changes_nothing_under_resampling(
+    positions: int | None, changes: dict[str, Any]
+) -> None:
+    bench = Bench(model_of(**changes), pairs_of())
+    where = "specific" if positions else "all"
+    circuits = some_circuits(bench.graph, positions=positions)
+    pruned = [c.pruned(causal=bench.model.config.causal) for c in circuits]
+    assert any(len(p) < len(c) for p, c in zip(pruned, circuits, strict=True))
+    assert all(
+        p <= c and p.pruned(causal=bench.model.config.causal) == p for p, c in zip(pruned, circuits, strict=True)
+    )
+    method = Methodology(positions=where)
+    close(logits_of(bench, circuits, method), logits_of(bench, pruned, method))
+    zero = Methodology(positions=where, value="zero")
+    moved = (logits_of(bench, circuits, zero) - logits_of(bench, pruned, zero)).abs().max()
+    assert moved > 1e-6 or changes.get("d_mlp") == 0  # what is reached only by cut edges is recomputed from them
+    branches = Methodology(positions=where, value="zero", granularity="branches")
+    close(logits_of(bench, circuits, branches), logits_of(bench, pruned, zero))
+
+
+def test_a_node_is_all_its_out_edges() -> None:
+    pairs, model = pairs_of(), model_of()
+    bench = Bench(model, pairs)
+    tokens, at = torch.tensor([p.clean for p in pairs]), torch.tensor([p.scored for p in pairs])
+    for node in ("L0.H1", "L0.mlp", "L1.H0"):
+        kept = Circuit.of_nodes(bench.graph, [s for s in bench.graph.sources if s != node])
+        found = logits_of(bench, [kept], Methodology(value="zero"))[0]
+        edited, _ = model.run_with_cache(tokens, names=[], edits={node: torch.zeros_like})
+        close(found, edited[torch.arange(6), at])
+        few = Circuit.of(bench.graph, [f"{node}->logits"])
+        close(
+            logits_of(bench, [few], Methodology(granularity="nodes")),
+            logits_of(bench, [Circuit.of_nodes(bench.graph, [node])], Methodology()),
+        )
+
+
+def brute_force(model: Transformer, clean: Tensor, other: Tensor, kept: np.ndarray) -> Tensor:
+    """One prompt, edges kept per position, cut ones resampled: every sum written out, from the weights alone."""
+    graph = Graph.of(model)
+
+    def norm(x: Tensor, n: Any) -> Tensor:
+        return functional.layer_norm(x, x.shape[-1:], n.w, n.b, n.eps)
+
+    def write(tokens: Tensor, read: Any) -> dict[str, Tensor]:
+        out = {"embed": model.W_E[tokens] + model.W_pos[:T]}  # type: ignore[index]
+        for index, layer in enumerate(model.layers):
+            a, new = layer.attn, {}
+            for head in range(model.config.n_heads):
+                x = {slot: norm(read(out, f"L{index}.H{head}[{slot}]", index), layer.norm1) for slot in "QKV"}
+                q, k, v = (x[s] @ getattr(a, f"W_{s}")[head] + getattr(a, f"b_{s}")[head] for s in "QKV")
+                z = torch.zeros_like(v)
+                for t in range(T):
+                    weights = torch.softmax(torch.stack([q[t] @ k[s] / q.shape[-1] ** 0.5 for s in range(t + 1)]), 0)
+                    z[t] = sum(weights[s] * v[s] for s in range(t + 1))  # type: ignore[assignment]
+                new[f"L{index}.H{head}"] = z @ a.W_O[head]
+            out |= new
+            m = layer.mlp
+            x = norm(read(out, f"L{index}.mlp", index + 1), layer.norm2)
+            out[f"L{index}.mlp"] = functional.gelu(x @ m.W_in + m.b_in, approximate="tanh") @ m.W_out + m.b_out  # type: ignore[union-attr]
+        out["logits"] = norm(read(out, "logits", 2), model.final_norm) @ model.W_U + model.b_U
+        return out
+
+    def biases(layers: int) -> Any:
+        return sum((model.layers[i].attn.b_O for i in range(layers)), torch.zeros(8, dtype=torch.float64))
+
+    def whole(out: dict[str, Tensor], receiver: str, layers: int) -> Tensor:
+        return sum(out.values(), torch.zeros(T, 8, dtype=torch.float64)) + biases(layers)
+
+    cached = write(other, whole)
+
+    def mixed(out: dict[str, Tensor], receiver: str, layers: int) -> Tensor:
+        column, total = graph.receivers.index(receiver), torch.zeros(T, 8, dtype=torch.float64)
+        for row, source in enumerate(graph.sources):
+            if source in out:
+                on = torch.tensor(kept[row, column])[:, None]
+                total = total + torch.where(on, out[source], cached[source])
+        return total + biases(layers)
+
+    return write(clean, mixed)["logits"]
+
+
+def test_edges_at_positions_against_a_brute_force() -> None:
+    model, pairs = model_of(), pairs_of(3)
+    bench = Bench(model, pairs)
+    circuits = some_circuits(bench.graph, 3, positions=T)
+    found = logits_of(bench, circuits, Methodology(positions="specific"))
+    for row, circuit in zip(found, circuits, strict=True):
+        for logits, pair in zip(row, pairs, strict=True):
+            expected = brute_force(model, torch.tensor(pair.clean), torch.tensor(pair.counterfactual), circuit.table)
+            close(logits, expected[pair.scored])
+
+
+def linear_model() -> Transformer:
+    """No norm, no MLP, uniform attention: the logits are linear in every source."""
+    model = model_of(norm="none", d_mlp=0)
+    for layer in model.layers:
+        layer.attn.W_Q.zero_()
+        layer.attn.b_Q.zero_()  # type: ignore[union-attr]
+    return model
+
+
+def test_attributions_are_exact_on_a_linear_model() -> None:
+    bench = Bench(linear_model(), pairs_of())
+    exact = exact_effects(bench)
+    assert np.abs(exact.values).max() > 0.01
+    for scores in (eap(bench), relp(bench), integrated(bench, steps=3), integrated(bench, path="activations", steps=2)):
+        close(scores.values, exact.values)
+
+
+def test_mask_integrated_gradients_sum_to_the_total_effect() -> None:
+    bench = Bench(model_of(), pairs_of())
+    ends = logits_of(bench, [Circuit.full(bench.graph), Circuit.empty(bench.graph)], Methodology())
+    assert ends.shape[0] == 2
+    scores = bench.scores([Circuit.full(bench.graph), Circuit.empty(bench.graph)], Methodology(), ["logit_diff"])
+    total = float((scores["logit_diff"][0] - scores["logit_diff"][1]).mean())
+    errors = [
+        abs(integrated(bench, path="masks", steps=n, endpoints="midpoints").values.sum() - total) for n in (2, 8, 32)
+    ]
+    assert errors[0] > errors[1] > errors[2]
+    assert errors[2] < 0.03 * abs(total)
+
+
+def test_batch_size_and_position_sums_change_nothing() -> None:
+    pairs, model = pairs_of(7), model_of()
+    whole, split = Bench(model, pairs), Bench(model, pairs, batch=2)
+    for make in (eap, relp, activation_magnitude, exact_effects, lambda b: integrated(b, steps=2, path="masks")):
+        if make is not activation_magnitude:  # a mean over the batch, then its size
+            close(make(whole).values, make(split).values)
+    close(eap(whole, per_position=True).values.sum(2), eap(whole).values)
+    circuits = some_circuits(whole.graph)
+    for value in ("resample", "zero", "mean_clean", "mean_counterfactual", "mean_both"):
+        method = Methodology(value=value)
+        close(logits_of(whole, circuits, method), logits_of(split, circuits, method))
+    assert acdc(whole, 0.05).circuit == acdc(split, 0.05).circuit
+
+
+def test_prompts_of_several_lengths_come_back_in_their_order() -> None:
+    pairs = [*pairs_of(3), *pairs_of(3, seed=2, length=4)]
+    mixed = [pairs[i] for i in (0, 3, 1, 4, 2, 5)]
+    model = model_of()
+    found = Bench(model, mixed).scores([Circuit.empty(Graph.of(model))], Methodology(), ["logit_diff"])["logit_diff"][0]
+    alone = [
+        Bench(model, [p]).scores([Circuit.empty(Graph.of(model))], Methodology(), ["logit_diff"])["logit_diff"][0, 0]
+        for p in mixed
+    ]
+    close(found, np.array(alone))
+
+
+def test_identical_prompts_make_means_resamples() -> None:
+    pairs = pairs_of(1) * 4
+    bench = Bench(model_of(), pairs)
+    circuits = some_circuits(bench.graph)
+    expected = logits_of(bench, circuits, Methodology())
+    for value in ("mean_counterfactual", "batch_mean"):
+        close(logits_of(bench, circuits, Methodology(value=value)), expected)
+
+
+@pytest.mark.parametrize("tau", [0.003, 0.05])
+def test_speculative_acdc_is_sequential_acdc(tau: float) -> None:
+    bench = Bench(model_of(), pairs_of())
+    sequential = acdc(bench, tau, speculate=1)
+    assert 0 < len(sequential.circuit) < bench.graph.n_edges
+    for speculate in (2, 7, 64):
+        found = acdc(bench, tau, speculate=speculate)
+        assert found.circuit == sequential.circuit
+        assert found.batches_run < sequential.batches_run
+        np.testing.assert_allclose(found.changes, sequential.changes, atol=1e-11)
+
+
+def test_acdc_does_not_depend_on_the_hash_seed() -> None:
+    code = (
+        f"import importlib.util as u; s = u.spec_from_file_location('k', {__file__!r}); k = u.module_from_spec(s); "
+        "s.loader.exec_module(k); print(k.acdc(k.Bench(k.model_of(), k.pairs_of()), 0.05).circuit.digest())"
+    )
+    own = acdc(Bench(model_of(), pairs_of()), 0.05).circuit.digest()
+    for seed in ("77",):
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "OMP_NUM_THREADS": "1"}
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+        assert done.stdout.strip() == own
+
+
+def test_bad_input_is_refused() -> None:
+    model = model_of()
+    bench = Bench(model, pairs_of())
+    with pytest.raises(Faulty, match=r"(?s)L9.*nonsense"):
+        Circuit.of(bench.graph, ["embed->L9.H0[Q]", "embed->L0.H0[Q]", "nonsense"])
+    with pytest.raises(Faulty, match="no prompts"):
+        Bench(model, [])
+    with pytest.raises(Faulty, match="length"):
+        Pair((1, 2), (1, 2, 3), (1,))
+    with pytest.raises(Faulty, match="unknown metric"):
+        eap(bench, "happiness")
+    with pytest.raises(Faulty, match="no gradient"):
+        eap(bench, "accuracy")
+    with pytest.raises(Faulty, match="one length"):
+        eap(Bench(model, [*pairs_of(2), *pairs_of(2, length=4)]), per_position=True)
+    with pytest.raises(Faulty, match="order names"):
+        acdc(bench, 0.1, order=["embed->logits"])
+    with pytest.raises(Faulty, match="positive"):
+        acdc(bench, -1.0)
+    with pytest.raises(Faulty, match="another model"):
+        bench.scores([Circuit.empty(Graph(3, 2))], Methodology(), ["kl"])
+    with pytest.raises(Faulty, match="names no positions"):
+        bench.scores([Circuit.empty(bench.graph)], Methodology(positions="specific"), ["kl"])
+    with pytest.raises(Faulty, match="not a finite number"):
+        EdgeScores(bench.graph, np.full(bench.graph.allowed.shape, np.nan), "x")
+    broken = model_of()
+    broken.W_E[3] = torch.nan
+    with pytest.raises(Faulty, match="NaN"):
+        Bench(broken, [Pair((3,) * T, (2,) * T, (1,), (2,))]).full_scores(["kl"])
+    with pytest.raises(Faulty, match="outside the vocabulary"):
+        Bench(model, [Pair((99,) * T, (2,) * T, (1,), (2,))]).full_scores(["kl"])
+
+
+def test_scores_order_is_total() -> None:
+    graph = Graph(2, 2)
+    flat = EdgeScores(graph, np.ones(graph.allowed.shape), "ties")
+    assert list(flat.top(3)) == ["embed->L0.H0[Q]", "embed->L0.H0[K]", "embed->L0.H0[V]"]
+    scores = random_scores(graph, np.random.default_rng(0))
+    circuits = scores.sweep([0, 5, 9, graph.n_edges])
+    assert [len(c) for c in circuits] == [0, 5, 9, graph.n_edges]
+    assert circuits[1] <= circuits[2]
+    best = max(scores.by_name(), key=lambda name: scores.by_name()[name])
+    assert best in circuits[1]
+    assert scores.at(best) == scores.values[parse_edge(graph, best)]
