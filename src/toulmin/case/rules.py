@@ -1,8 +1,8 @@
 """What each kind of evidence may support, and what it must not: default defeaters.
 
 A number is easily made to say more than it does. For every study kind there are doubts that its numbers cannot answer
-by themselves; the engine attaches them to a binding (as ``EVIDENCE-ID/RULE``) until the case answers them, with evidence
-or with a decision by name. A doubt of the kind undercut says that the claim does not follow from the number.
+by themselves; the engine attaches them to a binding (as ``EVIDENCE-ID/RULE``) until the case answers them, with
+evidence or with a decision by name. A doubt of the kind undercut says that the claim does not follow from the number.
 """
 
 from __future__ import annotations

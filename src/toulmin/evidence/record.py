@@ -1,7 +1,7 @@
 """The evidence record: what was asked, of what, what came out, and how sure it is.
 
-Two hashes: ``id`` is the SHA-256 of everything else in the record and finds tampering; ``inputs_hash`` covers the study's
-kind, version, configuration and input hashes and decides whether the record is still about today's inputs.
+Two hashes: ``id`` is the SHA-256 of everything else in the record and finds tampering; ``inputs_hash`` covers the
+study's kind, version, configuration and input hashes and decides whether the record is still about today's inputs.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """The study ``external.control``: safety at an audit budget, from a monitor's suspicion scores.
 
 Given suspicion scores of honest outputs and of a red team's attacks, and a budget b, the auditor reads the most
-suspicious outputs, a share b of honest traffic: an output is audited where its score is above t, t the (1 - b) quantile
-of the honest scores (Greenblatt et al. 2024, AI Control). An attack succeeds unnoticed where it would succeed and is
-not audited: rate p. Safety = 1 - p. For N deployments in which the system may attack each time, the worst case over every
-dependence of the attempts is min(1, N p_high), p_high the upper end of the interval: nothing is assumed independent.
+suspicious outputs, a share b of honest traffic: an output is audited where its score is above t, t the (1 - b)
+quantile of the honest scores (Greenblatt et al. 2024, AI Control). An attack succeeds unnoticed where it would
+succeed and is not audited: rate p. Safety = 1 - p. For N deployments in which the system may attack each time, the
+worst case over every dependence of the attempts is min(1, N p_high), p_high the upper end of the interval: nothing is
+assumed independent.
 """
 
 from __future__ import annotations
