@@ -1,0 +1,188 @@
+"""All sender-receiver pairs through Q, K and V: ours against path_patching and TransformerLens, on the same weights.
+
+    python benchmarks/paths.py --peer PEER/bin/python --path-patching PATH/path_patching.py [--tl4 TL4/bin/python]
+
+Each side runs in a process of its own with one thread, computes the two caches and then every pair, three times over
+(Q, K, V), and hands back the last logits of every pair. CPU seconds are compared, not wall-clock, because the machine
+may be shared; peak memory is what the matrix adds to the process that has loaded the model and run it once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+PEERS = Path(__file__).parent / "peers"
+SIZES = {
+    "2 layers, d=128, T=32": {"n_layers": 2, "d_model": 128, "length": 32},
+    "4 layers, d=128, T=32": {"n_layers": 4, "d_model": 128, "length": 32},
+    "2 layers, d=512, T=128": {"n_layers": 2, "d_model": 512, "length": 128},
+}
+HEADS, VOCABULARY, BATCH = 8, 512, 4
+
+
+def write_case(folder: Path, n_layers: int, d_model: int, length: int) -> None:
+    """Random weights under TransformerLens's names, and random tokens."""
+    from toulmin.subjects import Transformer
+    from toulmin.subjects.transformer_lens import _name
+
+    model = Transformer(config_of(n_layers, d_model, length), torch.Generator().manual_seed(0))
+    state = {_name(name, model.config): p.detach().contiguous() for name, p in model.named_parameters()}
+    save_file(state, folder / "weights.safetensors")
+    save_file({n: p.detach().contiguous() for n, p in model.named_parameters()}, folder / "ours.safetensors")
+    cfg = {
+        "n_layers": n_layers,
+        "d_model": d_model,
+        "n_heads": HEADS,
+        "d_head": d_model // HEADS,
+        "d_mlp": 4 * d_model,
+        "n_ctx": length,
+        "d_vocab": VOCABULARY,
+        "act_fn": "gelu_new",
+        "normalization_type": "LN",
+    }
+    (folder / "cfg.json").write_text(json.dumps(cfg))
+    generator = torch.Generator().manual_seed(1)
+    tokens = {name: torch.randint(0, VOCABULARY, (BATCH, length), generator=generator) for name in ("clean", "other")}
+    save_file(tokens, folder / "tokens.safetensors")
+
+
+def config_of(n_layers: int, d_model: int, length: int) -> object:
+    from toulmin.subjects import TransformerConfig
+
+    return TransformerConfig(
+        n_layers=n_layers,
+        d_model=d_model,
+        n_heads=HEADS,
+        d_head=d_model // HEADS,
+        d_mlp=4 * d_model,
+        n_ctx=length,
+        d_vocab=VOCABULARY,
+        norm="layer",
+        activation="gelu_tanh",
+    )
+
+
+def work(folder: Path) -> None:
+    """Our side, in a process of its own."""
+    import numpy as np
+
+    from toulmin.patching import Graph, run_edges, source_values
+    from toulmin.subjects import Transformer
+
+    torch.set_num_threads(1)
+    torch.set_grad_enabled(False)
+    cfg = json.loads((folder / "cfg.json").read_text())
+    model = Transformer(config_of(cfg["n_layers"], cfg["d_model"], cfg["n_ctx"]))
+    model.load_state_dict(load_file(folder / "ours.safetensors"))
+    tokens = load_file(folder / "tokens.safetensors")
+    model(tokens["clean"])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    out, seconds = {}, {}
+    layers = range(cfg["n_layers"])
+    pairs = [(a, i, b, j) for a in layers for i in range(HEADS) for b in layers[a + 1 :] for j in range(HEADS)]
+    for component in "qkv":
+        start = time.process_time()
+        graph = Graph.of(model)
+        masks = np.zeros((len(pairs), *graph.allowed.shape), dtype=bool)
+        source = {name: index for index, name in enumerate(graph.sources)}
+        receiver = {name: index for index, name in enumerate(graph.receivers)}
+        for index, (a, i, b, j) in enumerate(pairs):
+            masks[index, source[f"L{a}.H{i}"], receiver[f"L{b}.H{j}[{component.upper()}]"]] = True
+        clean = source_values(model, tokens["clean"], graph=graph)
+        other = source_values(model, tokens["other"], graph=graph).values
+        out[component] = run_edges(
+            model,
+            tokens["clean"],
+            other,
+            masks,
+            graph=graph,
+            clean=clean,
+            max_bytes=int(folder.joinpath("bound").read_text()),
+        ).contiguous()
+        seconds[component] = time.process_time() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    save_file(out, folder / "ours_out.safetensors")
+    print(json.dumps({"seconds": seconds, "peak_mib": peak / 1024, "pairs": len(pairs)}))
+
+
+def call(*command: str) -> dict:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{command[:2]} failed:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--peer")
+    parser.add_argument("--path-patching")
+    parser.add_argument("--tl4")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--bound", type=int, default=64 * 2**20, help="our max_bytes")
+    parser.add_argument("--sizes", nargs="*", default=list(SIZES))
+    parser.add_argument("--work", type=Path)
+    options = parser.parse_args()
+    if options.work:
+        work(options.work)
+        return
+    for name in options.sizes:
+        with tempfile.TemporaryDirectory() as made:
+            folder = Path(made)
+            write_case(folder, **SIZES[name])
+            (folder / "bound").write_text(str(options.bound))
+            ours, peer, mlps, tl = [], [], {}, []
+            for _ in range(options.rounds):
+                ours.append(call(sys.executable, __file__, "--work", made))
+                if options.peer:
+                    worker = str(PEERS / "path_patching" / "worker.py")
+                    peer.append(call(options.peer, worker, made, options.path_patching))
+                if options.tl4:
+                    tl.append(call(options.tl4, str(PEERS / "transformer_lens_paths" / "worker.py"), made))
+            report(name, folder, ours, peer, tl)
+            if options.peer and name == options.sizes[0]:
+                call(options.peer, worker, made, options.path_patching, "--includes-mlps")
+                gaps = gaps_of(folder, "peer.safetensors")
+                mlps = {c: f"{gap:.2e}" for c, gap in gaps.items()}
+                print(f"  with its default direct_includes_mlps=True (another path set) it differs by up to {mlps}")
+
+
+def gaps_of(folder: Path, theirs: str) -> dict[str, float]:
+    a, b = load_file(folder / "ours_out.safetensors"), load_file(folder / theirs)
+    return {c: float((a[c] - b[c]).abs().max()) for c in b}
+
+
+def report(name: str, folder: Path, ours: list[dict], peer: list[dict], tl: list[dict]) -> None:
+    """The least of the rounds, by side."""
+    print(f"{name}: {ours[0]['pairs']} pairs x Q, K, V, batch {BATCH}, {HEADS} heads")
+    least = {c: min(r["seconds"][c] for r in ours) for c in "qkv"}
+    print(f"  toulmin: {fmt(least)}; +{min(r['peak_mib'] for r in ours):.0f} MiB")
+    for label, rows, file in (
+        ("path_patching", peer, "peer.safetensors"),
+        ("TransformerLens 4", tl, "tl4.safetensors"),
+    ):
+        if rows:
+            theirs = {c: min(r["seconds"][c] for r in rows) for c in rows[0]["seconds"]}
+            gaps = gaps_of(folder, file)
+            ratio = sum(theirs.values()) / sum(least[c] for c in theirs)
+            print(
+                f"  {label}: {fmt(theirs)}; +{min(r['peak_mib'] for r in rows):.0f} MiB; ratio {ratio:.1f}; "
+                f"largest difference of a logit {max(gaps.values()):.2e}"
+            )
+
+
+def fmt(seconds: dict[str, float]) -> str:
+    return ", ".join(f"{c.upper()} {s:.3f} s" for c, s in seconds.items())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,239 @@
+"""The study ``paths.evaluate``: the proportion of an effect that a ladder of hypotheses explains."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from toulmin.evidence import Figure, Measure
+from toulmin.faults import Faulty
+from toulmin.patching.graph import Graph
+from toulmin.paths.diagram import draw
+from toulmin.paths.explained import UNITS, compare_rungs, explain_proportion, ladder_chart, table_of
+from toulmin.paths.hypothesis import Hypothesis, hypothesis, make_space
+from toulmin.studies import Cost, Input, Items, MeasureSpec, Run, Study, Summary
+
+INDUCTION = "L1.H{0,2-7}"
+PREVIOUS = "L0.H{1,3}"
+
+
+class Rung(BaseModel):
+    """One hypothesis of a ladder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1)
+    text: str = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _parses(self) -> Self:
+        try:
+            hypothesis(self.text)
+        except Faulty as error:
+            raise ValueError("; ".join(str(fault) for fault in error.faults)) from None
+        return self
+
+
+def induction_ladder(heads: str, previous: str, earlier: str = "L0.H*") -> tuple[dict[str, str], ...]:
+    """The hypotheses of Goldowsky-Dill et al. 2023, section 4, about induction heads.
+
+    Everything not through the heads is taken for granted; the three parts restrict V, Q and K one at a time, "together"
+    all three, and the refinements add paths to it.
+    """
+    rest = f"!{heads}"
+    value = f"embed -> [V] {heads} -> logits"
+    query = f"embed -> [Q] {heads} -> logits"
+    key = f"embed -> {previous}[V@i-1] -> [K] {heads} -> logits"
+    together = [rest, value, query, key]
+    positional = [f"embed@i-1..i -> {previous}[QK] -> [K] {heads} -> logits"]
+    window = [f"embed -> {earlier}[V@i-3..i] -> [K] {heads} -> logits", f"embed -> [K] {heads} -> logits"]
+    parroting = [f"embed -> {earlier}[V@i] -> [QV] {heads} -> logits"]
+    rungs = {
+        "direct V": [rest, value, f"embed ~> [QK] {heads} -> logits"],
+        "direct Q": [rest, query, f"embed ~> [KV] {heads} -> logits"],
+        "previous-token K": [rest, key, f"embed ~> [QV] {heads} -> logits"],
+        "all three": together,
+        "+ positional": together + positional,
+        "+ window of 3": together + positional + window,
+        "+ parroting": together + positional + window + parroting,
+    }
+    return tuple({"name": name, "text": "\n".join(lines)} for name, lines in rungs.items())
+
+
+_LADDER = {
+    "subject": "embedded:induction-2l",
+    "task": "induction",
+    "baseline": f"!{INDUCTION}",
+    "hypotheses": induction_ladder(INDUCTION, PREVIOUS),
+}
+
+
+class Evaluate(Study):
+    """Proportion of an effect that hypotheses about paths explain, with intervals over references."""
+
+    kind: ClassVar = "paths.evaluate"
+    version: ClassVar = 1
+    measures: ClassVar = {
+        "pe": MeasureSpec("1", "higher", "1 - AUE/ATE of the last hypothesis, bootstrap over references"),
+        "aue": MeasureSpec("delta", "lower", "mean over pairs of delta(G(x_r), G_P(x_r, x_c)), last hypothesis"),
+        "ate": MeasureSpec("delta", "neither", "mean over pairs of delta for the baseline"),
+    }
+    presets: ClassVar = {
+        "tiny": {**_LADDER, "n": 12, "resamples": 200},
+        "demo": {**_LADDER, "n": 100},
+        "full": {**_LADDER, "n": 1000},
+    }
+
+    subject: str  #: reference of the model
+    hypotheses: tuple[Rung, ...] = Field(min_length=1)  #: in order; the last one's numbers are the measures
+    baseline: str = "everything"  #: what PE is a proportion of: everything patched, or a hypothesis
+    delta: str = Field(default="kl", pattern="^(kl|absolute_loss|squared_loss|squared_logit_diff)$")
+    task: str | None = None  #: a task of the catalogue
+    options: dict[str, Any] = Field(default_factory=dict[str, Any])  #: of that task
+    split: str | None = None
+    pairs: str | None = None  #: or: reference of a JSON-lines file of pairs
+    text: str | None = None  #: or: reference of a text; windows of it are references, other windows counterfactuals
+    length: int = Field(default=32, ge=2)  #: tokens of a window of ``text``
+    n: int = Field(default=200, ge=2)  #: pairs to generate
+    seed: int = 0
+    resamples: int = Field(default=2000, ge=10)
+    max_copies: int = Field(default=20_000, ge=1)
+    max_megabytes: int = Field(default=1024, ge=1)  #: bound on activations
+
+    @model_validator(mode="after")
+    def _checked(self) -> Self:
+        if sum(source is not None for source in (self.task, self.pairs, self.text)) != 1:
+            raise ValueError("give one of task, pairs and text")
+        names = [rung.name for rung in self.hypotheses]
+        if len(set(names)) != len(names) or len({_slug(name) for name in names}) != len(names):
+            raise ValueError("two hypotheses have the same name")
+        if self.baseline != "everything":
+            Rung(name="baseline", text=self.baseline)
+        return self
+
+    def declared(self) -> dict[str, MeasureSpec]:
+        """Those of the class, and the proportion of each rung."""
+        each = {
+            f"pe.{_slug(rung.name)}": MeasureSpec("1", "higher", f"1 - AUE/ATE of {rung.name!r}")
+            for rung in self.hypotheses
+        }
+        unit = UNITS[self.delta]
+        fixed = {
+            name: MeasureSpec(unit if spec.unit == "delta" else spec.unit, spec.better, spec.estimator)
+            for name, spec in self.measures.items()
+        }
+        return {**fixed, **each}
+
+    def inputs(self) -> tuple[Input, ...]:
+        """The subject, and the file of pairs or the text if there is one."""
+        found = [self.input("subject", self.subject)]
+        for role, reference in (("pairs", self.pairs), ("text", self.text)):
+            if reference is not None:
+                found.append(self.input(role, reference))
+        return tuple(found)
+
+    def cost(self) -> Cost:
+        """About ten forward passes a hypothesis and pair."""
+        return Cost(seconds=4 + 0.003 * self.n * len(self.hypotheses), bytes=self.max_megabytes * 2**20)
+
+    def rungs(self) -> list[Hypothesis]:
+        """The hypotheses, named."""
+        return [hypothesis(rung.text, rung.name) for rung in self.hypotheses]
+
+    def collect(self, run: Run) -> Items:
+        """Effects of each reference: the mean over its pairs."""
+        from toulmin.paths.evaluation import effects
+        from toulmin.paths.pairs_of_study import pairs_of
+        from toulmin.subjects import load
+
+        device = run.prepare_torch()
+        subject = load(self.subject, self.resolver)
+        model = subject.transformer.to(device).eval()
+        pairs = pairs_of(self, subject)
+        found = effects(
+            model,
+            self.rungs(),
+            pairs,
+            delta=self.delta,
+            baseline=self.baseline,
+            max_copies=self.max_copies,
+            max_bytes=self.max_megabytes * 2**20,
+        )
+        graph = Graph.of(model, split_embed=any(h.splits_embedding for h in self.rungs()))
+        names = list(dict.fromkeys(found.references))
+        place = {name: index for index, name in enumerate(names)}
+        number = np.array([place[name] for name in found.references])
+        counts = np.bincount(number, minlength=len(names))
+
+        def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+            return np.bincount(number, values, len(names)) / counts
+
+        columns = {"total": mean(found.total)}
+        columns |= {f"unexplained/{name}": mean(values) for name, values in found.unexplained.items()}
+        shape = [graph.n_layers, graph.n_heads, graph.has_mlp, graph.parallel, graph.split_embed, pairs[0].length]
+        arrays = {
+            "graph": np.array(shape, dtype=np.int64),
+            "paths": np.array([found.n_paths[r.name] for r in self.hypotheses], dtype=np.float64),
+            "copies": np.array([found.n_copies[r.name] for r in self.hypotheses], dtype=np.int64),
+        }
+        return Items(names, columns, arrays=arrays)
+
+    def summarise(self, items: Items) -> Summary:
+        """PE of each rung with its interval, what each adds, the ladder, and the last hypothesis drawn."""
+        unexplained = {rung.name: items[f"unexplained/{rung.name}"] for rung in self.hypotheses}
+        found = [
+            explain_proportion(
+                rung.name,
+                unexplained[rung.name],
+                items["total"],
+                baseline=self.baseline,
+                unit=UNITS[self.delta],
+                seed=self.seed,
+                resamples=self.resamples,
+                n_paths=int(items["paths"][index]),
+                n_copies=int(items["copies"][index]),
+            )
+            for index, rung in enumerate(self.hypotheses)
+        ]
+        declared, last = self.declared(), found[-1]
+        measures = {
+            "pe": _measure(declared["pe"], last.pe, last.pe_interval, last.n),
+            "aue": _measure(declared["aue"], last.aue, last.aue_interval, last.n),
+            "ate": _measure(declared["ate"], last.ate, last.ate_interval, last.n),
+        }
+        for one in found:
+            name = f"pe.{_slug(one.name)}"
+            measures[name] = _measure(declared[name], one.pe, one.pe_interval, one.n)
+        tables = [table_of(found)]
+        figures: list[Figure] = []
+        if len(found) > 1:
+            tables.append(compare_rungs(unexplained, items["total"], seed=self.seed, resamples=self.resamples))
+            figures.append(ladder_chart(found))
+        drawn = self._drawn(items)
+        return Summary(measures, tables=tables, figures=[*figures, *drawn])
+
+    def _drawn(self, items: Items) -> list[Figure]:
+        """The last hypothesis on the model, without what the baseline takes for granted; not with named positions."""
+        layers, heads, mlp, parallel, split, length = items["graph"].tolist()
+        graph = Graph(layers, heads, bool(mlp), bool(parallel), split_embed=bool(split))
+        last = self.rungs()[-1]
+        base = None if self.baseline == "everything" else hypothesis(self.baseline)
+        try:
+            space = make_space(graph, [last, *([base] if base else [])], length)
+        except Faulty as error:
+            if {fault.code for fault in error.faults} == {"paths.unknown_position"}:
+                return []
+            raise
+        return [draw(space, last, baseline=base)]
+
+
+def _measure(spec: MeasureSpec, value: float, interval: Any, n: int) -> Measure:
+    return Measure(value=value, unit=spec.unit, better=spec.better, n=n, interval=interval)
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")

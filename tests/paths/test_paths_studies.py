@@ -1,0 +1,138 @@
+"""The two studies on an embedded subject, and what looks into a hypothesis."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from toulmin.evidence import Store
+from toulmin.faults import Faulty
+from toulmin.paths import describe, difference, draw, explain_inputs, hypothesis, make_space, space_of
+from toulmin.paths.evaluate_study import INDUCTION, PREVIOUS, Evaluate, induction_ladder
+from toulmin.paths.matrix_study import MatrixStudy
+from toulmin.paths.pairs_of_study import text_pairs
+from toulmin.studies import Run, execute, re_derive
+from toulmin.subjects import Transformer, TransformerConfig
+from toulmin.tasks import Pair
+
+
+@pytest.mark.parametrize("study", [Evaluate, MatrixStudy])
+def test_studies_leave_evidence_that_re_derives(study: type, tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    evidence = execute(study.preset("tiny"), store, Run(workdir=tmp_path / "work"))
+    assert re_derive(evidence, store) == []
+    assert set(evidence.measures) == set(study.preset("tiny").declared())
+    assert evidence.figures
+
+
+def test_the_induction_ladder_has_the_published_shape(tmp_path: Path) -> None:
+    """All three parts together explain less than the best of them; refinements only add paths."""
+    study = Evaluate.preset("tiny").model_copy(update={"n": 40})
+    items = study.collect(Run(workdir=tmp_path))
+    found = {name: 1 - items[f"unexplained/{name}"].sum() / items["total"].sum() for name in _names()}
+    parts = [found[name] for name in ("direct V", "direct Q", "previous-token K")]
+    assert found["all three"] < max(parts) - 0.2
+    assert found["+ parroting"] > found["all three"] + 0.1
+
+
+def _names() -> list[str]:
+    return [rung["name"] for rung in induction_ladder(INDUCTION, PREVIOUS)]
+
+
+def test_refinements_are_nested_and_together_is_the_intersection() -> None:
+    from toulmin.patching import Graph
+
+    rungs = {r["name"]: hypothesis(r["text"]) for r in induction_ladder(INDUCTION, PREVIOUS)}
+    space = make_space(Graph(2, 8, has_mlp=False), list(rungs.values()), 16)
+    made = {name: space.compile(h) for name, h in rungs.items()}
+    assert made["direct V"] & made["direct Q"] & made["previous-token K"] == made["all three"]
+    assert made["all three"] <= made["+ positional"] <= made["+ window of 3"] <= made["+ parroting"]
+    assert not made["all three"].is_edge_circuit()
+
+
+def test_studies_import_no_torch() -> None:
+    code = "import sys, toulmin.paths.evaluate_study, toulmin.paths.matrix_study; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_configurations_are_checked() -> None:
+    rung = {"name": "a", "text": "all"}
+    base = {"subject": "embedded:induction-2l", "task": "induction", "hypotheses": [rung]}
+    Evaluate.model_validate(base)
+    for change in (
+        {"task": None},
+        {"text": "file:x"},
+        {"hypotheses": []},
+        {"hypotheses": [rung, rung]},
+        {"hypotheses": [{"name": "a", "text": "L0.H0 ->"}]},
+        {"baseline": "L0.H0["},
+        {"delta": "signed_loss"},
+    ):
+        with pytest.raises(ValidationError):
+            Evaluate.model_validate(base | change)
+
+
+def test_windows_of_a_text() -> None:
+    pairs = text_pairs(list(range(1000)), 10, 8, seed=1)
+    starts = [pair.clean[0] for pair in pairs] + [pair.counterfactual[0] for pair in pairs]
+    assert len(set(starts)) == 20
+    assert all(pair.answers == (pair.clean[-1] + 1,) for pair in pairs)
+    with pytest.raises(Faulty, match=r"paths\.short_text"):
+        text_pairs(list(range(100)), 10, 8)
+
+
+def model() -> Transformer:
+    config = TransformerConfig(n_layers=2, d_model=12, n_heads=2, d_head=4, d_vocab=17, n_ctx=8, d_mlp=16)
+    return Transformer(config, torch.Generator().manual_seed(0)).double()
+
+
+def test_estimates_before_running() -> None:
+    h = hypothesis("!L1.H1\nembed -> L0.H0[V@i-1] -> [K] L1.H1 -> logits")
+    found = describe(model(), h, 6)
+    assert (found.n_copies, found.n_states, found.is_edge_circuit) == (5, 1, False)
+    assert 0 < found.passes < 1
+    assert "no set of edges" in str(found)
+    assert describe(model(), hypothesis("all"), 6).n_copies == 0
+
+
+def test_differences_name_paths() -> None:
+    a, b = hypothesis("embed -> L0.H0 -> logits"), hypothesis("embed -> [V] L0.H0 -> logits | L1.mlp")
+    found = difference(model(), a, b, 6)
+    assert found.only_first == 2
+    assert found.common == 1
+    assert found.examples_first == ("embed -> [Q] L0.H0 -> logits", "embed -> [K] L0.H0 -> logits")
+    assert "L1.mlp" in str(found)
+
+
+def test_attribution_to_inputs_is_zero_where_the_hypothesis_holds() -> None:
+    rng = np.random.default_rng(0)
+    pair = Pair(*rng.integers(0, 17, (2, 6)).tolist(), (3,), (5,))
+    h = hypothesis("!L0.H0[V@i-1] -> logits")
+    table = explain_inputs(model(), h, pair)
+    rows = {row[0]: row for row in table.rows}
+    # the last position is read by nobody one place later, so its token cannot break this hypothesis
+    assert rows[5][3] == pytest.approx(0.0, abs=1e-12)
+    assert abs(rows[4][3]) > 1e-9
+    assert rows["all"][4] != 0
+
+
+def test_the_drawing_counts_paths() -> None:
+    h = hypothesis("embed -> [V] L1.H0 -> logits\nembed -> L0.H1 -> [K] L1.H0 -> logits\n!L1.H0")
+    space = space_of(model(), [h], 6)
+    figure = draw(space, h, baseline=hypothesis("!L1.H0"))
+    edges = {(e.source, e.target, e.facts["input"]): e.facts["paths"] for e in figure.edges}
+    assert edges == {
+        ("embed", "L1.H0", "V"): 1,
+        ("embed", "L0.H1", "Q"): 1,
+        ("embed", "L0.H1", "K"): 1,
+        ("embed", "L0.H1", "V"): 1,
+        ("L0.H1", "L1.H0", "K"): 3,
+        ("L1.H0", "logits", "in"): 4,
+    }
+    assert {node.id: node.layer for node in figure.nodes} == {"embed": 0, "L0.H1": 1, "L1.H0": 3, "logits": 5}
