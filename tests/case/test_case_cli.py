@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from xml.etree import ElementTree
 
 import pytest
 from typer.testing import CliRunner
@@ -146,6 +147,20 @@ def test_new_export_import(coin, tmp_path):
     assert read_case(tmp_path / "back.toml").parsed == read_case(coin.folder).parsed
     assert call("import", target, "--out", tmp_path / "back.toml")[0] == 2
     assert call("export", coin.folder, "--format", "nothing")[0] == 2
+
+
+def test_export_svg(coin):
+    coin.replace(
+        'text = "Heads"', 'text = "Heads <&> \\u0007 and a long claim that does not fit into one line of a card"'
+    )
+    assert call("export", coin.folder, "--format", "svg", "--out", coin.folder / "case.svg")[0] == 0
+    drawn = ElementTree.parse(coin.folder / "case.svg").getroot()
+    titles = [title.text for title in drawn.iter("{http://www.w3.org/2000/svg}title")]
+    assert titles[0] == "Coin"
+    assert {t.split(" ")[0] for t in titles[1:]} >= {"G", "E", "A"}
+    assert any("Heads <&>" in t for t in titles)
+    boxes = [r.attrib for r in drawn.iter("{http://www.w3.org/2000/svg}rect")][1:]
+    assert len(boxes) == len(titles) - 1
 
 
 @pytest.mark.parametrize("arguments", [["check"], ["run"], ["explain"], ["render"], ["accept", "--by", "J"]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -255,16 +256,22 @@ def import_(
 @app.command()
 def export(
     case: Path = CASE,
-    form: str = typer.Option(..., "--format", help="gsn2x, sacm, tea or markdown."),
+    form: str = typer.Option(..., "--format", help="gsn2x, sacm, tea, markdown or svg."),
     out: Path | None = typer.Option(
         None, "--out", "-o", help="The file to write; standard output where none is named."
     ),
 ) -> None:
     """Write the case for another tool; what the format has no place for is listed on standard error."""
-    from toulmin.case import read_case
+    from toulmin.case import check_case, read_case
     from toulmin.case.interchange import export_case
 
-    text, losses = export_case(read_case(case).parsed, form)
+    losses: Sequence[Fault] = ()
+    if form == "svg":
+        from toulmin.report.argument_svg import draw_argument_svg
+
+        text = draw_argument_svg(check_case(case).verdict)
+    else:
+        text, losses = export_case(read_case(case).parsed, form)
     if out is None:
         typer.echo(text)
     else:
