@@ -75,7 +75,7 @@ def logits_of(bench: Bench, circuits: list[Circuit], method: Methodology) -> Ten
 
 
 def close(a: Tensor | np.ndarray, b: Tensor | np.ndarray, atol: float = 1e-11) -> None:
-    torch.testing.assert_close(torch.as_tensor(a), torch.as_tensor(b), rtol=0, atol=atol)
+    np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=0, atol=atol)
 
 
 def some_circuits(graph: Graph, count: int = 4, positions: int | None = None) -> list[Circuit]:
@@ -250,7 +250,7 @@ def test_mask_integrated_gradients_sum_to_the_total_effect() -> None:
         abs(integrated(bench, path="masks", steps=n, endpoints="midpoints").values.sum() - total) for n in (2, 8, 32)
     ]
     assert errors[0] > errors[1] > errors[2]
-    assert errors[2] < 0.03 * abs(total)
+    assert errors[2] < 0.06 * abs(total)
 
 
 def test_batch_size_and_position_sums_change_nothing() -> None:

@@ -1,0 +1,140 @@
+"""Gates, learned constants, completeness, and the tests of Shi et al. on a trained model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from toulmin.circuits import (
+    Bench,
+    Circuit,
+    HardConcrete,
+    Methodology,
+    collect_test_data,
+    compare_knockouts,
+    edge_effects_in,
+    equivalence,
+    faithfulness_card,
+    integrated,
+    learn_constants,
+    open_circuit,
+    probe_edges,
+    probe_sizes,
+    random_knockouts,
+    sufficiency,
+    sweep_sizes,
+    worst_knockout,
+)
+from toulmin.faults import Faulty
+from toulmin.subjects import load
+from toulmin.tasks import find_task
+
+
+@pytest.fixture(scope="module")
+def bench() -> Bench:
+    subject: Any = load("embedded:induction-2l")
+    pairs = find_task("induction", subject, length=16).generate(16, 0)
+    return Bench(subject.model, pairs)
+
+
+def test_gates_have_their_distribution() -> None:
+    gate, generator = HardConcrete(), torch.Generator().manual_seed(0)
+    a = torch.full((20_000,), gate.start)
+    drawn = gate.sample(a, generator)
+    assert float(torch.sigmoid(a[0]) * 1.2 - 0.1) == pytest.approx(0.9, abs=1e-6)
+    assert float((drawn > 0).float().mean()) == pytest.approx(float(gate.open_probability(a)[0]), abs=0.01)
+    assert float((drawn == 1).float().mean()) > 0.3
+    closed = gate.sample(torch.full((20_000,), -2.0), generator)
+    assert float((closed > 0).float().mean()) == pytest.approx(
+        float(gate.open_probability(torch.tensor(-2.0))), abs=0.01
+    )
+
+
+def test_probing_finds_a_better_circuit_than_chance(bench: Bench) -> None:
+    size = 60
+    scores = probe_edges(bench, size=size, epochs=30, value="resample", seed=1)
+    again = probe_edges(bench, size=size, epochs=30, value="resample", seed=1)
+    np.testing.assert_array_equal(scores.values, again.values)
+    rng = np.random.default_rng(0)
+    circuits = [scores.top(size), *(Circuit.random(bench.graph, size, rng) for _ in range(4))]
+    kl = bench.scores(circuits, Methodology(), ["kl"])["kl"].mean(1)
+    assert kl[0] < 0.8 * kl[1:].min()
+    sparse = open_circuit(probe_edges(bench, penalty=20.0, epochs=30, value="resample"))
+    assert len(sparse) < bench.graph.n_edges / 2
+    nested = probe_sizes(bench, [20, 60], epochs=5)
+    assert len(nested.top(20)) == 20
+    assert set(np.unique(nested.values)) <= {0.0, 1.0, 2.0}
+
+
+def test_learned_constants_hurt_less_than_means(bench: Bench) -> None:
+    circuit = integrated(bench, steps=3).top(80)
+    losses = learn_constants(bench, circuit, steps=40)
+    assert losses[-1] < losses[0]
+    kl = {
+        value: bench.scores([circuit], Methodology(value=value), ["kl"])["kl"].mean()
+        for value in ("learned", "mean_counterfactual", "zero")
+    }
+    assert kl["learned"] < min(kl["mean_counterfactual"], kl["zero"])
+    fresh = Bench(bench.model, bench.pairs)
+    with pytest.raises(Faulty, match="no constants"):
+        fresh.scores([circuit], Methodology(value="learned"), ["kl"])
+
+
+def test_completeness_of_the_whole_model_and_of_a_part(bench: Bench) -> None:
+    rng = np.random.default_rng(0)
+    full, part = Circuit.full(bench.graph), integrated(bench, steps=3).top(60)
+    whole = compare_knockouts(bench, full, random_knockouts(full, 3, rng))
+    assert max(k.incompleteness for k in whole) < 1e-5
+    knockouts = random_knockouts(part, 3, rng)
+    found = compare_knockouts(bench, part, knockouts)
+    assert min(k.incompleteness for k in found) > 0.01
+    worst = worst_knockout(bench, part, size=10, steps=10)
+    assert len(worst) == 10
+    assert worst <= part
+    with pytest.raises(Faulty, match="outside of the circuit"):
+        compare_knockouts(bench, part, [full])
+    effects = edge_effects_in(bench, part)
+    assert list(effects) == list(part)
+    assert max(effects.values()) > 0.01
+
+
+def test_random_circuits_fail_and_the_model_passes(bench: Bench) -> None:
+    method = Methodology()
+    full_scores = bench.full_scores(["logit_diff"])["logit_diff"]
+    rng = np.random.default_rng(0)
+    size = bench.graph.n_edges // 3
+    circuits = [Circuit.full(bench.graph), Circuit.random(bench.graph, size, rng)]
+    scores = bench.scores(circuits, method, ["logit_diff"])["logit_diff"]
+    assert equivalence(scores[0], full_scores).passes
+    assert not equivalence(scores[1], full_scores).passes
+    good = collect_test_data(bench, integrated(bench, steps=3).top(60), randoms=30)
+    assert sufficiency(good.distance, good.random_distances, share=0.8).passes
+    chance = collect_test_data(bench, Circuit.random(bench.graph, 60, rng), randoms=30)
+    assert not sufficiency(chance.distance, chance.random_distances, share=0.8).passes
+    assert len(good.effects) == 60
+    assert good.knocked_out > good.distance
+
+
+def test_the_card_of_a_circuit_moves_with_the_methodology(bench: Bench) -> None:
+    circuit = integrated(bench, steps=3).top(60)
+    card = faithfulness_card(circuit, bench.model, bench.pairs, metrics=("logit_diff", "kl"), resamples=100)
+    assert card.n == 16
+    assert card.lowest.value < card.highest.value
+    whole = faithfulness_card(
+        Circuit.full(bench.graph), bench.model, bench.pairs, metrics=("logit_diff",), resamples=100
+    )
+    assert {round(cell.value, 3) for cell in whole.cells} == {100.0}
+    assert not whole.flips
+
+
+def test_the_curve_ends_at_the_model(bench: Bench) -> None:
+    scores = integrated(bench, steps=3)
+    sweep = sweep_sizes(bench, scores, [0, 30, 120, bench.graph.n_edges])
+    faithful = sweep.faithfulness("logit_diff")
+    assert faithful[0] == pytest.approx(0, abs=1e-6)
+    assert faithful[-1] == pytest.approx(1, abs=1e-5)
+    assert faithful[1] < faithful[2] < 1.2
+    np.testing.assert_allclose(sweep.scores["kl"][-1], 0, atol=1e-5)

@@ -1,0 +1,280 @@
+"""Edge sets, file formats, curves and tests of the circuit hypothesis: everything that needs no model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from toulmin.circuits.auditing import audit_scores, overlap, ranks, spearman
+from toulmin.circuits.card import Values, judge, make_card
+from toulmin.circuits.circuit import Circuit
+from toulmin.circuits.curves import area_under, cmd, cpr, roc, sizes_for
+from toulmin.circuits.edge_scores import EdgeScores, random_scores, reference_scores
+from toulmin.circuits.edges import edge_name, parse_edge, removal_order
+from toulmin.circuits.faithfulness import recovered
+from toulmin.circuits.formats import from_autocircuit, from_mib, to_autocircuit, to_mib
+from toulmin.circuits.hypothesis_tests import (
+    adjust,
+    equivalence,
+    hsic,
+    independence,
+    minimality,
+    partial_necessity,
+    sufficiency,
+)
+from toulmin.circuits.methodology import Methodology, grid
+from toulmin.circuits.pictures import draw_audit, draw_card, draw_circuit, draw_curves, draw_percents
+from toulmin.evidence import Interval
+from toulmin.faults import Faulty
+from toulmin.patching.graph import Graph
+
+GRAPH = Graph(2, 2)
+
+
+def drawn(seed: int, share: float = 0.4, positions: int | None = None) -> Circuit:
+    shape = GRAPH.allowed.shape + ((positions,) if positions else ())
+    allowed = GRAPH.allowed if positions is None else GRAPH.allowed[:, :, None]
+    return Circuit(GRAPH, allowed & (np.random.default_rng(seed).random(shape) < share))
+
+
+def test_gpt2_small_has_the_published_edge_counts() -> None:
+    assert len(Circuit.full(Graph(12, 12))) == 32_491
+    assert len(Circuit.full(Graph(12, 12, merged_qkv=True))) == 11_611
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 99), st.integers(0, 99), st.sampled_from([None, 3]))
+def test_the_algebra_of_sets(a: int, b: int, positions: int | None) -> None:
+    x, y = drawn(a, positions=positions), drawn(b, positions=None)
+    names = set(x | y)
+    assert names == set(x) | set(y)
+    assert (x - y) | (x & y) == x.at_positions(positions) if positions else (x - y) | (x & y) == x
+    assert ~~x == x
+    assert (x & y) <= x <= (x | y)
+    assert len(~x) + len(x) == GRAPH.n_edges * (positions or 1)
+    again = Circuit.from_json(json.loads(json.dumps(x.to_json())))
+    assert again == x
+    assert (hash(again), again.digest()) == (hash(x), x.digest())
+    assert from_autocircuit(GRAPH, to_autocircuit(x), positions) == x
+    assert x.pruned() <= x
+
+
+def test_pruning_keeps_complete_paths_only() -> None:
+    whole = Circuit.of(GRAPH, ["embed->L0.H1[V]", "L0.H1->L1.H0[K]", "L1.H0->logits"])
+    stray = Circuit.of(GRAPH, ["embed->L0.H0[Q]", "L0.mlp->L1.mlp", "L1.mlp->logits"])
+    assert (whole | stray).pruned() == whole
+    assert whole.nodes() == ("embed", "L0.H1", "L1.H0", "logits")
+    # a key at position 0 serves queries at 0 and later; one at 2 serves none before it
+    table = np.zeros((*GRAPH.allowed.shape, 3), dtype=bool)
+    for name, at in (("embed->L0.H1[K]", 0), ("embed->L0.H1[V]", 2), ("L0.H1->logits", 1)):
+        table[(*parse_edge(GRAPH, name), at)] = True
+    placed = Circuit(GRAPH, table)
+    assert set(placed.pruned()) == {"embed->L0.H1[K]", "L0.H1->logits"}
+    assert set(placed.pruned(causal=False)) == {"embed->L0.H1[K]", "embed->L0.H1[V]", "L0.H1->logits"}
+
+
+def test_both_spellings_of_an_edge_and_the_order_of_removal() -> None:
+    assert parse_edge(GRAPH, "embed -> [Q] L1.H0") == parse_edge(GRAPH, "embed->L1.H0[Q]")
+    order = [edge_name(GRAPH, *edge) for edge in removal_order(GRAPH)]
+    assert order[:2] == ["L1.mlp->logits", "L1.H1->logits"]
+    assert order[-1] == "embed->L0.H0[Q]"
+
+
+def test_mib_files_come_back(shared: Path) -> None:
+    data = json.loads((shared / "data/circuit_tasks/mib/circuits/ioi-eap-ig.json").read_text())
+    circuit, scores = from_mib(data)
+    assert len(circuit) == 756
+    again, same = from_mib(to_mib(circuit, 768, scores))
+    assert again == circuit
+    np.testing.assert_array_equal(same.values, scores.values)
+    assert set(to_mib(circuit, 768)["nodes"]) == set(data["nodes"])
+    edges = data["edges"]
+    assert all(to_mib(circuit, 768, scores)["edges"][name] == edges[name] for name in list(edges)[::997])
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {},
+        {"cfg": {"n_layers": 1, "n_heads": 1}, "edges": {"input->m7": {"score": 1.0}}},
+        {"cfg": {"n_layers": 1, "n_heads": 1}, "edges": {"input->m0": {"score": "a"}}},
+        {"cfg": {"n_layers": 0, "n_heads": 1}, "edges": {}},
+    ],
+)
+def test_broken_mib_files_are_refused(broken: dict) -> None:
+    with pytest.raises(Faulty):
+        from_mib(broken)
+
+
+def test_the_grid_has_no_two_equal_methodologies() -> None:
+    found = grid()
+    assert len(set(found)) == len(found) == 23
+    assert len(grid(specific=True)) == 46
+    assert all(m.value == "resample" for m in found if m.direction == "restore")
+    with pytest.raises(ValueError, match="granularity"):
+        Methodology(granularity="neurons")  # type: ignore[arg-type]
+
+
+def test_percentages_by_hand() -> None:
+    c, f, e = np.array([2.0, 3.0, 1.0]), np.array([4.0, 4.0, 2.0]), np.array([0.0, 2.0, 1.0])
+    assert recovered(c, f, e, "mean_of_percents").value == pytest.approx(100 * (0.5 + 0.5 + 0.0) / 3)
+    assert recovered(c, f, e, "percent_of_means").value == pytest.approx(100 * 3 / 7)
+    assert recovered(c, f, e, "percent_of_means", baseline="zero").value == pytest.approx(60)
+    tiny = recovered(np.array([1.0, 1.0]), np.array([1.0, 1e-6]), np.zeros(2), "mean_of_percents")
+    assert tiny.small == 1
+    assert tiny.value > 1e6
+    none = recovered(np.array([1.0, 1.0]), np.array([1.0, 0.0]), np.zeros(2), "mean_of_percents")
+    assert none.interval is None
+    assert "zero" in (none.why_no_interval or "")
+    with pytest.raises(Faulty, match="nothing to recover"):
+        recovered(c, e, e, "percent_of_means")
+    with pytest.raises(Faulty, match="NaN"):
+        recovered(np.array([np.nan, 1.0, 1.0]), f, e, "percent_of_means")
+
+
+def test_areas() -> None:
+    shares, f = [0.0, 0.5, 1.0], [0.0, 1.5, 1.0]
+    assert area_under([1, 2, 4], [1, 3, 5]) == pytest.approx(10)
+    assert cpr(shares, f) == pytest.approx(1.0)
+    assert cmd(shares, f) == pytest.approx((1 + 0.5) / 4 + 0.5 / 4)
+    assert cmd(shares, [1, 1, 1]) == 0
+    assert area_under([1, np.e], [2, 2], log_x=True) == pytest.approx(2)
+    with pytest.raises(Faulty, match="logarithm"):
+        area_under(shares, f, log_x=True)
+    with pytest.raises(Faulty, match="rising"):
+        area_under([1, 0], [1, 1])
+    assert sizes_for(1000, 10)[:2] == [0, 1]
+    assert sizes_for(1000, 10)[-1] == 1000
+
+
+def test_roc_against_a_count_of_pairs() -> None:
+    reference = drawn(1)
+    assert roc(reference_scores(reference), reference).auroc == 1.0
+    rng = np.random.default_rng(0)
+    values = rng.integers(0, 5, GRAPH.allowed.shape).astype(float)  # many ties
+    scores = EdgeScores(GRAPH, values, "ties")
+    flat, truth = scores.flat(), reference_scores(reference).flat() > 0
+    wins = [(a > b) + 0.5 * (a == b) for a in flat[truth] for b in flat[~truth]]
+    found = roc(scores, reference)
+    assert found.auroc == pytest.approx(np.mean(wins))
+    assert (found.false_positive_rate[0], found.true_positive_rate[-1]) == (0, 1)
+    with pytest.raises(Faulty, match="none or all"):
+        roc(scores, Circuit.full(GRAPH))
+
+
+def test_rank_agreement() -> None:
+    a = np.array([1.0, 2.0, 2.0, 5.0])
+    np.testing.assert_array_equal(ranks(a), [1, 2.5, 2.5, 4])
+    assert spearman(a, a**3) == pytest.approx(1)
+    assert spearman(a, -a) == pytest.approx(-1)
+    assert overlap(np.array([3.0, -2, 1]), np.array([1.0, 5, -4]), 2) == 0.5
+    scores = random_scores(GRAPH, np.random.default_rng(0))
+    edges = [(e.source, e.receiver) for e in GRAPH.edges]
+    same = audit_scores(scores, scores, edges)
+    assert same.absolute_rank_correlation == pytest.approx(1)
+    assert same.top == {10: 1.0}
+    assert same.sign_agreement == 1
+    assert "top-10 100%" in str(same)
+    assert draw_audit(same).rows()
+
+
+def test_equivalence_accepts_the_model_and_rejects_what_always_loses() -> None:
+    rng = np.random.default_rng(0)
+    full = rng.normal(size=100)
+    assert equivalence(full, full).passes
+    assert equivalence(full + rng.normal(size=100), full).passes
+    assert not equivalence(full - 1, full).passes
+    assert equivalence(full - 1, full).p_value < 1e-6
+    # the binomial tail itself, at the edge of the null: 70 of 100 with P = 0.6 or 0.4
+    c = full + np.where(np.arange(100) < 70, 1.0, -1.0)
+    assert equivalence(c, full, epsilon=0.1).p_value == pytest.approx(0.02478, abs=1e-4)
+
+
+def test_independence_sees_dependence_only() -> None:
+    rng = np.random.default_rng(1)
+    full = rng.normal(size=60)
+    assert independence(rng.normal(size=60), full, rng).passes
+    assert not independence(full**2 + 0.1 * rng.normal(size=60), full, rng).passes
+    assert hsic(full, full) > hsic(rng.normal(size=60), full)
+
+
+def test_random_circuit_tests() -> None:
+    rng = np.random.default_rng(2)
+    randoms = 1 + rng.random(100)
+    assert sufficiency(0.5, randoms).passes
+    assert not sufficiency(1.5, randoms).passes
+    assert partial_necessity(3.0, randoms).passes
+    assert not partial_necessity(1.5, randoms).passes
+    p = minimality([5.0, 1.5, 0.0], randoms)
+    assert p[0] == pytest.approx(1 / 101)
+    assert p[2] == 1.0
+    with pytest.raises(Faulty):
+        sufficiency(0.5, [])
+
+
+def test_corrections_for_many_tests() -> None:
+    p = [0.01, 0.04, 0.03, 0.005]
+    np.testing.assert_allclose(adjust(p, "bonferroni"), [0.04, 0.16, 0.12, 0.02])
+    np.testing.assert_allclose(adjust(p, "holm"), [0.03, 0.06, 0.06, 0.02])
+    np.testing.assert_allclose(adjust(p, "benjamini-hochberg"), [0.02, 0.04, 0.04, 0.02])
+
+
+def test_the_card_says_what_flips() -> None:
+    rng = np.random.default_rng(3)
+    full = 4 + rng.random(40)
+    good = Values(0.95 * full, full, np.zeros(40))
+    bad = Values(0.3 * full, full, np.zeros(40))
+    none = Values(full, full, full)
+    zero = Methodology(value="zero")
+    card = make_card(
+        {
+            (Methodology(), "logit_diff"): good,
+            (zero, "logit_diff"): bad,
+            (zero, "choice_accuracy"): good,
+            (Methodology(value="mean_clean"), "kl"): none,
+        },
+        resamples=200,
+    )
+    assert card.flips
+    assert card.lowest.methodology == zero
+    assert card.spread == pytest.approx(65)
+    assert card.flipped_by()["value"] == 4
+    assert card.flipped_by()["metric"] > 0
+    assert {cell.aggregation for cell in card.cells if cell.metric == "choice_accuracy"} == {"percent_of_means"}
+    assert len(card.skipped) == 2
+    with pytest.raises(Faulty, match="nothing to recover"):
+        card.find(Methodology(value="mean_clean"), "kl", "percent_of_means", "ablated")
+    heatmap = draw_card(card)
+    assert (len(heatmap.y_labels), heatmap.threshold) == (2, 80)
+    assert draw_percents(card).rows()
+    assert not make_card({(Methodology(), "logit_diff"): good}).flips
+    with pytest.raises(Faulty, match="no cell"):
+        make_card({(Methodology(), "kl"): none})
+
+
+def test_verdicts() -> None:
+    def interval(low: float, high: float) -> Interval:
+        return Interval(low=low, high=high, method="by hand")
+
+    assert judge(interval(85, 95), 80, None) == "faithful"
+    assert judge(interval(10, 79), 80, None) == "unfaithful"
+    assert judge(interval(70, 90), 80, None) == judge(None, 80, None) == "undecided"
+    assert judge(interval(130, 150), 80, 120) == "unfaithful"
+
+
+def test_drawings_of_circuits_and_curves() -> None:
+    scores = random_scores(GRAPH, np.random.default_rng(0))
+    figure = draw_circuit(scores.top(7), scores)
+    assert len(figure.edges) == 7
+    assert figure.layers[0] == "embed"
+    assert all(edge.weight == pytest.approx(scores.at(str(edge.facts["edge"]))) for edge in figure.edges)
+    placed = draw_circuit(drawn(0, positions=3), tokens=("a", "b", "c"))
+    assert placed.positions == ("a", "b", "c")
+    assert len(placed.edges) == len(drawn(0, positions=3))
+    assert draw_circuit(Circuit.empty(GRAPH)).nodes
+    assert draw_curves({"eap": (np.array([0, 1, 9]), np.array([0.0, 5, 90]))}, title="t", y="%").rows()
