@@ -156,6 +156,23 @@ def test_too_large(clean, monkeypatch):
     assert clean.codes() == ["C002"]
 
 
+@pytest.mark.parametrize("store", ["x" * 3000, "a\\u0000b"])
+def test_a_store_that_cannot_be(clean, store):
+    clean.replace('title = "A coin"', f'title = "A coin"\nstore = "{store}"')
+    faults = clean.check(today=TODAY).verdict.faults
+    assert [(f.code, f.line) for f in faults if f.code == "C018"] == [("C018", 3)]
+
+
+def test_names_too_long(clean):
+    for edit in ('prose = "{0}"', 'prose = "{0}/x"'):
+        clean.write(CLEAN.replace('text = "By throwing it"', 'text = "x"\n' + edit.format("y" * 3000)))
+        assert clean.codes(today=TODAY) == ["C018"]
+    clean.write(CLEAN.replace('["G2", "E"]', '["G2", "E", "M"]'))
+    with (clean.folder / "case.toml").open("a") as file:
+        file.write(f'[[module]]\nid = "M"\ntext = "x"\ncase = "{"z" * 3000}"\n')
+    assert clean.codes(today=TODAY) == ["C018"]
+
+
 def test_a_broken_lock(clean):
     clean.write("version = \n", "case.lock")
     assert clean.codes(today=TODAY) == ["C025", "C057"]  # a lock that cannot be read registers nothing

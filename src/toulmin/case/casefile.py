@@ -119,8 +119,9 @@ class Case:
             return None
         try:
             target = (self.folder / path).resolve()
+            target.exists()
             return target if target.is_relative_to(self.folder.resolve()) else None
-        except (OSError, RuntimeError):  # a circle of links, a name too long
+        except (OSError, RuntimeError):  # a circle of links, a name too long, a folder that may not be entered
             return None
 
 

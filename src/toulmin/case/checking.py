@@ -23,7 +23,7 @@ from toulmin.case.confidence import (
     warn_of_rare_failures,
 )
 from toulmin.case.diagnostics import severity, worst_first
-from toulmin.case.elements import Acceptance, Assumption, Defeater, EvidenceNode
+from toulmin.case.elements import Acceptance, Assumption, Defeater, EvidenceNode, Header
 from toulmin.case.evaluate import Evaluation, evaluate
 from toulmin.case.health import Freshness, Health, Label, Outcome
 from toulmin.case.lock import Lock, read_lock
@@ -138,7 +138,8 @@ def check_case(
     attached = attach_rules(case)
     structural = check_structure(case, frozenset(d.id for d in attached))
     form = faults + structural
-    kept = Store(store if store is not None else case.store_folder)
+    kept, store_faults = _open_store(case, store)
+    faults += store_faults
     resolver = Resolver(Binder(case, kept, rehash), lock, today, rederive)
     resolutions, bindings, binding_faults = _resolve_all(case, resolver)
     faults += structural + binding_faults
@@ -155,6 +156,22 @@ def check_case(
             _broken(str(case.file), case.parsed.case.title, root, faults, today), today, case, lock, None, resolutions
         )
     return _evaluate(case, root, lock, today, attached, resolutions, bindings, modules, faults)
+
+
+def _open_store(case: Case, given: str | Path | None) -> tuple[Store, list[Fault]]:
+    """The store, if its folder can be looked into or does not exist yet; else the default one, and why."""
+    folder = Path(given) if given is not None else case.store_folder
+    try:
+        if "\0" in str(folder):
+            raise ValueError("a NUL in its name")
+        for part in (folder / "records", folder / "by-study"):
+            if part.is_dir():
+                next(part.iterdir(), None)
+    except (OSError, ValueError) as error:  # a name too long, a NUL, no permission
+        line = case.located.line_of(("case", "store"))
+        message = f"the store cannot be read: {getattr(error, 'strerror', None) or error}"
+        return Store(case.folder / Header().store), [Fault("C018", message, str(case.file), line, "store")]
+    return Store(folder), []
 
 
 def attach_rules(case: Case) -> tuple[Defeater, ...]:

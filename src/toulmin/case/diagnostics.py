@@ -39,7 +39,7 @@ DIAGNOSTICS: dict[str, Diagnostic] = {
     "C015": Diagnostic("invalid", "an assumption without a justification"),
     "C016": Diagnostic("invalid", "an assumption without a review date"),
     "C017": Diagnostic("invalid", "an acceptance of something that needs none"),
-    "C018": Diagnostic("invalid", "a path leaves the folder of the case"),
+    "C018": Diagnostic("invalid", "a path leaves the folder of the case, or cannot be followed"),
     "C019": Diagnostic("invalid", "prose that cannot be read"),
     "C020": Diagnostic("invalid", "a module that cannot be used"),
     "C021": Diagnostic("invalid", "independence declared without a justification"),
