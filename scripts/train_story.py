@@ -33,6 +33,7 @@ from toulmin.tasks import (
     token_cross_entropy,
 )
 from toulmin.tasks.storyworld import HELD_OUT_NAMES, NAMES, ROLES, story_tasks, story_tokenizer, story_vocabulary
+from toulmin.tasks.storyworld.templates import MORE_PRONOUNS
 from toulmin.training import (
     Checkpoint,
     Evaluate,
@@ -58,7 +59,9 @@ PHASES = [
     (3600, ["short", "long", "names", "short", "short", "repeated"]),
     (4000, ["scrambled", "short", "names", "scrambled", "long", "scrambled", "short", "repeated"]),
     (5400, ["scrambled", "short", "short", "long", "names", "short", "short", "repeated"]),
+    (7000, ["pronouns", "short", "scrambled", "pronouns", "long", "names", "short", "repeated"]),
 ]
+SMALL = ("short", "scrambled", "pronouns")  # the kinds whose rows are short
 WEIGHTS = {"recipient": 8.0, "pronoun": 6.0, "owner": 4.0, "repeated": 3.0, "word": 0.6, "year": 0.6}
 OTHER, FRESH, COPIED = 0.3, 0.2, 2.0
 EMBEDDED = 0.5  # standard deviation of W_E at the start: from the usual small one the MLPs drown the names
@@ -90,6 +93,7 @@ def data() -> dict[str, object]:
         "repeated": {"row_tokens": LENGTH, "rows": BATCH, "segment": [5, 28], "before": [0, 8]},
         "names": "as repeated, of the 64 names only, the held-out ones too",
         "scrambled": "as short, every name of a row exchanged for a random word that is no held-out name",
+        "pronouns": "as short, of the sentences MORE_PRONOUNS",
         "loss_weights": {**WEIGHTS, "other": OTHER, "repeated_tokens": [FRESH, COPIED]},
         "bos": 0,
     }
@@ -103,7 +107,7 @@ def kind_of(i: int) -> str:
 
 def tokens_until(step: int) -> int:
     """Tokens of the batches before ``step``."""
-    sizes = dict.fromkeys(("short", "scrambled"), SHORT * SHORT_BATCH)
+    sizes = dict.fromkeys(SMALL, SHORT * SHORT_BATCH)
     return sum(sizes.get(kind_of(i), LENGTH * BATCH) for i in range(step))
 
 
@@ -132,6 +136,7 @@ def batches() -> IndexedBatches[tuple[torch.Tensor, torch.Tensor]]:
     kinds = {
         "short": Stories(SHORT, SEED + 1, introduced=0.05),
         "scrambled": Stories(SHORT, SEED + 3, introduced=0.05),
+        "pronouns": Stories(SHORT, SEED + 5, sentences=MORE_PRONOUNS),
         "long": Stories(LENGTH, SEED),
         "repeated": RepeatedTokens(LENGTH, len(words), SEED, 5, 28, before=8, first_token=2),
         "names": RepeatedTokens(LENGTH, first + len(NAMES), SEED + 2, 5, 28, before=8, first_token=first),
@@ -140,7 +145,7 @@ def batches() -> IndexedBatches[tuple[torch.Tensor, torch.Tensor]]:
 
     def make(i: int) -> tuple[torch.Tensor, torch.Tensor]:
         kind = kind_of(i)
-        source, size = kinds[kind], SHORT_BATCH if kind in ("short", "scrambled") else BATCH
+        source, size = kinds[kind], SHORT_BATCH if kind in SMALL else BATCH
         if isinstance(source, Stories):
             tokens, roles = source.labelled(i * size, size)
             if kind == "scrambled":

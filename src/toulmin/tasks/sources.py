@@ -17,7 +17,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from toulmin.faults import Fault, Faulty
-from toulmin.tasks.storyworld.grammar import INTRODUCED, ROLES, write_story
+from toulmin.tasks.storyworld.grammar import INTRODUCED, ROLES, write_sentences, write_story
 from toulmin.tasks.storyworld.tokenizer import encode_words
 
 
@@ -43,12 +43,14 @@ class TokenSource(Protocol):
 class Stories:
     """storyworld as tokens: row i is story i of ``seed``, cut to ``length``.
 
-    ``introduced`` is the probability that a story begins by naming its topic.
+    ``introduced`` is the probability that a story begins by naming its topic. With ``sentences`` (templates) the rows
+    are no stories but such sentences, each of a topic and people of its own.
     """
 
     length: int
     seed: int = 0
     introduced: float = INTRODUCED
+    sentences: tuple[str, ...] = ()
 
     @property
     def vocabulary(self) -> int:
@@ -63,9 +65,15 @@ class Stories:
 
     def labelled(self, start: int, n: int) -> tuple[Int[Tensor, "n T"], Int[Tensor, "n T"]]:
         """The same rows, and the role of each token as an index of ``storyworld.ROLES``."""
-        made = [write_story(self.seed, i, self.length, self.introduced) for i in range(start, start + n)]
-        roles = [[_ROLE[role] for role in story.roles] for story in made]
-        return torch.tensor([encode_words(story.words) for story in made]), torch.tensor(roles)
+        made = [self._row(i) for i in range(start, start + n)]
+        return torch.tensor([m[0] for m in made]), torch.tensor([m[1] for m in made])
+
+    def _row(self, i: int) -> tuple[list[int], list[int]]:
+        if self.sentences:
+            words, roles = write_sentences(self.sentences, self.seed, i, self.length)
+            return encode_words(words), [_ROLE[role] for role in roles]
+        story = write_story(self.seed, i, self.length, self.introduced)
+        return encode_words(story.words), [_ROLE[role] for role in story.roles]
 
 
 _ROLE = {role: index for index, role in enumerate(ROLES)}

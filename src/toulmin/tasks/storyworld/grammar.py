@@ -213,6 +213,19 @@ def two_names(draw: Draw, names: Sequence[str]) -> dict[str, str]:
     return {"p": first, "q": second, "s": names[again], "io": names[1 - again]}
 
 
+def write_sentences(choices: Sequence[str], seed: int, index: int, length: int) -> tuple[list[str], list[str]]:
+    """Words and roles: ``<bos>`` and sentences of ``choices`` (templates), each of a topic and people of its own."""
+    draw = Draw(seed, index)
+    words, roles = ["<bos>"], ["bos"]
+    while len(words) < length:
+        a, b = draw.distinct(lexicon.NAMES, 2)
+        given = {"a": a, "b": b, **pronouns_of(a)}
+        new, kinds, _ = write_sentence(draw.one(choices), draw.below(len(TOPICS)), draw, given)
+        words += new
+        roles += kinds
+    return words[:length], roles[:length]
+
+
 _KINDS_OF_SENTENCE = tuple(WEIGHTS)
 _CUMULATIVE = tuple(sum(list(WEIGHTS.values())[: i + 1]) / sum(WEIGHTS.values()) for i in range(len(WEIGHTS)))
 

@@ -66,6 +66,21 @@ PRONOUN = {
     ),
 }
 
+#: more of them, with the verbs in other frames: not in stories, but there to train on
+MORE_PRONOUNS = (
+    "when {a} found a {object} , {he} was {adj} .",
+    "when {a} took the {object} , {he} left .",
+    "when {a} put the {object} in the bag , {he} left .",
+    "when {a} bought a {object} , {he} was {adj} .",
+    "{b:other} was {adj} . when {a} took the {object} , {he} left .",
+    "{b:other} lived near the {place} . when {a} found the {object} , {he} was {adj} .",
+    "{a} sold a {object} , so {he} was {adj} .",
+    "{a} took the {object} , so {he} left the {place} .",
+    "{a} bought a {object} , so {he} was {adj} .",
+    "because {a} lost the {object} , {he} was {adj} .",
+    "after {a} lost the {object} , {he} left the {place} .",
+)
+
 YEARS = {
     "train": (
         "the {event} lasted from the year {century} {y1} to the year {century} {y2} .",
