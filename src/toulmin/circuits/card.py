@@ -32,6 +32,8 @@ Verdict = Literal["faithful", "unfaithful", "undecided"]
 #: metrics of which a single prompt's percentage has no meaning (0 or 1), and those the full model has at 0
 WHOLE_ONLY = frozenset({"accuracy", "choice_accuracy"})
 DISTANCES = frozenset({"kl", "max_change"})
+#: metrics whose ratio to the full model's value is no share of anything: lower is better
+ABLATED_ONLY = DISTANCES | {"loss"}
 
 
 @dataclass(frozen=True)
@@ -171,8 +173,8 @@ def make_card(
     for ((method, metric), entry), aggregation, baseline in product(values.items(), aggregations, baselines):
         if metric in WHOLE_ONLY and aggregation == "mean_of_percents":
             continue
-        if metric in DISTANCES and baseline == "zero":
-            continue  # the full model has 0: a share of nothing
+        if metric in ABLATED_ONLY and baseline == "zero":
+            continue
         try:
             found = recovered(
                 entry.circuit, entry.full, entry.ablated, aggregation,
