@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -219,6 +220,10 @@ def test_tasks_are_functions_of_seed_and_all_splits_work():
             assert all(p.clean[0] == 0 for p in pairs), name
             assert all(1 not in p.clean for p in pairs)  # no <unk>
     assert find_task("story.two_name").name == "two_name"
+    induction = find_task("story.induction", None, length=20).generate(20, 0)
+    assert all(min(p.clean[1:]) > 1 and p.length == 20 for p in induction)
+    with pytest.raises(Faulty, match="the subject has 9"):
+        find_task("story.two_name", SimpleNamespace(model=SimpleNamespace(config=SimpleNamespace(d_vocab=9))))
     with pytest.raises(Faulty, match="no task 'three_name'"):
         story_task("three_name")
 

@@ -162,6 +162,9 @@ def test_story_4l_is_what_its_card_says():
     assert score("story.pronoun", model, subject, "held_out") >= 0.95
     assert score("story.two_name", model, subject, "train") >= 0.9
     assert score("story.pronoun", model, subject, "train") >= 0.95
+    assert score("story.list", model, subject, "held_out") >= 0.9
+    assert score("story.topic", model, subject, "held_out", choice=True) >= 0.95
+    assert score("story.number", model, subject, "held_out") >= 0.95
     best, first, second = heads_and_halves(model, 571, 2)
     assert best >= 0.5
     assert second <= first / 2

@@ -6,11 +6,12 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from toulmin.faults import ExitCode, Fault, Faulty
+from toulmin.faults import Fault, Faulty
 from toulmin.tasks.induction import induction_task
 from toulmin.tasks.pair import Task
 from toulmin.tasks.prompts import capitals_task, docstring_task, ioi_task, years_task
 from toulmin.tasks.storyworld.behaviours import story_tasks
+from toulmin.tasks.storyworld.lexicon import SPECIAL
 from toulmin.tasks.storyworld.tokenizer import story_vocabulary
 from toulmin.tasks.tracr import tracr_task
 
@@ -38,15 +39,25 @@ def _induction(kind: str) -> Callable[..., Task]:
     return make
 
 
+def _story_words(subject: Subject) -> int:
+    """The size of storyworld's vocabulary, which must be the subject's."""
+    size = len(story_vocabulary())
+    if subject is not None and _vocabulary(subject) != size:
+        text = f"story tasks are in storyworld's {size} tokens, the subject has {_vocabulary(subject)}"
+        raise Faulty(Fault("tasks.other_vocabulary", text))
+    return size
+
+
 def _story(name: str) -> Callable[..., Task]:
     def make(subject: Subject) -> Task:
-        size = len(story_vocabulary())
-        if subject is not None and _vocabulary(subject) != size:
-            text = f"story tasks are in storyworld's {size} tokens, the subject has {_vocabulary(subject)}"
-            raise Faulty(Fault("tasks.other_vocabulary", text, name=f"story.{name}"), ExitCode.INVALID)
+        _story_words(subject)
         return story_tasks()[name]
 
     return make
+
+
+def _story_induction(subject: Subject, *, length: int = 32) -> Task:
+    return induction_task(_story_words(subject), length, first_token=len(SPECIAL))
 
 
 def _tokenizer(subject: Subject) -> Any:
@@ -101,6 +112,7 @@ def _catalogue() -> Mapping[str, Callable[..., Task]]:
     return {
         "induction": _induction("induction"),
         "repeats": _induction("repeats"),
+        "story.induction": _story_induction,
         **{f"story.{name}": _story(name) for name in story_tasks()},
         "ioi": _ioi,
         "years": _prompts(years_task),
