@@ -26,7 +26,6 @@ from toulmin.training import (
     Evaluate,
     IndexedBatches,
     Schedule,
-    interleave,
     next_token_loss,
     start_positions,
     token_batches,
@@ -65,16 +64,13 @@ def test_a_bigram_table_learns_its_source():
     assert model.table.argmax(1).tolist() == [1, 2, 3, 4, 5, 0]
 
 
-def test_interleaved_streams_draw_every_row_once():
-    long, short = RepeatedTokens(12, 20, seed=1), RepeatedTokens(8, 20, seed=2)
-    stream = interleave([(long, 2), (short, 3), (long, 2)])
-    got = [next(stream) for _ in range(6)]
-    assert [tuple(b.shape) for b in got] == [(2, 12), (3, 8), (2, 12)] * 2
-    assert torch.equal(torch.cat([got[i] for i in (0, 2, 3, 5)]), long.rows(0, 8))
-    assert torch.equal(torch.cat([got[1], got[4]]), short.rows(0, 6))
-    stream.seek({"index": 3})
-    assert torch.equal(next(stream), got[3])
-    assert torch.equal(next(token_batches(long, 4, start=3)), long.rows(3, 4))
+def test_batches_of_a_source_are_its_rows_in_order():
+    source = RepeatedTokens(12, 20, seed=1)
+    stream = token_batches(source, 4, start=3)
+    assert torch.equal(torch.cat([next(stream), next(stream)]), source.rows(3, 8))
+    stream.seek({"index": 1})
+    assert torch.equal(next(stream), source.rows(7, 4))
+    assert stream.position() == {"index": 2}
 
 
 def test_position_tables_start_as_sinusoids():

@@ -15,7 +15,6 @@ from .state import State as State
 from .stream import Batches as Batches
 from .stream import IndexedBatches as IndexedBatches
 from .stream import generator_at as generator_at
-from .stream import interleave as interleave
 from .stream import token_batches as token_batches
 
 __all__ = [
@@ -33,7 +32,6 @@ __all__ = [
     "fit",
     "generator_at",
     "gradient_step",
-    "interleave",
     "next_token_loss",
     "start_positions",
     "token_batches",

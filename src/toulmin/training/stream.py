@@ -6,7 +6,7 @@ because batch number i is a function of (seed, i) (:class:`IndexedBatches`): the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -69,22 +69,3 @@ class IndexedBatches(Generic[T]):
 def token_batches(source: TokenSource, size: int, start: int = 0) -> IndexedBatches[Tensor]:
     """Batches ``(size, T)`` of a token source: batch i has the rows from ``start`` + i ``size``."""
     return IndexedBatches(lambda i: source.rows(start + i * size, size))
-
-
-def interleave(parts: Sequence[tuple[TokenSource, int]]) -> IndexedBatches[Tensor]:
-    """Batches of several sources in turn: batch i is the next of ``parts[i % len(parts)]``, each (source, batch size).
-
-    The parts may have rows of different lengths; one that is listed twice is drawn twice as often.
-    """
-    drawn: dict[int, int] = {}
-    turns = []  # for each place in the round: how many earlier places have the same source, and how many all have
-    for source, _ in parts:
-        turns.append(drawn.get(id(source), 0))
-        drawn[id(source)] = turns[-1] + 1
-
-    def make(i: int) -> Tensor:
-        round_, place = divmod(i, len(parts))
-        source, size = parts[place]
-        return source.rows((round_ * drawn[id(source)] + turns[place]) * size, size)
-
-    return IndexedBatches(make)
