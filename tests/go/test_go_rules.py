@@ -46,15 +46,8 @@ def test_ko_may_not_be_retaken_at_once(ko):
     assert game.is_legal("B4")
 
 
-TRIPLE_KO = (
-    [".XO......", "XO.O.....", ".XO......"]
-    + [".XO......", "X.XO.....", ".XO......"]
-    + [
-        ".XO......",
-        "XO.O.....",
-        ".XO......",
-    ]
-)
+_KO_OF_WHITE, _KO_OF_BLACK = [".XO......", "XO.O.....", ".XO......"], [".XO......", "X.XO.....", ".XO......"]
+TRIPLE_KO = [*_KO_OF_WHITE, *_KO_OF_BLACK, *_KO_OF_WHITE]
 
 
 def test_a_triple_ko_voids_under_simple_ko():

@@ -195,7 +195,7 @@ class Games:
         turns.find_legal_rows(self.cells, self.meta, self.past, chosen)
         planes = self.cells[chosen, board.LEGAL]
         out = np.empty((len(chosen), self.actions), np.bool_)
-        out[:, :-1] = self._square(planes).reshape(len(chosen), -1)
+        out[:, :-1] = self._square(planes).reshape(len(chosen), self.actions - 1)
         out[:, -1] = planes[:, 0]
         return out
 

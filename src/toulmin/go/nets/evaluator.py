@@ -106,7 +106,8 @@ class Evaluator:
         """The network's raw outputs, the board's points in one row each."""
         with torch.inference_mode():
             x = torch.from_numpy(planes).permute(0, 3, 1, 2).to(self.device, self.dtype)
-            area = torch.full((len(planes), 1), float(size * size), device=self.device)
+            exact = torch.float64 if self.dtype == torch.float64 else torch.float32
+            area = torch.full((len(planes), 1), float(size * size), device=self.device, dtype=exact)
             mask = x[:, :1] if planes.shape[1] > size else None
             heads: Heads = self.network(x, torch.from_numpy(numbers).to(self.device, self.dtype), Extent(area, mask))
             points = heads.policy[:, 0, :size, :size].reshape(len(planes), -1)

@@ -36,13 +36,13 @@ class Norm:
     scale: Floats | None = None
     bias: Floats | None = None
 
-    def folded(self) -> tuple[Floats, Floats]:
-        """The same as one affine map: s = scale / sqrt(variance + epsilon), b = bias - s * mean."""
+    def folded(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The same as one affine map in float64: s = scale / sqrt(variance + epsilon), b = bias - s * mean."""
         slope = 1 / np.sqrt(self.variance.astype(np.float64) + self.epsilon)
         if self.scale is not None:
             slope = slope * self.scale
         shift = -slope * self.mean if self.bias is None else self.bias - slope * self.mean
-        return slope.astype(np.float32), shift.astype(np.float32)
+        return slope, shift
 
 
 @dataclass(frozen=True)

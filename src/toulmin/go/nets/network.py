@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
@@ -46,7 +47,7 @@ class Heads(NamedTuple):
     ownership: Float[Tensor, "B Y X"]
 
 
-def _constant(values: layers.Floats) -> nn.Parameter:
+def _constant(values: NDArray[np.floating]) -> nn.Parameter:
     return nn.Parameter(torch.from_numpy(np.ascontiguousarray(values)), requires_grad=False)
 
 
@@ -103,7 +104,8 @@ class _Matrix(nn.Module):
 
 
 def _mean(x: Tensor, extent: Extent) -> Tensor:
-    return x.sum(dim=(2, 3), dtype=torch.float32) / extent.area
+    exact = torch.float64 if x.dtype == torch.float64 else torch.float32  # bfloat16 would lose the sum
+    return x.sum(dim=(2, 3), dtype=exact) / extent.area
 
 
 def pool(x: Float[Tensor, "B C Y X"], extent: Extent) -> Float[Tensor, "B 3*C"]:
@@ -111,7 +113,7 @@ def pool(x: Float[Tensor, "B C Y X"], extent: Extent) -> Float[Tensor, "B 3*C"]:
     mean = _mean(x, extent)
     d = extent.area.sqrt() - 14
     on_board = x if extent.mask is None else x.masked_fill(extent.mask == 0, -torch.inf)
-    return torch.cat([mean, mean * d / 10, on_board.amax(dim=(2, 3)).float()], dim=1).to(x.dtype)
+    return torch.cat([mean, mean * d / 10, on_board.amax(dim=(2, 3)).to(mean.dtype)], dim=1).to(x.dtype)
 
 
 def pool_for_value(x: Float[Tensor, "B C Y X"], extent: Extent) -> Float[Tensor, "B 3*C"]:

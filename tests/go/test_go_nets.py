@@ -1,0 +1,367 @@
+"""KataGo networks: the genuine one against KataGo's own outputs, small ones of every form against plain NumPy."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from toulmin.faults import ExitCode, Faulty
+from toulmin.go import Game, Games, Rules, action_of
+from toulmin.go.features import input_features
+from toulmin.go.nets import (
+    Activation,
+    Bottleneck,
+    Convolution,
+    Dense,
+    Evaluation,
+    Evaluator,
+    NetworkFile,
+    Norm,
+    Ordinary,
+    PolicyHead,
+    Pooling,
+    Trunk,
+    ValueHead,
+    read_network,
+    write_network,
+)
+from toulmin.go.nets.evaluator import symmetry_order
+
+NET = "data/katago_nets/g170-b6c96-s175395328-d26788732.bin.gz"
+
+
+def make_network(version=8, seed=0, channels=6):
+    """A small random network with one block of every kind."""
+    rng = np.random.default_rng(seed)
+    kind = "relu" if version < 11 else ("mish" if version % 2 else "silu")
+
+    def draw(*shape):
+        return (rng.standard_normal(shape) / np.sqrt(max(np.prod(shape[1:]), 1))).astype(np.float32)
+
+    def conv(name, outs, ins, size=3):
+        return Convolution(name, draw(outs, ins, size, size))
+
+    def norm(name, c):
+        scale = rng.uniform(0.5, 1.5, c).astype(np.float32) if rng.random() < 0.7 else None
+        variance = rng.uniform(0.5, 2, c).astype(np.float32)
+        return Norm(name, 0.001, draw(c), variance, scale, draw(c))
+
+    def act(name):
+        return Activation(name, kind)
+
+    def dense(name, ins, outs, bias=False):
+        return Dense(name, draw(ins, outs), draw(outs) if bias else None, f"{name}/b" if bias else "")
+
+    def ordinary(name, c):
+        return Ordinary(
+            name,
+            norm(f"{name}/n1", c),
+            act(f"{name}/a1"),
+            conv(f"{name}/w1", 5, c),
+            norm(f"{name}/n2", 5),
+            act(f"{name}/a2"),
+            conv(f"{name}/w2", c, 5),
+        )
+
+    def pooling(name, c):
+        return Pooling(
+            name,
+            norm(f"{name}/n1", c),
+            act(f"{name}/a1"),
+            conv(f"{name}/w1", 5, c),
+            conv(f"{name}/wp", 3, c),
+            norm(f"{name}/np", 3),
+            act(f"{name}/ap"),
+            dense(f"{name}/wb", 9, 5),
+            norm(f"{name}/n2", 5),
+            act(f"{name}/a2"),
+            conv(f"{name}/w2", c, 5),
+        )
+
+    blocks = [ordinary("b1", channels), pooling("b2", channels)]
+    if version >= 11:
+        nest = norm("b3/n1", channels), act("b3/a1"), conv("b3/w1", 4, channels, 1)
+        inner = ordinary("b3/x1", 4), pooling("b3/x2", 4)
+        blocks.append(Bottleneck("b3", *nest, inner, norm("b3/n2", 4), act("b3/a2"), conv("b3/w2", channels, 4, 1)))
+    trunk = Trunk(
+        "trunk",
+        channels,
+        5,
+        5,
+        3,
+        conv("conv1", channels, 22, 5),
+        dense("ginput", 19, channels),
+        tuple(blocks),
+        norm("tip", channels),
+        act("tipact"),
+    )
+    kinds = 4 if version == 16 else 2 if version >= 12 else 1
+    pooled = norm("g1norm", 4), act("g1act"), dense("g2", 12, 5)
+    late = version >= 15
+    policy = PolicyHead(
+        "policy",
+        conv("p1", 5, channels, 1),
+        conv("g1", 4, channels, 1),
+        *pooled,
+        norm("p1norm", 5),
+        act("p1act"),
+        conv("p2", kinds, 5, 1),
+        dense("pass", 12, 5 if late else kinds, bias=late),
+        act("passact") if late else None,
+        dense("pass2", 5, kinds) if late else None,
+    )
+    value = ValueHead(
+        "value",
+        conv("v1", 4, channels, 1),
+        norm("v1norm", 4),
+        act("v1act"),
+        dense("v2", 12, 7, bias=True),
+        act("v2act"),
+        dense("v3", 7, 3, bias=True),
+        dense("sv3", 7, 4 if version == 8 else 6, bias=True),
+        conv("own", 1, 4, 1),
+    )
+    return NetworkFile(f"small-v{version}", version, 22, 19, trunk, policy, value)
+
+
+# -- the same network in plain NumPy, from its definition
+
+
+def convolve(x, layer):
+    outs, _, ky, kx = layer.weights.shape
+    _, height, width = x.shape
+    padded = np.pad(x, ((0, 0), (ky // 2, ky // 2), (kx // 2, kx // 2)))
+    out = np.zeros((outs, height, width))
+    for y in range(height):
+        for z in range(width):
+            out[:, y, z] = (layer.weights * padded[None, :, y : y + ky, z : z + kx]).sum((1, 2, 3))
+    return out
+
+
+def normalise(x, layer):
+    shape = (-1, 1, 1)
+    scale = 1 if layer.scale is None else layer.scale.reshape(shape)
+    bias = 0 if layer.bias is None else layer.bias.reshape(shape)
+    return (x - layer.mean.reshape(shape)) / np.sqrt(layer.variance.reshape(shape).astype(float) + layer.epsilon) * scale + bias
+
+
+def activate(x, layer):
+    if layer.kind == "relu":
+        return np.maximum(x, 0)
+    return x * np.tanh(np.logaddexp(0, x)) if layer.kind == "mish" else x / (1 + np.exp(-x))
+
+
+def pools(x, value=False):
+    d = np.sqrt(x[0].size) - 14
+    mean = x.mean((1, 2))
+    last = mean * (d * d / 100 - 0.1) if value else x.max((1, 2))
+    return np.concatenate([mean, mean * d / 10, last])
+
+
+def matrix(x, layer):
+    return x @ layer.weights + (0 if layer.bias is None else layer.bias)
+
+
+def run_block(x, block):
+    y = activate(normalise(x, block.norm1), block.act1)
+    middle = convolve(y, block.conv1)
+    if isinstance(block, Pooling):
+        side = activate(normalise(convolve(y, block.pool_conv), block.pool_norm), block.pool_act)
+        middle = middle + matrix(pools(side), block.to_bias)[:, None, None]
+    if isinstance(block, Bottleneck):
+        for inner in block.blocks:
+            middle = run_block(middle, inner)
+    return x + convolve(activate(normalise(middle, block.norm2), block.act2), block.conv2)
+
+
+def run_network(network, planes, numbers):
+    trunk, policy, value = network.trunk, network.policy, network.value
+    x = convolve(planes, trunk.conv) + matrix(numbers, trunk.dense)[:, None, None]
+    for block in trunk.blocks:
+        x = run_block(x, block)
+    x = activate(normalise(x, trunk.norm), trunk.act)
+    pooled = pools(activate(normalise(convolve(x, policy.pool_conv), policy.pool_norm), policy.pool_act))
+    p = convolve(x, policy.conv) + matrix(pooled, policy.to_bias)[:, None, None]
+    points = convolve(activate(normalise(p, policy.norm), policy.act), policy.out)[0].ravel()
+    passing = matrix(pooled, policy.to_pass)
+    if policy.to_pass2 is not None:
+        passing = matrix(activate(passing, policy.pass_act), policy.to_pass2)
+    v = activate(normalise(convolve(x, value.conv), value.norm), value.act)
+    hidden = activate(matrix(pools(v, value=True), value.dense), value.dense_act)
+    return (
+        np.append(points, passing[0]),
+        matrix(hidden, value.value),
+        matrix(hidden, value.score),
+        convolve(v, value.ownership)[0],
+    )
+
+
+def some_games(size=5, count=4, moves=9, seed=1, rules=None):
+    rng = np.random.default_rng(seed)
+    games = Games(count, size, rules or Rules())
+    for _ in range(moves):
+        games.play([rng.choice(np.flatnonzero(row)) if row.any() else -1 for row in games.legal()])
+    return games
+
+
+@pytest.mark.parametrize("version", [8, 10, 11, 12, 13, 15, 16, 17])
+def test_every_form_of_network_is_what_its_layers_say(version):
+    network = make_network(version, seed=version)
+    games = some_games(rules=Rules.japanese())
+    evaluator = Evaluator(network, dtype=torch.float64)
+    found = evaluator.evaluate(games)
+    planes, numbers = input_features(games)
+    for b in range(games.batch):
+        policy, value, score, owner = run_network(
+            network, planes[b].transpose(2, 0, 1).astype(float), numbers[b].astype(float)
+        )
+        legal = games.legal()[b]
+        weights = np.where(legal, np.exp(policy - policy[legal].max()), 0)
+        np.testing.assert_allclose(found.policy[b], weights / weights.sum(), atol=2e-7)
+        chances = np.exp(value) / np.exp(value).sum()
+        np.testing.assert_allclose([found.win[b], found.loss[b], found.no_result[b]], chances, atol=2e-7)
+        settled = 1 - chances[2]
+        np.testing.assert_allclose(found.lead[b], 20 * score[2] * settled, rtol=1e-5)
+        mean, spread = 20 * score[0], 20 * np.log1p(np.exp(score[1]))
+        square = (mean**2 + spread**2) * settled - (mean * settled) ** 2
+        np.testing.assert_allclose(found.score_stdev[b], np.sqrt(square), rtol=1e-5)
+        np.testing.assert_allclose(found.ownership[b], np.tanh(owner), atol=2e-7)
+
+
+@pytest.mark.parametrize("symmetry", range(8))
+def test_a_symmetry_is_undone(symmetry):
+    """Evaluating under a symmetry equals transforming the position, evaluating, and transforming back."""
+    size = 5
+    games = some_games(size, 1, 9)
+    order = symmetry_order(size, symmetry)
+    where = np.append(np.argsort(order), size * size)
+    turned = Games(1, size)
+    for _, action in games.history(0):
+        turned.play([where[action]])
+    evaluator = Evaluator(make_network(8))
+    one, two = evaluator.evaluate(games, symmetry=symmetry), evaluator.evaluate(turned)
+    np.testing.assert_allclose(one.policy[0], two.policy[0][where], atol=1e-6)
+    np.testing.assert_allclose(one.ownership[0].ravel(), two.ownership[0].ravel()[where[:-1]], atol=1e-6)
+    assert one.win[0] == pytest.approx(two.win[0], abs=1e-6)
+    mixed = evaluator.evaluate(games.take([0, 0]), symmetry=np.array([symmetry, 0]))
+    np.testing.assert_allclose(mixed.policy[0], one.policy[0], atol=1e-6)
+    np.testing.assert_allclose(mixed.policy[1], evaluator.evaluate(games).policy[0], atol=1e-6)
+
+
+def test_a_small_board_in_a_large_tensor_is_the_same():
+    games = some_games(5, 3, 11)
+    network = make_network(13)
+    plain = Evaluator(network).evaluate(games)
+    masked = Evaluator(network, pad_to=9).evaluate(games)
+    for name in ("policy", "win", "lead", "ownership"):
+        np.testing.assert_allclose(getattr(masked, name), getattr(plain, name), atol=5e-6 if name != "lead" else 1e-4)
+
+
+def test_batches_of_any_size_agree_and_views_turn_around():
+    games = some_games(5, 7, 8)
+    network = make_network(8)
+    whole = Evaluator(network).evaluate(games)
+    parts = Evaluator(network, max_batch=3).evaluate(games)
+    np.testing.assert_allclose(parts.policy, whole.policy, atol=1e-6)
+    some = Evaluator(network).evaluate(games, [4, 1])
+    np.testing.assert_allclose(some.win, whole.win[[4, 1]], atol=1e-6)
+    white = whole.white(np.array([1, 2] * 3 + [1]))
+    assert white.win[0] == whole.loss[0]
+    assert white.win[1] == whole.win[1]
+    assert white.lead[0] == -whole.lead[0]
+    assert (white.ownership[2] == -whole.ownership[2]).all()
+    uniform = Evaluation.uniform(games)
+    np.testing.assert_allclose(uniform.policy.sum(axis=1), 1, atol=1e-6)
+    assert Evaluator(network).evaluate(games, []).policy.shape == (0, 26)
+
+
+def test_bfloat16_is_close():
+    games = some_games(5, 4, 8)
+    network = make_network(8)
+    exact, rough = Evaluator(network).evaluate(games), Evaluator(network, dtype=torch.bfloat16).evaluate(games)
+    np.testing.assert_allclose(rough.policy, exact.policy, atol=0.03)
+    np.testing.assert_allclose(rough.win, exact.win, atol=0.03)
+
+
+def test_numbers_that_are_not_finite_are_refused():
+    network = make_network(8)
+    huge = replace(network.value.value, weights=network.value.value.weights * np.float32(1e38))
+    broken = replace(network, value=replace(network.value, value=huge))
+    wide = replace(
+        broken,
+        trunk=replace(
+            broken.trunk, conv=replace(broken.trunk.conv, weights=broken.trunk.conv.weights * np.float32(1e30))
+        ),
+    )
+    with pytest.raises(Faulty) as raised:
+        Evaluator(wide).evaluate(some_games(5, 1, 3))
+    assert raised.value.exit_code == ExitCode.NUMERICAL
+
+
+# -- the genuine network
+
+
+@pytest.fixture(scope="module")
+def genuine(shared):
+    return Evaluator(shared / NET)
+
+
+def test_known_answers_of_the_empty_board(genuine):
+    games = Games(1, 9, Rules(komi=7.5))
+    view = genuine.evaluate(games).white(games.to_move)
+    assert view.win[0] == pytest.approx(0.512496, abs=2e-6)
+    assert view.lead[0] == pytest.approx(-0.319, abs=1e-3)
+    assert view.policy[0, action_of("E5", 9)] == pytest.approx(0.269681, abs=2e-6)
+    assert view.policy[0, -1] == pytest.approx(0.000314, abs=1e-6)
+
+
+def test_every_golden_position(genuine, shared):
+    """KataGo's own raw outputs at 167 positions of 7x7 to 19x19 under five rule sets."""
+    count = 0
+    for line in (shared / "golden/go/raw_nn.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        given = row["rules"]
+        rules = Rules(
+            ko=given["ko"].lower(),
+            scoring=given["scoring"].lower(),
+            tax=given["tax"].lower(),
+            suicide=given["suicide"],
+            friendly_pass_ok=given["friendly"],
+            komi=float(row["komi"]),
+        )
+        game = Game(row["size"], rules)
+        for color, vertex in row["moves"]:
+            game.play(vertex, "BW".index(color) + 1)
+        assert game.to_move == "BW".index(row["to_move"]) + 1
+        view = genuine.evaluate(game.games).white(game.games.to_move)
+        out = row["out"]
+        policy = np.append(np.array(out["policy"], float).ravel(), out["policyPass"])
+        assert (np.isfinite(policy) == game.games.legal()[0]).all(), row["id"]
+        np.testing.assert_allclose(view.policy[0], np.nan_to_num(policy), atol=1e-5, rtol=0, err_msg=str(row["id"]))
+        assert view.win[0] == pytest.approx(out["whiteWin"], abs=1e-5)
+        assert view.no_result[0] == pytest.approx(out["noResult"], abs=1e-5)
+        assert view.lead[0] == pytest.approx(out["whiteLead"], abs=1e-3)
+        assert view.score_mean[0] == pytest.approx(out["whiteScoreSelfplay"], abs=1e-3)
+        np.testing.assert_allclose(view.ownership[0], np.array(out["whiteOwnership"]), atol=5e-5, rtol=0)
+        count += 1
+    assert count == 167
+
+
+def test_the_genuine_network_in_a_mask(genuine, shared):
+    games = some_games(9, 4, 30, seed=3)
+    plain, masked = genuine.evaluate(games), Evaluator(shared / NET, pad_to=19).evaluate(games)
+    for name in ("policy", "win", "ownership"):
+        np.testing.assert_allclose(getattr(masked, name), getattr(plain, name), atol=5e-6, rtol=0)
+
+
+def test_the_genuine_file_is_written_as_it_was_read(shared):
+    network = read_network(shared / NET)
+    assert network.parameters == 1_030_599
+    again = read_network(write_network(network, compress=False))
+    assert again.name == network.name
+    one, two = Evaluator(network), Evaluator(again)
+    assert all((a == b).all() for a, b in zip(one.network.parameters(), two.network.parameters(), strict=True))
