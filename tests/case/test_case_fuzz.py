@@ -159,13 +159,13 @@ def test_the_seed_is_a_case(ground):
     assert verdict.nodes
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.binary(max_size=300))
 def test_any_bytes(ground, data):
     survives(ground, data)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 10**9))
 def test_mutations_of_a_case(ground, seed):
     text = mutate(SEED_CASE, random.Random(seed))
@@ -174,7 +174,7 @@ def test_mutations_of_a_case(ground, seed):
 
 def test_a_lock_of_any_bytes(ground):
     rng = random.Random(0)
-    for _ in range(100):
+    for _ in range(30):
         (ground / "case.lock").write_bytes(
             mutate("version = 1\n[evidence.E]\ncriterion = 'n >= 1'\n", rng).encode("utf-8", "replace")
         )

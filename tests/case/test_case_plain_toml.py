@@ -26,14 +26,14 @@ def same(text: str) -> None:
         assert found == tomllib.loads(text)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=8))
 def test_either_right_or_silent(pieces):
     same("\n".join(pieces))
     same("[case]\n" + "\n".join(pieces) + "\n")
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=6), st.integers(0, 10**9))
 def test_also_when_broken_anywhere(pieces, seed):
     rng = random.Random(seed)
