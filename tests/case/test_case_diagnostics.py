@@ -185,6 +185,11 @@ def test_an_input_that_is_gone(clean):
     assert clean.codes(today=TODAY) == ["C043", "C059"]
 
 
+def test_an_input_whose_name_cannot_be(clean):
+    clean.replace('reference = "file:coin.txt"', f'reference = "file:{"c" * 3000}"')
+    assert "C043" in clean.codes(today=TODAY)
+
+
 def test_unregistered(clean):
     (clean.folder / "case.lock").unlink()
     assert clean.codes(today=TODAY) == ["C057"]

@@ -11,7 +11,7 @@ from toulmin.case.casefile import Case
 from toulmin.case.criterion import Criterion, CriterionError, measures_of, parse_criterion
 from toulmin.case.elements import EvidenceNode
 from toulmin.evidence import Store
-from toulmin.faults import Fault, Faulty, LocatedToml, read_toml
+from toulmin.faults import ExitCode, Fault, Faulty, LocatedToml, read_toml
 from toulmin.studies import Input, Resolver, Study, find_study, parse_study
 
 
@@ -149,7 +149,11 @@ class Binder:
         """
         key = f"{study.kind} {study.study_hash()} {study.resolver.base}"
         if key not in self._inputs:
-            self._inputs[key] = study.inputs()
+            try:
+                self._inputs[key] = study.inputs()
+            except (OSError, ValueError) as error:  # a name too long, no permission, a NUL in a path
+                message = getattr(error, "strerror", None) or str(error)
+                raise Faulty(Fault("reference.unreadable", message, name=study.kind), ExitCode.SUBJECT) from None
         return self._inputs[key]
 
 
