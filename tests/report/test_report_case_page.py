@@ -182,3 +182,13 @@ def test_pages_are_plain_strings(bound_verdict: Verdict, record: Evidence) -> No
     assert {type(render_case(bound_verdict)), type(render_evidence(record)), type(render_diagram(bound_verdict))} == {
         str
     }
+
+
+def test_problems_already_said_by_a_comparison_are_not_said_twice(bound_verdict: Verdict) -> None:
+    node = bound_verdict.nodes["E1"]
+    assert node.binding
+    problems = ("loss <= 0.5: inconclusive", "two seeds are needed")
+    twice = replace(node, binding=replace(node.binding, problems=problems))
+    said = text_of(render_case(replace(bound_verdict, nodes={**bound_verdict.nodes, "E1": twice})))
+    assert "two seeds are needed" in said
+    assert "loss &lt;= 0.5: inconclusive" not in said

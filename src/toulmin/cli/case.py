@@ -267,9 +267,9 @@ def export(
 
     losses: Sequence[Fault] = ()
     if form == "svg":
-        from toulmin.report.argument_svg import draw_argument_svg
+        from toulmin.report import render_diagram
 
-        text = draw_argument_svg(check_case(case).verdict)
+        text = render_diagram(check_case(case).verdict)
     else:
         text, losses = export_case(read_case(case).parsed, form)
     if out is None:

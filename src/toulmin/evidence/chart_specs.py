@@ -149,7 +149,13 @@ def histogram(data: Sequence[Row], unit: str, threshold: float | None) -> Spec:
     encoding: dict[str, JsonValue] = {
         "x": {"field": "from", "type": "quantitative", "bin": {"binned": True}, "title": unit or None},
         "x2": {"field": "to"},
-        "y": {"field": "count", "type": "quantitative", "title": "count", "stack": None},
+        "y": {
+            "field": "count",
+            "type": "quantitative",
+            "title": "count",
+            "stack": None,
+            "axis": {"tickMinStep": 1, "format": "d"},
+        },
     }
     if several:
         encoding["color"] = _colour("group")

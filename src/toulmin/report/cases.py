@@ -49,6 +49,7 @@ class Entry:
     resting: Resting | None
     level: int
     comparisons: tuple[tuple[Any, Status, Any], ...]
+    problems: tuple[str, ...]  #: of the binding, but for those that the comparisons already say
 
 
 def _entry(verdict: Verdict, case: Case | None, identifier: str, level: int, resting: Resting | None) -> Entry:
@@ -58,8 +59,11 @@ def _entry(verdict: Verdict, case: Case | None, identifier: str, level: int, res
     compared = (
         tuple((one, outcome_status(one.outcome), comparison_bar(one)) for one in binding.comparisons) if binding else ()
     )
+    problems = binding.problems if binding else ()
+    told = tuple(one.text for one, _, _ in compared)
+    unsaid = tuple(problem for problem in problems if not problem.startswith(told)) if told else problems
     written = case.nodes.get(identifier) if case else None
-    return Entry(node, node_status(node, accepted), written, resting, level, compared)
+    return Entry(node, node_status(node, accepted), written, resting, level, compared, unsaid)
 
 
 def _reading_order(verdict: Verdict, tree: Outline) -> list[tuple[str, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 
 from toulmin.case import Verdict
@@ -12,6 +13,8 @@ from toulmin.report.outline import outline
 from toulmin.report.pages import render
 
 _CARD_LETTERS, _CHIP_LETTERS, _HEADING_LETTERS, _LINES = 36, 34, 30, 4
+
+_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # what XML 1.0 cannot hold
 
 COLOURS = {
     "supported": "#1a6b45",
@@ -52,7 +55,7 @@ def render_diagram(verdict: Verdict, *, way: Way | None = None) -> str:
     diagram = draw_diagram(verdict, tree)
     way = way or diagram.way
     boxes = {card.key: card.td if way == "td" else card.lr for card in diagram.cards}
-    return str(
+    drawn = str(
         render(
             "diagram.svg",
             title=verdict.title,
@@ -70,3 +73,4 @@ def render_diagram(verdict: Verdict, *, way: Way | None = None) -> str:
             chip_size=CHIP,
         )
     )
+    return _FORBIDDEN.sub("\ufffd", drawn)

@@ -47,6 +47,11 @@ def format_level(interval: Interval) -> str:
     return f"{format_number(round(interval.level * 100, 6), 4)}%"
 
 
+def format_unit(unit: str | None) -> str:
+    """A unit, or nothing for a pure number (``1``)."""
+    return "" if unit in (None, "1") else unit
+
+
 def format_bytes(size: int) -> str:
     """A size in the unit that keeps it short."""
     steps = 0 if size < 1000 else min(3, (len(str(size)) - 1) // 3)

@@ -38,7 +38,15 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     filters: dict[str, Any] = env.filters  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    for name in ("format_number", "format_plain", "format_interval", "format_level", "format_bytes", "format_seconds"):
+    for name in (
+        "format_number",
+        "format_plain",
+        "format_unit",
+        "format_interval",
+        "format_level",
+        "format_bytes",
+        "format_seconds",
+    ):
         filters[name.removeprefix("format_")] = getattr(numbers, name)
     return env
 
