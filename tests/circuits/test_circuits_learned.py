@@ -53,6 +53,7 @@ def test_gates_have_their_distribution() -> None:
     )
 
 
+@pytest.mark.slow
 def test_probing_finds_a_better_circuit_than_chance(bench: Bench) -> None:
     size = 60
     scores = probe_edges(bench, size=size, epochs=30, value="resample", seed=1)

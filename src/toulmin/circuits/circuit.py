@@ -199,6 +199,14 @@ class Circuit:
         table &= forward[:, None, :] & backward[None, :, :]
         return Circuit(self.graph, table if self._table.ndim == 3 else table[:, :, 0])
 
+    def useful_receivers(self) -> BoolTable:
+        """``[R]``: the inputs whose component reaches the logits through edges of the circuit.
+
+        What any other input reads changes no output, whatever the ablated values.
+        """
+        table = self._any[:, :, None]
+        return self._backward_alive(table, causal=False)[:, 0]
+
     def _forward_alive(self, table: BoolTable, causal: bool) -> BoolTable:
         """``[S, T]``: the source can differ from its ablated value through live edges."""
         alive = np.zeros((table.shape[0], table.shape[2]), dtype=bool)

@@ -6,7 +6,8 @@ the full model, an edge e is removed iff d(R + e) - d(R) < tau; R then grows. Th
 those before it, so the definition runs one circuit an edge. Here K edges are decided at once: guess each decision,
 run the K cumulative sets that the guesses imply as one batch, and accept up to and including the first wrong guess.
 Every accepted decision compares the very sets that the definition compares, so the kept edges are the same (up to a
-distance within rounding of tau); K grows while guesses hold and shrinks when they fail.
+distance within rounding of tau); K grows while guesses hold and shrinks when they fail. An edge into an input that no
+longer reaches the logits changes nothing, exactly: it is removed without a run.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from toulmin.circuits.edges import parse_edges, removal_order
 from toulmin.circuits.methodology import Methodology, Value
 from toulmin.circuits.metrics import Metric, find_metric
 from toulmin.faults import ExitCode, Fault, Faulty
+from toulmin.patching.graph import Graph
 
 #: masks [K, S, R] of removed edges to the mean distance to the full model of each, [K]
 Distance = Callable[[NDArray[np.bool_]], NDArray[np.float64]]
@@ -60,7 +62,8 @@ def acdc(
 
     :param metric: the distance; of a metric that the full model does not have at 0, its absolute mean change.
     :param order: edge names in the order to visit; default the documented one.
-    :param speculate: the most circuits to run at once; 1 is the sequential definition.
+    :param speculate: the most circuits to run at once; 1 is the sequential definition, which runs every edge.
+    :param progress: called with how many more edges are decided.
     :raises Faulty: an order that does not name every edge once; tau not positive and finite; NaN.
     """
     found = find_metric(metric)
@@ -76,7 +79,7 @@ def acdc(
         return mean if found.name in DISTANCES else np.abs(mean - full)
 
     edges = _ordered(bench, order)
-    removed, changes, run, batches, last = _remove(edges, distance, bench.graph.allowed.shape, tau, speculate, progress)
+    removed, changes, run, batches, last = _remove(bench.graph, edges, distance, tau, speculate, progress)
     return Removal(Circuit(bench.graph, bench.graph.allowed & ~removed), last, changes, run, batches, len(edges))
 
 
@@ -90,21 +93,26 @@ def _ordered(bench: Bench, order: Sequence[str] | None) -> list[Decision]:
 
 
 def _remove(
+    graph: Graph,
     edges: Sequence[Decision],
     distance: Distance,
-    shape: tuple[int, ...],
     tau: float,
     speculate: int,
     progress: Callable[[int], None] | None,
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64], int, int, float]:
     if not (np.isfinite(tau) and tau > 0) or speculate < 1:
         raise Faulty(Fault("circuits.tau", f"tau {tau:g} must be positive, and speculate {speculate} at least 1"))
-    removed = np.zeros(shape, dtype=bool)
-    changes = np.full(len(edges), np.nan)
-    guesses = _Guesses()
-    at, width, previous, run, batches = 0, min(4, speculate), 0.0, 0, 0
-    while at < len(edges):
-        ahead = edges[at : at + width]
+    removed = np.zeros(graph.allowed.shape, dtype=bool)
+    changes = np.zeros(len(edges))
+    guesses, waiting = _Guesses(), list(range(len(edges)))
+    width, previous, run, batches = min(4, speculate), 0.0, 0, 0
+    while waiting:
+        before = len(waiting)
+        if speculate > 1:
+            waiting = _without_idle(graph, edges, waiting, removed)
+        ahead = [edges[place] for place in waiting[:width]]
+        if not ahead:
+            break
         guessed = [guesses.removes(edge) for edge in ahead]
         masks = np.repeat(removed[None], len(ahead), 0)
         for row, edge in enumerate(ahead):
@@ -118,7 +126,7 @@ def _remove(
             raise Faulty(Fault("circuits.nan", f"the distance is NaN on the trial of edge {edge}"), ExitCode.NUMERICAL)
         accepted = 0
         for row, edge in enumerate(ahead):
-            changes[at + row] = found[row] - previous
+            changes[waiting[row]] = found[row] - previous
             remove = bool(found[row] - previous < tau)
             if remove:
                 removed[edge] = True
@@ -127,11 +135,23 @@ def _remove(
             accepted += 1
             if remove != guessed[row]:
                 break
-        at += accepted
+        waiting = waiting[accepted:]
         width = min(speculate, 2 * width) if accepted == len(ahead) else max(1, min(speculate, 2 * accepted))
         if progress is not None:
-            progress(accepted)
+            progress(before - len(waiting))
     return removed, changes, run, batches, previous
+
+
+def _without_idle(graph: Graph, edges: Sequence[Decision], waiting: list[int], removed: NDArray[np.bool_]) -> list[int]:
+    """Remove, without a run, the waiting edges into inputs that no longer reach the logits; what still waits."""
+    useful = Circuit(graph, graph.allowed & ~removed).useful_receivers()
+    still: list[int] = []
+    for place in waiting:
+        if useful[edges[place][1]]:
+            still.append(place)
+        else:
+            removed[edges[place]] = True
+    return still
 
 
 class _Guesses:
