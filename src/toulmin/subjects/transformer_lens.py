@@ -54,6 +54,10 @@ def from_transformer_lens(
                 state[theirs[ours]] = torch.ones(shape) if ours.endswith(".w") else torch.zeros(shape)
     if "unembed.b_U" in state and not bool(state["unembed.b_U"].any()) and "unembed" not in config.biases:
         del state["unembed.b_U"]
+    if config.positions == "alibi":
+        state.pop("pos_embed.W_pos", None)  # made there, never used
+    if config.gated and "mlp" in config.biases:
+        _fold_gated_biases(state, config)
     back = {name: ours for ours, name in theirs.items()}
     renamed = {back.get(name, name): tensor for name, tensor in state.items()}
     dtype = dtype or next(iter(state.values())).dtype
@@ -62,6 +66,19 @@ def from_transformer_lens(
     except Faulty as faulty:
         faults = [Fault(f.code, f.message, f.file, name=theirs.get(f.name or "", f.name)) for f in faulty.faults]
         raise Faulty(faults, faulty.exit_code) from None
+
+
+def _fold_gated_biases(state: dict[str, Tensor], config: TransformerConfig) -> None:
+    """TransformerLens adds b_in after the gate, ``(act(x W_gate) * (x W_in) + b_in) W_out + b_out``; so it is a part
+    of b_out."""
+    hidden, width = config.d_mlp, config.d_model
+    shapes = {"b_in": (hidden,), "b_out": (width,), "W_out": (hidden, width)}
+    for layer in range(config.n_layers):
+        mlp = f"blocks.{layer}.mlp."
+        state[mlp + "b_gate"] = torch.zeros(hidden, dtype=state.get(mlp + "b_in", torch.zeros(0)).dtype)
+        if all(mlp + name in state and state[mlp + name].shape == shape for name, shape in shapes.items()):
+            state[mlp + "b_out"] = state[mlp + "b_out"] + state[mlp + "b_in"] @ state[mlp + "W_out"]
+            state[mlp + "b_in"] = torch.zeros_like(state[mlp + "b_in"])
 
 
 def load_modadd(folder: str | Path, dtype: torch.dtype = torch.float32) -> Transformer:
@@ -120,6 +137,7 @@ def _configure(cfg: Mapping[str, Any], state: Mapping[str, Tensor], file: str | 
     if norm not in (None, "LN", "LNPre", "RMS", "RMSPre"):
         faults.append(Fault("subjects.setting", f"{norm!r:.40} is not supported", file, name="normalization_type"))
     layers, heads, attn_only = integer("n_layers"), integer("n_heads"), bool(cfg.get("attn_only"))
+    width, vocab_out = integer("d_model"), integer("d_vocab_out", -1)
     windows = None
     if cfg.get("use_local_attn"):
         kinds = cfg.get("attn_types") or ["local"] * layers
@@ -135,14 +153,14 @@ def _configure(cfg: Mapping[str, Any], state: Mapping[str, Tensor], file: str | 
         )
     features: dict[str, Any] = {
         "n_layers": layers,
-        "d_model": integer("d_model"),
+        "d_model": width,
         "n_heads": heads,
         "d_head": integer("d_head"),
         "d_vocab": integer("d_vocab"),
         "n_ctx": integer("n_ctx"),
-        "d_mlp": 0 if attn_only else integer("d_mlp", 4 * integer("d_model")),
+        "d_mlp": 0 if attn_only else integer("d_mlp", 4 * width),
         "n_kv_heads": cfg.get("n_key_value_heads"),
-        "d_vocab_out": integer("d_vocab_out", -1) if integer("d_vocab_out", -1) > 0 else None,
+        "d_vocab_out": vocab_out if vocab_out > 0 else None,
         "positions": choose("positional_embedding_type", _POSITIONS, "standard"),
         "norm": "none" if norm is None else "rms" if str(norm).startswith("RMS") else "layer",
         "norm_eps": float(cfg.get("eps", 1e-5)),
