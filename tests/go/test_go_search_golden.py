@@ -56,7 +56,7 @@ def test_visits_are_katagos(evaluator, size):
 
 
 def test_several_leaves_at_a_time_find_the_same_move_where_it_is_clear(evaluator):
-    cases = [case for case in GOLDEN if case["size"] == 9 and max(case["visits"].values()) > 60]
+    cases = [case for case in GOLDEN if case["size"] == 9 and max(case["visits"].values()) > 70]
     assert cases
     games = games_of(cases)
     generators = [np.random.default_rng(0) for _ in cases]
@@ -72,7 +72,7 @@ def test_the_mean_over_all_symmetries_has_them(evaluator):
     settings = SearchSettings(visits=1, root_symmetries=8)
     prior = search(games, np.array([0]), evaluator, settings, [np.random.default_rng(0)]).prior[0, :81].reshape(9, 9)
     for image in (prior.T, prior[::-1], prior[:, ::-1]):
-        np.testing.assert_allclose(prior, image, atol=1e-6)
+        np.testing.assert_allclose(prior, image, atol=1e-5)
 
 
 @pytest.mark.slow
