@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 
 from toulmin.subjects import from_huggingface, generate, load_huggingface
-
-transformers = pytest.importorskip("transformers")
 
 COMMON: dict[str, Any] = {"vocab_size": 61, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
 LLAMA = COMMON | {
