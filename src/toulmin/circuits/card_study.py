@@ -20,6 +20,7 @@ from toulmin.studies import Cost, MeasureSpec, Run, Summary
 
 METRICS = ("logit_diff", "prob_diff", "kl", "loss", "choice_accuracy")
 _INDUCTION = {"subject": "embedded:induction-2l", "task": "induction", "method": "eap_ig"}
+_TWO_NAME = {"subject": "embedded:story-4l", "task": "story.two_name", "method": "eap_ig", "size": 150}
 _EXTREME = "an extreme over cells, each of which has its own interval in the table"
 
 
@@ -43,8 +44,8 @@ class FaithfulnessCard(CircuitStudy):
     }
     presets: ClassVar = {
         "tiny": {**_INDUCTION, "n": 8, "n_discover": 4, "size": 40, "resamples": 100, "metrics": ["logit_diff", "kl"]},
-        "demo": {**_INDUCTION, "n": 100, "n_discover": 24, "size": 60},
-        "full": {**_INDUCTION, "n": 400, "n_discover": 64, "size": 60},
+        "demo": {**_TWO_NAME, "n": 60, "n_discover": 24, "resamples": 500},
+        "full": {**_TWO_NAME, "n": 400, "n_discover": 64},
     }
 
     metrics: tuple[str, ...] = METRICS

@@ -30,6 +30,8 @@ from toulmin.patching.graph import Graph
 #: masks [K, S, R] of removed edges to the mean distance to the full model of each, [K]
 Distance = Callable[[NDArray[np.bool_]], NDArray[np.float64]]
 Decision = tuple[int, int]
+#: the fewest circuits worth running together: a batch has a cost of its own, about that of six more circuits
+LEAST = 8
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def _remove(
     removed = np.zeros(graph.allowed.shape, dtype=bool)
     changes = np.zeros(len(edges))
     guesses, waiting = _Guesses(), list(range(len(edges)))
-    width, previous, run, batches = min(4, speculate), 0.0, 0, 0
+    width, previous, run, batches = min(LEAST, speculate), 0.0, 0, 0
     while waiting:
         before = len(waiting)
         if speculate > 1:
@@ -136,7 +138,8 @@ def _remove(
             if remove != guessed[row]:
                 break
         waiting = waiting[accepted:]
-        width = min(speculate, 2 * width) if accepted == len(ahead) else max(1, min(speculate, 2 * accepted))
+        width = 2 * width if accepted == len(ahead) else max(LEAST, 2 * accepted)
+        width = min(speculate, width)
         if progress is not None:
             progress(before - len(waiting))
     return removed, changes, run, batches, previous
@@ -155,16 +158,16 @@ def _without_idle(graph: Graph, edges: Sequence[Decision], waiting: list[int], r
 
 
 class _Guesses:
-    """Guess a decision from what happened so far: to this source's edges and to this receiver's, most recent first."""
+    """Guess a decision from those before it: of this receiver's and of this source's edges, the recent ones most."""
 
     def __init__(self) -> None:
-        self._last: dict[tuple[str, int], float] = {}
+        self._rates: dict[tuple[str, int], float] = {}
 
     def removes(self, edge: Decision) -> bool:
-        source = self._last.get(("source", edge[0]), 1.0)
-        receiver = self._last.get(("receiver", edge[1]), 1.0)
-        return source + receiver >= 1.0
+        keys = (("source", edge[0]), ("receiver", edge[1]), ("all", 0))
+        known = [self._rates[key] for key in keys if key in self._rates]
+        return not known or sum(known) / len(known) >= 0.5
 
     def learn(self, edge: Decision, removed: bool) -> None:
-        for key in (("source", edge[0]), ("receiver", edge[1])):
-            self._last[key] = 0.5 * self._last.get(key, 1.0) + 0.5 * removed
+        for key in (("source", edge[0]), ("receiver", edge[1]), ("all", 0)):
+            self._rates[key] = 0.5 * self._rates.get(key, float(removed)) + 0.5 * removed
