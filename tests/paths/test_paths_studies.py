@@ -108,6 +108,8 @@ def test_differences_name_paths() -> None:
     assert found.common == 1
     assert found.examples_first == ("embed -> [Q] L0.H0 -> logits", "embed -> [K] L0.H0 -> logits")
     assert "L1.mlp" in str(found)
+    assert a.diff(b, model(), 6) == found
+    assert a.is_edge_circuit(model(), 6)
 
 
 def test_attribution_to_inputs_is_zero_where_the_hypothesis_holds() -> None:
@@ -115,6 +117,7 @@ def test_attribution_to_inputs_is_zero_where_the_hypothesis_holds() -> None:
     pair = Pair(*rng.integers(0, 17, (2, 6)).tolist(), (3,), (5,))
     h = hypothesis("!L0.H0[V@i-1] -> logits")
     table = explain_inputs(model(), h, pair)
+    assert h.explain(model(), pair) == table
     rows = {row[0]: row for row in table.rows}
     # the last position is read by nobody one place later, so its token cannot break this hypothesis
     assert rows[5][3] == pytest.approx(0.0, abs=1e-12)

@@ -2,7 +2,8 @@
 
 Streams are kept as deviations from the reference run, so a row costs only what is different in it. A head's scores are
 computed once for each distinct pair of query and key rows; keys and values that differ by offset are selected by masks
-on the pattern, never by copying sequences. Everything is out of place, so gradients flow.
+on the pattern, never by copying sequences. What the last layer writes is read at the scored positions only, so its
+queries, mixed values and MLP are computed there only. Everything is out of place, so gradients flow.
 
 Letters: N rows or copies, B batch, T position, D residual, H head, E head dim, V vocabulary, P scored positions.
 """
@@ -23,6 +24,7 @@ from toulmin.patching.sources import Scored, SourceValues, pick_scored
 if TYPE_CHECKING:
     from toulmin.subjects import Transformer
     from toulmin.subjects.attention import Attention
+    from toulmin.subjects.positions import Positions
 
 Terms = Mapping[str, Mapping[str, Callable[[Tensor], Tensor]]]
 DENSE_SHARE = 0.25
@@ -52,6 +54,7 @@ class Execution:
         self.at = model.positions(self.length)
         self.table: dict[int, Tensor] = {}
         self.rows: list[Tensor] = []  # per stage, [N, B, T, D] deviations
+        self.keep: list[int] | None = None  # the positions at which the last layer is read, where they are common
         self._other_sum: dict[int, Tensor] = {}
         device = clean.values.device
         self.places: list[Tensor] | None = None
@@ -66,10 +69,12 @@ class Execution:
 
     def run(self, scored: Scored = None) -> Tensor:
         """Logits of each root: [R, B, V], or [R, B, P, V] for several scored positions."""
+        self.keep = common_positions(scored, self.length)
         for number, stage in enumerate(self.plan.stages):
             if stage.stage.kind == "logits":
                 return self._logits(number, stage, scored)
-            self.rows.append(self._assemble(number, stage))
+            late = stage.stage.kind == "mlp" and self._is_last(stage)
+            self.rows.append(self._assemble(number, stage, self._at_scored if late else lambda x: x))
             if number > 3:
                 self.rows[number - 4] = self.rows[number - 4][:0]
             if stage.heads:
@@ -77,6 +82,14 @@ class Execution:
             if stage.mlps:
                 self._mlps(number, stage)
         raise AssertionError("a plan ends in its logits")
+
+    def _is_last(self, stage: StagePlan) -> bool:
+        """Whether only the scored positions of what the stage computes are read."""
+        return self.keep is not None and stage.stage.layer == self.plan.graph.n_layers - 1
+
+    def _at_scored(self, x: Tensor) -> Tensor:
+        """The common scored positions of [.., T, D]; what has only those already, as it is."""
+        return x if self.keep is None or x.shape[-2] != self.length else x[..., self.keep, :]
 
     # ------------------------------------------------------------------ rows
 
@@ -157,11 +170,19 @@ class Execution:
     def _streams(self, number: int, wanted: Sequence[int]) -> Tensor:
         """[N, B, T, D] what receivers read: the rows ``wanted``, with the reference stream added."""
         rows = self.rows[number]
+        stream = self.clean.resid(number)
+        if rows.shape[-2] != self.length:
+            stream = self._at_scored(stream)
         if list(wanted) == list(range(len(rows))):
-            return rows + self.clean.resid(number)
-        zero = torch.zeros_like(self.clean.values[0])
-        parts = [zero if r == CLEAN_ROW else self._other_row(number) if r == OTHER_ROW else rows[r] for r in wanted]
-        return torch.stack(parts) + self.clean.resid(number)
+            return rows + stream
+        zero = torch.zeros_like(stream)
+        parts = [zero if r == CLEAN_ROW else self._other(number, stream) if r == OTHER_ROW else rows[r] for r in wanted]
+        return torch.stack(parts) + stream
+
+    def _other(self, number: int, like: Tensor) -> Tensor:
+        """The other row, at the positions of ``like``."""
+        other = self._other_row(number)
+        return other if like.shape[-2] == self.length else self._at_scored(other)
 
     # ------------------------------------------------------------------ copies
 
@@ -172,6 +193,7 @@ class Execution:
 
     def _store(self, source: int, slots: Sequence[Mapping[str, int]], out: Tensor) -> None:
         clean = self.clean.values[source]
+        clean = clean if out.shape[-2] == self.length else self._at_scored(clean)
         for index, terms in enumerate(slots):
             for term, slot in terms.items():
                 self.table[slot] = self._term(source, term, out[index]) - self._term(source, term, clean)
@@ -183,9 +205,14 @@ class Execution:
         where = {row: index for index, row in enumerate(wanted)}
         x = layer.norm1(self._streams(number, wanted))
         group = self.model.config.group
-        q, q_at = self._project(layer.attn.q, x, {(where[c.q], c.head) for c in copies}, 1)
-        k, k_at = self._project(layer.attn.k, x, {(where[r], c.head // group) for c in copies for r in c.k}, group)
-        v, v_at = self._project(layer.attn.v, x, {(where[r], c.head // group) for c in copies for r in c.v}, group)
+        read, at = x, self.at
+        if self.keep is not None and self._is_last(stage):
+            read, at = self._at_scored(x), self.at.at(torch.tensor(self.keep, device=x.device))
+        q, q_at = self._project(layer.attn.q, read, at, {(where[c.q], c.head) for c in copies}, 1)
+        keys_read = {(where[r], c.head // group) for c in copies for r in c.k}
+        k, k_at = self._project(layer.attn.k, x, self.at, keys_read, group)
+        values_read = {(where[r], c.head // group) for c in copies for r in c.v}
+        v, v_at = self._project(layer.attn.v, x, self.at, values_read, group)
         order = sorted(range(len(copies)), key=lambda i: (len(copies[i].k), copies[i].head))
         for kinds in sorted({len(copy.k) for copy in copies}):
             chosen = [i for i in order if len(copies[i].k) == kinds]
@@ -197,7 +224,7 @@ class Execution:
                 for i in chosen
             ]
             values = [tuple(v_at[where[r], copies[i].head // group] for r in copies[i].v) for i in chosen]
-            z = self._attend(layer.attn, q, k, v, keys, values, [copies[i].head for i in chosen])
+            z = self._attend(layer.attn, q, k, v, keys, values, [copies[i].head for i in chosen], at)
             start = 0
             while start < len(chosen):
                 head = copies[chosen[start]].head
@@ -209,19 +236,19 @@ class Execution:
                 start = stop
 
     def _project(
-        self, weights: Callable[..., Tensor], x: Tensor, pairs: set[tuple[int, int]], group: int
+        self, weights: Callable[..., Tensor], x: Tensor, at: Positions, pairs: set[tuple[int, int]], group: int
     ) -> tuple[Tensor, dict[tuple[int, int], int]]:
         """[N, B, T, E] the projections of the (row, head) ``pairs``, and where each is; heads are K/V groups."""
         order = sorted(pairs, key=lambda pair: (pair[1], pair[0]))
         heads = self.plan.graph.n_heads // group
         if len(order) * 2 >= x.shape[0] * heads:
-            every = weights(x, self.at)
+            every = weights(x, at)
             out = every.movedim(-2, 1)[[row for row, _ in order], [head for _, head in order]]
         else:
             parts: list[Tensor] = []
             for head in sorted({head for _, head in order}):
                 rows = [row for row, other in order if other == head]
-                parts.append(weights(x[rows], self.at, [head * group])[..., 0, :])
+                parts.append(weights(x[rows], at, [head * group])[..., 0, :])
             out = torch.cat(parts)
         return out, {pair: index for index, pair in enumerate(order)}
 
@@ -234,6 +261,7 @@ class Execution:
         keys: list[tuple[int, ...]],
         values: list[tuple[int, ...]],
         heads: list[int],
+        at: Positions,
     ) -> Float[Tensor, "N B T E"]:
         """z of each copy; the pattern of each distinct (query, keys) is computed once."""
         distinct = list(dict.fromkeys(zip(keys, heads, strict=True)))
@@ -242,8 +270,8 @@ class Execution:
         queries = q[[row[0] for row in rows]]
         scores: Tensor | None = None
         for kind in range(len(rows[0]) - 1):
-            part = self._scores(attn, queries, k[[row[1 + kind] for row in rows]], [head for _, head in distinct])
-            scores = part if scores is None else torch.where(self.offset_masks[kind], part, scores)
+            part = self._scores(attn, queries, k[[row[1 + kind] for row in rows]], [head for _, head in distinct], at)
+            scores = part if scores is None else torch.where(self.offset_masks[kind][at.index], part, scores)
         assert scores is not None
         pattern = scores.softmax(-1)
         picked = [place[pair] for pair in zip(keys, heads, strict=True)]
@@ -253,20 +281,24 @@ class Execution:
             return pattern @ v[[row[0] for row in values]]
         total: Tensor | None = None
         for kind, mask in enumerate(self.offset_masks):
-            part = (pattern * mask) @ v[[row[kind] for row in values]]
+            part = (pattern * mask[at.index]) @ v[[row[kind] for row in values]]
             total = part if total is None else total + part
         assert total is not None
         return total
 
-    def _scores(self, attn: Attention, q: Tensor, k: Tensor, heads: list[int]) -> Float[Tensor, "N B T S"]:
+    def _scores(
+        self, attn: Attention, q: Tensor, k: Tensor, heads: list[int], at: Positions
+    ) -> Float[Tensor, "N B T S"]:
         """Scores of copies, each with a query and a key of its own."""
         if self.model.config.positions != "alibi":
-            return attn.scores(q.unsqueeze(-2), k.unsqueeze(-2), self.at, self.at).squeeze(-3)
-        return attn.scores(q.movedim(0, -2), k.movedim(0, -2), self.at, self.at, heads).movedim(-3, 0)
+            return attn.scores(q.unsqueeze(-2), k.unsqueeze(-2), at, self.at).squeeze(-3)
+        return attn.scores(q.movedim(0, -2), k.movedim(0, -2), at, self.at, heads).movedim(-3, 0)
 
     def _logits(self, number: int, stage: StagePlan, scored: Scored) -> Tensor:
         def take(x: Tensor) -> Tensor:
-            return pick_scored(x, scored)
+            if self.keep is None:
+                return pick_scored(x, scored)
+            return self._at_scored(x) if isinstance(scored, slice) else self._at_scored(x)[..., 0, :]
 
         rows = self._assemble(number, stage, take)
         clean = take(self.clean.resid(number))
@@ -284,3 +316,19 @@ class Execution:
                 streams.append(clean + rows[row])
         logits = self.model.unembed(torch.stack(streams))
         return logits[[distinct.index(row) for row in outputs]] if len(distinct) < len(outputs) else logits
+
+
+def common_positions(scored: Scored, length: int) -> list[int] | None:
+    """The scored positions, where they are the same in every row and not all of them; None otherwise."""
+    if scored is None:
+        return [length - 1]
+    if isinstance(scored, int):
+        return [scored % length]
+    if isinstance(scored, slice):
+        return list(range(length))[scored]
+    if isinstance(scored, str):
+        return None
+    index = torch.as_tensor(scored) % length
+    if index.ndim == 1 and len(index) and bool((index == index[0]).all()):
+        return [int(index[0])]
+    return None

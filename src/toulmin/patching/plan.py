@@ -117,7 +117,10 @@ class Planner:
         for source, term in kinds:
             self.terms.setdefault(source, []).append(term)
         self.stages = [StagePlan(stage) for stage in graph.stages]
-        self._rows: list[dict[bytes, int]] = [{} for _ in graph.stages]
+        self._rows: list[dict[bytes, int]] = [
+            {np.full(n, CLEAN, np.int32).tobytes(): CLEAN_ROW, np.full(n, OTHER, np.int32).tobytes(): OTHER_ROW}
+            for n in self.width
+        ]
         self._keys: list[list[Key]] = [[] for _ in graph.stages]
         self._uses: list[list[int]] = [[] for _ in graph.stages]
         self._heads: dict[tuple[int, HeadCopy], int] = {}
@@ -127,18 +130,15 @@ class Planner:
 
     def row(self, stage: int, key: Key) -> int:
         """The number of the row with these values, of the columns before the stage."""
-        if not (key != CLEAN).any():
-            return CLEAN_ROW
-        if not key.any():
-            return OTHER_ROW
         text = key.tobytes()
         rows = self._rows[stage]
         found = rows.get(text)
         if found is None:
-            found = rows[text] = len(rows)
+            found = rows[text] = len(rows) - 2  # the two constant rows are there from the start
             self._keys[stage].append(key)
             self._uses[stage].append(0)
-        self._uses[stage][found] += 1
+        if found >= 0:
+            self._uses[stage][found] += 1
         return found
 
     def head(self, stage: int, copy: HeadCopy) -> int:
@@ -191,17 +191,21 @@ class Planner:
         width = self.width[number]
         hubs = np.empty((MAX_HUBS, width), dtype=np.int32)
         hub_rows: list[int] = []
+        if not keys:
+            return
+        stacked = np.stack(keys)
+        from_clean, from_other = (stacked != CLEAN).sum(1).tolist(), (stacked != OTHER).sum(1).tolist()
         for index in sorted(range(len(keys)), key=lambda i: -uses[i]):
             key = keys[index]
             base: Key | int = CLEAN
-            place, cost = (number, CLEAN_ROW), int((key != CLEAN).sum())
-            if (n := int((key != OTHER).sum()) + 1) < cost:
+            place, cost = (number, CLEAN_ROW), from_clean[index]
+            if (n := from_other[index] + 1) < cost:
                 base, place, cost = OTHER, (number, OTHER_ROW), n
             start = 0
             for back in range(1, min(LOOK_BACK, number) + 1):
                 before = self.width[number - back]
                 row = self._rows[number - back].get(key[:before].tobytes())
-                if row is not None and (n := int((key[before:] != CLEAN).sum()) + 1) < cost:
+                if row is not None and row >= 0 and (n := int((key[before:] != CLEAN).sum()) + 1) < cost:
                     base, place, cost, start = CLEAN, (number - back, row), n, before
                     break
             late = False
@@ -217,6 +221,9 @@ class Planner:
 
     def _entries(self, key: Key, base: Key | int, start: int) -> list[tuple[int, float, int]]:
         different = start + np.flatnonzero(key[start:] != (base if isinstance(base, int) else base[start:]))
+        if self._places == 1 and isinstance(base, int) and base == CLEAN:  # the common case
+            changed = zip(different.tolist(), key[different].tolist(), strict=True)
+            return [(self._slot(self.columns[at], value) or 0, 1.0, -1) for at, value in changed]
         sums: dict[tuple[int, int], float] = {}
 
         def add(slot: int | None, place: int, sign: float) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toulmin.patching.graph import SLOTS, Graph, Stage
-from toulmin.patching.plan import CLEAN, CLEAN_ROW, OTHER, Column, HeadCopy, Plan, Planner
+from toulmin.patching.plan import CLEAN, CLEAN_ROW, OTHER, Column, HeadCopy, Key, Plan, Planner
 
 BLOCK = 4_000_000  # entries of the table of keys that is held at once
 
@@ -29,29 +29,43 @@ def plan_circuits(graph: Graph, masks: NDArray[np.bool_], *, other_is_run: bool 
     values = np.full((circuits, len(graph.sources)), CLEAN, dtype=np.int32)
     outputs: list[int] = []
     for number, stage in enumerate(graph.stages):
-        count = first[number + 1] - first[number]
+        count = int(first[number + 1] - first[number])
         step = max(1, BLOCK // max(1, stage.reads * count * positions))
         for start in range(0, circuits, step):
             some = slice(start, start + step)
             open_edges = live[some, : stage.reads, first[number] : first[number + 1]]
-            keys = np.where(open_edges, values[some, : stage.reads, None, None], OTHER).astype(np.int32)
-            keys = np.ascontiguousarray(keys.transpose(0, 2, 1, 3)).reshape(keys.shape[0], count, -1)
-            touched = (keys != CLEAN).any(2)
-            if stage.kind == "logits":
-                outputs += [planner.row(number, keys[c, 0]) for c in range(len(keys))]
-                continue
-            if stage.kind == "mlp":
-                for c in np.flatnonzero(touched[:, 0] & wanted[some, stage.writes]).tolist():
-                    values[start + c, stage.writes] = planner.mlp(number, planner.row(number, keys[c, 0]))
-                continue
-            heads = touched.reshape(-1, graph.n_heads, len(SLOTS))
-            needed = heads.any(2) & wanted[some, stage.writes : stage.writes + graph.n_heads]
-            for c, head in np.argwhere(needed).tolist():
-                q, k, v = (
-                    planner.row(number, keys[c, head * len(SLOTS) + slot]) if heads[c, head, slot] else CLEAN_ROW
-                    for slot in range(len(SLOTS))
-                )
-                values[start + c, stage.writes + head] = planner.head(number, HeadCopy(head, q, (k,), (v,)))
+            cut = ~open_edges.all((1, 3))  # [C, receivers]; the others of a circuit all read the same row
+            changed = (values[some, : stage.reads] != CLEAN).any(1)
+            active = np.flatnonzero(changed | cut.any(1)).tolist()
+            for c in active if stage.kind != "logits" else range(len(cut)):
+                current = values[start + c, : stage.reads]
+                whole = planner.row(number, np.repeat(current, positions)) if changed[c] else CLEAN_ROW
+
+                def row(
+                    receiver: int,
+                    whole: int = whole,
+                    current: Key = current,
+                    edges: NDArray[np.bool_] = open_edges[c],
+                    cuts: NDArray[np.bool_] = cut[c],
+                    number: int = number,
+                ) -> int:
+                    if not cuts[receiver]:
+                        return whole
+                    key = np.where(edges[:, receiver], current[:, None], OTHER).astype(np.int32).ravel()
+                    return planner.row(number, key)
+
+                if stage.kind == "logits":
+                    outputs.append(row(0))
+                elif stage.kind == "mlp":
+                    if wanted[start + c, stage.writes]:
+                        values[start + c, stage.writes] = planner.mlp(number, row(0))
+                else:
+                    for head in np.flatnonzero(wanted[start + c, stage.writes : stage.writes + graph.n_heads]).tolist():
+                        at = head * len(SLOTS)
+                        if not changed[c] and not cut[c, at : at + len(SLOTS)].any():
+                            continue
+                        copy = HeadCopy(head, row(at), (row(at + 1),), (row(at + 2),))
+                        values[start + c, stage.writes + head] = planner.head(number, copy)
     return planner.finish(outputs)
 
 

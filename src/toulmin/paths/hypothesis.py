@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,12 @@ from toulmin.patching.graph import Graph
 from toulmin.patching.pathset import Automaton, Dag, Link, PathSet
 from toulmin.paths.language import Chain, Combination, Constant, Element, Expression, Not, Where, parse
 from toulmin.paths.names import resolve
+
+if TYPE_CHECKING:
+    from toulmin.evidence import Table
+    from toulmin.paths.insight import Difference
+    from toulmin.subjects import Transformer
+    from toulmin.tasks import Pair
 
 MAX_COPIES = 20_000
 Named = Mapping[str, NDArray[np.int64]]
@@ -55,6 +62,24 @@ class Hypothesis:
     def named(self, name: str) -> Hypothesis:
         """The same with a name for tables and plots."""
         return Hypothesis(self.expression, self.text, name)
+
+    def is_edge_circuit(self, model: Transformer, length: int, *, pairs: Sequence[Pair] = ()) -> bool:
+        """Whether a set of edges (a circuit) says the same on this model."""
+        from toulmin.paths.evaluation import space_of
+
+        return space_of(model, [self], length, pairs=pairs).compile(self).is_edge_circuit()
+
+    def explain(self, model: Transformer, pair: Pair, *, delta: str = "signed_loss") -> Table:
+        """Which inputs of a pair break it (:func:`toulmin.paths.explain_inputs`)."""
+        from toulmin.paths.insight import explain_inputs
+
+        return explain_inputs(model, self, pair, delta=delta)
+
+    def diff(self, other: Hypothesis, model: Transformer, length: int, *, pairs: Sequence[Pair] = ()) -> Difference:
+        """The paths that only one of the two has (:func:`toulmin.paths.difference`)."""
+        from toulmin.paths.insight import difference
+
+        return difference(model, self, other, length, pairs=pairs)
 
     @property
     def label(self) -> str:
