@@ -126,15 +126,21 @@ class Games:
 
     def restart(self, rows: Rows = None) -> None:
         """Empty boards, Black to move."""
-        for b in self._rows(rows):
-            self.cells[b] = board.empty_board(self.size)
-            m = self.meta[b]
+        by_rules: dict[Rules, list[int]] = {}
+        for b in self._rows(rows).tolist():
+            by_rules.setdefault(self.rules[b], []).append(b)
+        for rules, same in by_rules.items():
+            first = same[0]
+            self.cells[first] = board.empty_board(self.size)
+            m = self.meta[first]
             m[:] = 0
             m[turns.SIZE] = self.size
             m[turns.TO_MOVE] = BLACK
-            m[turns.R_KO : turns.FILTER] = self.rules[b].codes()
-            m[turns.BUTTON] = int(self.rules[b].button)
-            self._begin(int(b))
+            m[turns.R_KO : turns.FILTER] = rules.codes()
+            m[turns.BUTTON] = int(rules.button)
+            self._begin(first)
+            self.cells[same], self.meta[same] = self.cells[first], m
+            self.past[same, 0] = self.past[first, 0]
 
     def _begin(self, b: int) -> None:
         """The books of a position that no move has led to."""
