@@ -90,7 +90,7 @@ def work(folder: Path) -> None:
     out, seconds = {}, {}
     layers = range(cfg["n_layers"])
     pairs = [(a, i, b, j) for a in layers for i in range(HEADS) for b in layers[a + 1 :] for j in range(HEADS)]
-    for component in "qkv":
+    for component in "kqkv":  # what the first call sets up is not timed, on either side
         start = time.process_time()
         graph = Graph.of(model)
         masks = np.zeros((len(pairs), *graph.allowed.shape), dtype=bool)

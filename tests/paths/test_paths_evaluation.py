@@ -78,9 +78,8 @@ def patched(model: Transformer, text: str, pairs: list[Pair], **options: object)
     h = hypothesis(text)
     space = space_of(model, [h], pairs[0].length, pairs=pairs, terms=options.get("terms"))
     clean, other = tensors(pairs)
-    return run_paths(
-        model, [space.compile(h)], clean, other, graph=space.graph, cells=space.cells, scored="all", **options
-    )[0]
+    options = {"scored": "all"} | options
+    return run_paths(model, [space.compile(h)], clean, other, graph=space.graph, cells=space.cells, **options)[0]
 
 
 KINDS = {
@@ -113,6 +112,24 @@ def test_known_sets(kind: str) -> None:
     same = [Pair(p.clean, p.clean, p.answers, p.wrong, p.positions) for p in pairs]
     close(patched(model, text, same), model(clean))
     close(patched(model, f"({text.splitlines()[0]}) | ~({text.splitlines()[0]})", pairs), model(clean))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_scoring_few_positions_gives_what_scoring_all_does(kind: str) -> None:
+    """The last layer is computed at the scored positions only, where they are common to the rows."""
+    model, pairs = small(**KINDS[kind]), some_pairs()
+    for text in (
+        "embed -> [V@i-2..i] L1.H0 -> logits\n!L1.H0",
+        "!(L0.H1@subject -> [Q] L1.H1)",
+        "L0.H0[K@=1] ~> logits",
+    ):
+        whole = patched(model, text, pairs)
+        close(patched(model, text, pairs, scored=None), whole[:, -1])
+        close(patched(model, text, pairs, scored=2), whole[:, 2])
+        close(patched(model, text, pairs, scored=slice(1, 4)), whole[:, 1:4])
+        close(patched(model, text, pairs, scored=torch.full((6,), 3)), whole[:, 3])
+        rows = torch.tensor([0, 5, 3, -1, 2, 2])
+        close(patched(model, text, pairs, scored=rows), whole[torch.arange(6), rows])
 
 
 @pytest.mark.parametrize("kind", KINDS)

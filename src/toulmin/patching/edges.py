@@ -24,6 +24,7 @@ from torch import Tensor
 
 from toulmin.faults import ExitCode, Fault, Faulty
 from toulmin.patching.cells import Cells
+from toulmin.patching.execute import common_positions
 from toulmin.patching.graph import SLOTS, Graph
 from toulmin.patching.plan_circuits import plan_circuits
 from toulmin.patching.run import rows_of, run_plan
@@ -116,7 +117,12 @@ def _sparse(
     def run(some: NDArray[np.bool_]) -> Tensor:
         plan = plan_circuits(graph, some)
         per_pair = tokens.shape[1] * plan.bytes_per_token(
-            config.d_model, config.d_head, config.d_mlp, tokens.shape[1], model.W_E.element_size()
+            config.d_model,
+            config.d_head,
+            config.d_mlp,
+            tokens.shape[1],
+            model.W_E.element_size(),
+            everywhere=common_positions(scored, tokens.shape[1]) is None,
         )
         if per_pair * batch > max_bytes and len(some) > 1:
             return torch.cat([run(some[: len(some) // 2]), run(some[len(some) // 2 :])])

@@ -88,19 +88,28 @@ class Plan:
         """How many streams are assembled and normalised."""
         return sum(len(stage.rows) for stage in self.stages)
 
-    def bytes_per_token(self, d_model: int, d_head: int, d_mlp: int, length: int, itemsize: int) -> int:
-        """An upper estimate of the memory that one token position of one pair needs."""
-        table = self.n_slots * d_model
-        work = 0
+    def bytes_per_token(
+        self, d_model: int, d_head: int, d_mlp: int, length: int, itemsize: int, *, everywhere: bool = True
+    ) -> int:
+        """An upper estimate of the memory that one token position of one pair needs.
+
+        :param everywhere: whether all positions are scored; if not, what the last layer writes is held at few of them.
+        """
+        work, table = 0.0, float(len(self.deltas))
         for stage in self.stages:
-            rows = 3 * (len(stage.rows) + 2) * d_model
+            last = stage.stage.layer >= self.graph.n_layers - 1
+            share = 1 / length if last and not everywhere else 1.0
+            rows = len({row for c in stage.heads for row in (c.q, *c.k, *c.v)}) or len(stage.rows)
+            kept = 3 * (len(stage.rows) + rows) * d_model * (share if stage.stage.kind != "attn" else 1)
             if stage.heads:
-                rows += 3 * (len(stage.rows) + 2) * self.graph.n_heads * d_head + len(stage.heads) * (
-                    3 * d_head + 3 * length
-                )
-            work = max(work, rows + len(stage.mlps) * (3 * d_mlp + d_model))
-        kept = sum(sorted((len(stage.rows) for stage in self.stages), reverse=True)[: LOOK_BACK + 1]) * d_model
-        return (table + work + kept + 4 * len(self.graph.sources) * d_model) * itemsize
+                read = len({(row, c.head) for c in stage.heads for row in (*c.k, *c.v)})
+                full = read * 2 >= rows * self.graph.n_heads
+                kept += 3 * (rows * self.graph.n_heads if full else read) * d_head
+                kept += len(stage.heads) * (3 * d_head + 3 * length + d_model) * share
+            work = max(work, kept + len(stage.mlps) * (3 * d_mlp + d_model) * share)
+            table += sum(len(slots) for slots in stage.slots) * share
+        rows_kept = sum(sorted((len(stage.rows) for stage in self.stages[:-1]), reverse=True)[: LOOK_BACK + 1])
+        return int((table + rows_kept + 4 * len(self.graph.sources)) * d_model + work) * itemsize
 
 
 class Planner:

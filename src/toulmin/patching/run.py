@@ -11,7 +11,7 @@ from torch import Tensor
 
 from toulmin.faults import ExitCode, Fault, Faulty
 from toulmin.patching.cells import Cells
-from toulmin.patching.execute import Execution, Terms
+from toulmin.patching.execute import Execution, Terms, common_positions
 from toulmin.patching.graph import Graph
 from toulmin.patching.pathset import PathSet
 from toulmin.patching.plan import Plan
@@ -57,7 +57,12 @@ def run_paths(
         plan = plan_paths(graph, some, cells, terms=names, other_is_run=values is None)
         config = model.config
         per_pair = reference.shape[-1] * plan.bytes_per_token(
-            config.d_model, config.d_head, config.d_mlp, reference.shape[-1], model.W_E.element_size()
+            config.d_model,
+            config.d_head,
+            config.d_mlp,
+            reference.shape[-1],
+            model.W_E.element_size(),
+            everywhere=common_positions(scored, reference.shape[-1]) is None,
         )
         chunk = int(max_bytes // per_pair)
         if chunk:
