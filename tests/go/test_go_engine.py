@@ -5,7 +5,10 @@ The definition: sets of points and flood fill, nothing kept between moves; slow,
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ import pytest
 from toulmin.faults import Faulty
 from toulmin.go import Games, Rules, board
 from toulmin.go import action_of as act
+from toulmin.go.compiled import user_cache_directory
 
 PASS = None
 
@@ -229,3 +233,17 @@ def test_lockstep_equals_one_by_one():
     for b, one in enumerate(alone):
         assert one.situation[0] == many.situation[b]
         assert (one.scores()[0] == many.scores()[b]).all()
+
+
+def test_without_numba_one_line_says_what_to_install():
+    code = "import sys; sys.modules['numba'] = None; import toulmin.go; toulmin.go.Rules(); toulmin.go.Games"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "extra.missing: numba is not installed (pip install 'toulmin[go]')" in done.stderr.splitlines()[-1]
+
+
+def test_machine_code_is_kept_outside_the_package(monkeypatch, tmp_path):
+    package = Path(board.__file__).parent
+    assert not list(package.rglob("*.nbi"))
+    assert package not in user_cache_directory().parents
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    assert user_cache_directory() == tmp_path
