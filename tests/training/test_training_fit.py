@@ -98,6 +98,15 @@ def test_training_learns_and_counts():
     assert fit(step, state, batches, Schedule(400, 1e-2)) == {}
 
 
+def test_the_module_trains_in_training_mode_and_is_put_back():
+    state, batches, _ = regression()
+    state.module.eval()
+    seen = []
+    fit(lambda s, b: seen.append(s.module.training) or {}, state, batches, Schedule(2, 1e-2))
+    assert seen == [True, True]
+    assert not state.module.training
+
+
 def test_schedules_at_known_steps():
     cosine = Schedule(110, 2.0, "cosine", warmup=10, floor=0.1)
     assert cosine.at(0) == pytest.approx(0.2)

@@ -76,7 +76,8 @@ def fit(
     """Train until ``schedule.steps`` updates are done; the last update's metrics, as floats.
 
     ``step(state, batch)`` does one whole update and gives metrics (0-d tensors; they are read only when a callback or
-    a checkpoint is due). ``state`` is changed in place. A run that is already complete does nothing and gives ``{}``.
+    a checkpoint is due). ``state`` is changed in place; its module trains in training mode and is then
+    put back in the mode it was in. A run that is already complete does nothing and gives ``{}``.
 
     :raises Faulty: ``training.not_finite`` (exit NUMERICAL) when a metric that is read is NaN or infinite, before any
         checkpoint could hold it; what :meth:`Checkpoint.resume` raises.
@@ -86,6 +87,9 @@ def fit(
     for callback in callbacks:
         callback.on_start(state, schedule.steps)
     values: dict[str, float] = {}
+    # a model may compute by another (rounding otherwise) path in evaluation mode, so the mode is not left to chance
+    mode = state.module.training
+    state.module.train()
     while state.step < schedule.steps:
         state.set_lr(schedule.at(state.step))
         metrics: Mapping[str, Tensor] = step(state, next(batches))
@@ -99,6 +103,7 @@ def fit(
             callback.on_step(state, values)
         if save and checkpoint is not None:
             checkpoint.save(state, batches)
+    state.module.train(mode)
     for callback in callbacks:
         callback.on_end(state)
     return values

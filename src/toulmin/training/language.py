@@ -50,10 +50,11 @@ class Evaluate(Logger):
 
     def on_step(self, state: State, metrics: Metrics) -> None:
         """Measure in evaluation mode."""
+        mode = state.module.training
         state.module.eval()
         with torch.no_grad():
             found = self.measure(state.module)
-        state.module.train()
+        state.module.train(mode)
         super().on_step(state, found)
 
 

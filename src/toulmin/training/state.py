@@ -109,11 +109,12 @@ class State:
             value.copy_(given[f"tensors.{name}"])
         for name, optimizer in self.optimizers.items():
             slots: dict[int, Json] = {int(i): dict(s) for i, s in json["optimizers"][name]["scalars"].items()}
+            parameters = [p for group in optimizer.param_groups for p in group["params"]]
             prefix = f"optimizer.{name}."
             for key, value in tensors.items():
                 if key.startswith(prefix):
                     index, slot = key[len(prefix) :].split(".", 1)
-                    slots.setdefault(int(index), {})[slot] = value.clone()
+                    slots.setdefault(int(index), {})[slot] = _laid_out_as(value, parameters[int(index)])
             groups = [dict(group) for group in json["optimizers"][name]["param_groups"]]
             for group in groups:
                 group.update({k: tuple(v) for k, v in group.items() if k == "betas"})
@@ -129,6 +130,13 @@ class State:
         version, words, gauss_next = json["random.python"]
         random.setstate((version, tuple(words), gauss_next))
         self.step = int(json["step"])
+
+
+def _laid_out_as(value: Tensor, parameter: Tensor) -> Tensor:
+    """A copy with the strides of ``parameter``: fused optimizers walk both in the order of memory."""
+    if value.shape != parameter.shape:
+        return value.clone()
+    return torch.empty_like(parameter, dtype=value.dtype, device=value.device).copy_(value)
 
 
 def compare_shapes(expected: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[Fault]:
