@@ -88,10 +88,21 @@ def test_logits_and_generation(case: str, tmp_path: Path) -> None:
         expected = reference(tokens).logits
         torch.testing.assert_close(model(tokens), expected, rtol=0, atol=1e-5)
         torch.testing.assert_close(model.run_with_cache(tokens, ["logits"])[0], expected, rtol=0, atol=1e-5)
+    written = generate(
+        model, tokens[:, :9], 64
+    )  # with our cache; one pass of theirs tells whether each token is likeliest
+    with torch.no_grad():
+        assert torch.equal(reference(written).logits[:, 8:-1].argmax(-1), written[:, 9:])
+
+
+@pytest.mark.parametrize("case", ["gpt2", "gemma3"])
+def test_generation_against_their_cache(case: str, tmp_path: Path) -> None:
+    reference = reference_model(case)
+    tokens = torch.randint(1, 61, (2, 9), generator=torch.Generator().manual_seed(0))
     written = reference.generate(
-        tokens[:, :9], max_new_tokens=64, min_new_tokens=64, do_sample=False, use_cache=True, eos_token_id=None
+        tokens, max_new_tokens=64, min_new_tokens=64, do_sample=False, use_cache=True, eos_token_id=None
     )
-    assert torch.equal(generate(model, tokens[:, :9], 64), written)
+    assert torch.equal(generate(from_huggingface(reference), tokens, 64), written)
 
 
 @pytest.mark.parametrize("case", ["gpt2", "neox", "gemma3"])
