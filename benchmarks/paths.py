@@ -90,7 +90,8 @@ def work(folder: Path) -> None:
     out, seconds = {}, {}
     layers = range(cfg["n_layers"])
     pairs = [(a, i, b, j) for a in layers for i in range(HEADS) for b in layers[a + 1 :] for j in range(HEADS)]
-    for component in "kqkv":  # what the first call sets up is not timed, on either side
+    components = (folder / "components").read_text()
+    for component in components[0] + components:  # what the first call sets up is not timed, on either side
         start = time.process_time()
         graph = Graph.of(model)
         masks = np.zeros((len(pairs), *graph.allowed.shape), dtype=bool)
@@ -130,6 +131,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--bound", type=int, default=64 * 2**20, help="our max_bytes")
     parser.add_argument("--sizes", nargs="*", default=list(SIZES))
+    parser.add_argument("--components", default="qkv", help="which inputs, as one word")
     parser.add_argument("--work", type=Path)
     options = parser.parse_args()
     if options.work:
@@ -140,6 +142,7 @@ def main() -> None:
             folder = Path(made)
             write_case(folder, **SIZES[name])
             (folder / "bound").write_text(str(options.bound))
+            (folder / "components").write_text(options.components)
             ours, peer, mlps, tl = [], [], {}, []
             for _ in range(options.rounds):
                 ours.append(call(sys.executable, __file__, "--work", made))
@@ -149,7 +152,7 @@ def main() -> None:
                 if options.tl4:
                     tl.append(call(options.tl4, str(PEERS / "transformer_lens_paths" / "worker.py"), made))
             report(name, folder, ours, peer, tl)
-            if options.peer and name == options.sizes[0]:
+            if options.peer and name == next(iter(SIZES)):
                 call(options.peer, worker, made, options.path_patching, "--includes-mlps")
                 gaps = gaps_of(folder, "peer.safetensors")
                 mlps = {c: f"{gap:.2e}" for c, gap in gaps.items()}
@@ -163,8 +166,8 @@ def gaps_of(folder: Path, theirs: str) -> dict[str, float]:
 
 def report(name: str, folder: Path, ours: list[dict], peer: list[dict], tl: list[dict]) -> None:
     """The least of the rounds, by side."""
-    print(f"{name}: {ours[0]['pairs']} pairs x Q, K, V, batch {BATCH}, {HEADS} heads")
-    least = {c: min(r["seconds"][c] for r in ours) for c in "qkv"}
+    print(f"{name}: {ours[0]['pairs']} pairs, batch {BATCH}, {HEADS} heads")
+    least = {c: min(r["seconds"][c] for r in ours) for c in ours[0]["seconds"]}
     print(f"  toulmin: {fmt(least)}; +{min(r['peak_mib'] for r in ours):.0f} MiB")
     for label, rows, file in (
         ("path_patching", peer, "peer.safetensors"),

@@ -34,7 +34,8 @@ def plan_circuits(graph: Graph, masks: NDArray[np.bool_], *, other_is_run: bool 
         for start in range(0, circuits, step):
             some = slice(start, start + step)
             open_edges = live[some, : stage.reads, first[number] : first[number + 1]]
-            cut = ~open_edges.all((1, 3))  # [C, receivers]; the others of a circuit all read the same row
+            # [C, receivers] whether any edge is cut; the other receivers of a circuit all read the same row
+            cut = np.asarray(np.any(np.logical_not(open_edges), axis=(1, 3)))
             changed = (values[some, : stage.reads] != CLEAN).any(1)
             active = np.flatnonzero(changed | cut.any(1)).tolist()
             for c in active if stage.kind != "logits" else range(len(cut)):
