@@ -77,9 +77,10 @@ def main() -> None:
     def run() -> dict[str, torch.Tensor]:
         graph = Graph.from_model(model)
         if job == "eap":
-            eap.attribute.get_scores_eap(model, graph, loader, metric, quiet=True)
+            graph.scores[:] = eap.attribute.get_scores_eap(model, graph, loader, metric, quiet=True)
         elif job == "eap_ig":
-            eap.attribute.get_scores_eap_ig(model, graph, loader, metric, steps=settings["steps"], quiet=True)
+            steps = settings["steps"]
+            graph.scores[:] = eap.attribute.get_scores_eap_ig(model, graph, loader, metric, steps=steps, quiet=True)
         if job in ("eap", "eap_ig"):
             return {"scores": torch.stack([graph.edges[name].score.detach().clone() for name in names.values()])}
         found = []
