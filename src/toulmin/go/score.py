@@ -52,7 +52,7 @@ def _mark_tromp_taylor(s, w, out, to, work):
 
 @kernel
 def mark_owners(s, m, kind, suicide, out, to, work):
-    """Owner of every point of one game, into row ``to`` of ``out``; returns White's minus Black's independent groups."""
+    """Owner of every point of one game, into row ``to`` of ``out``; returns White's minus Black's living groups."""
     w = m[SIZE] + 1
     if kind == TROMP_TAYLOR:
         _mark_tromp_taylor(s, w, out, to, work)
