@@ -5,9 +5,9 @@
 
 Evaluations include the input features, ladders among them, computed anew for every position. KataGo (analysis mode, one
 visit a position, one Eigen thread) evaluates the same positions in the same run; what it spends before the first four
-is subtracted. It draws a symmetry for each position, so that its win estimates are near ours and not equal (equality is
-tested on golden outputs without one); the largest difference is printed. Everything
-is in CPU seconds of the process, so that other work on the machine disturbs little; the wall clock is not used. open_spiel plays with its own C++ random bots.
+is subtracted. It draws a symmetry for each position, so that its win estimates are near ours and not equal (equality
+is tested on golden outputs without one); the largest difference is printed. Everything is in CPU seconds of the
+process, not of the clock. open_spiel plays with its own C++ random bots.
 """
 
 from __future__ import annotations
