@@ -1,5 +1,7 @@
 # Each target sets up .venv first when there is none, or when the pins changed.
 PYTHON ?= python3
+# two workers share two cores: one thread each, set before torch is imported
+export OMP_NUM_THREADS ?= 1
 BIN = .venv/bin
 
 .PHONY: demo test test-slow fuzz check bench docs setup setup-dev

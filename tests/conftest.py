@@ -13,12 +13,6 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> None:
-    """Two workers share two cores: one torch thread each."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of reference outputs and data beside the checkout; skips where there is none."""

@@ -146,7 +146,8 @@ def normalise(x, layer):
     shape = (-1, 1, 1)
     scale = 1 if layer.scale is None else layer.scale.reshape(shape)
     bias = 0 if layer.bias is None else layer.bias.reshape(shape)
-    return (x - layer.mean.reshape(shape)) / np.sqrt(layer.variance.reshape(shape).astype(float) + layer.epsilon) * scale + bias
+    deviation = np.sqrt(layer.variance.reshape(shape).astype(float) + layer.epsilon)
+    return (x - layer.mean.reshape(shape)) / deviation * scale + bias
 
 
 def activate(x, layer):

@@ -66,7 +66,7 @@ def wilson(successes: int, n: int, level: float = 0.95, sides: Sides = "two") ->
 
     :raises Faulty: the counts are not 0 <= successes <= n with n >= 1.
     """
-    from scipy.special import ndtri
+    from scipy.special import ndtri  # pyright: ignore[reportMissingTypeStubs]
 
     _check_counts(successes, n, level)
     p = successes / n
@@ -88,7 +88,7 @@ def clopper_pearson(successes: int, n: int, level: float = 0.95, sides: Sides = 
 
     :raises Faulty: the counts are not 0 <= successes <= n with n >= 1.
     """
-    from scipy.special import betaincinv
+    from scipy.special import betaincinv  # pyright: ignore[reportMissingTypeStubs]
 
     _check_counts(successes, n, level)
     below, above = _tails(level, sides)
@@ -127,7 +127,7 @@ def _checked(columns: Sequence[Any]) -> list[Array]:
 
 
 def _ends(draws: Array, jackknife: Array, point: float, level: float, method: BootstrapMethod) -> tuple[float, float]:
-    from scipy.special import ndtr, ndtri
+    from scipy.special import ndtr, ndtri  # pyright: ignore[reportMissingTypeStubs]
 
     probabilities = np.array([(1 - level) / 2, (1 + level) / 2])
     if method == "bca" and np.ptp(draws) > 0:

@@ -10,8 +10,8 @@ from .points import handicap_points as handicap_points
 from .points import vertex_of as vertex_of
 from .rules import BLACK as BLACK
 from .rules import EMPTY as EMPTY
-from .rules import Rules as Rules
 from .rules import WHITE as WHITE
+from .rules import Rules as Rules
 from .sgf import SgfGame as SgfGame
 from .sgf import read_sgf as read_sgf
 from .sgf import replay as replay

@@ -77,7 +77,7 @@ class Behaviour(Study):
         if self.task is not None:
             pairs = find_task(self.task, subject, **self.options).generate(self.n, self.seed, self.split)
         else:
-            pairs = read_pairs(self.resolver.locate(self.pairs or ""), vocabulary=model.config.d_vocab)
+            pairs = read_pairs(self.resolver.locate(self.pairs or ""), vocabulary=subject.transformer.config.d_vocab)
         scores = {name: np.zeros(len(pairs)) for name in ("accuracy", "loss", "logit_diff", "counterfactual")}
         batches = list(batch_pairs(pairs, BATCH))
         with torch.inference_mode():
