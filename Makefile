@@ -21,7 +21,7 @@ test: setup-dev        ## the tests, at most 10 minutes on 2 cores
 test-slow: setup-dev   ## kills, compilation, the whole demo, external programs
 	$(BIN)/pytest -m "slow and not fuzz"
 
-fuzz: setup-dev        ## random bytes into every reader; SECONDS=600 for longer
+fuzz: setup-dev        ## random bytes into every reader; TOULMIN_FUZZ_SECONDS=600 for longer
 	$(BIN)/pytest -m fuzz
 
 check: setup-dev       ## style and types

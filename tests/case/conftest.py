@@ -67,11 +67,11 @@ class Coin(Study):
 def coins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The study ``coins.rate``, from an installed package of its own."""
     site = tmp_path_factory.mktemp("site")
-    (site / "toulmin_coins.py").write_text(STUDY)
-    info = site / "toulmin_coins-1.0.dist-info"
+    (site / "toulmin_rate.py").write_text(STUDY)
+    info = site / "toulmin_rate-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toulmin-coins\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[toulmin.studies]\ncoins.rate = toulmin_coins:Coin\n")
+    (info / "entry_points.txt").write_text("[toulmin.studies]\ncoins.rate = toulmin_rate:Coin\n")
     sys.path.insert(0, str(site))
     yield
     sys.path.remove(str(site))

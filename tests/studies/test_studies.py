@@ -43,6 +43,7 @@ def outside(tmp_path, monkeypatch) -> Path:
     (info / "entry_points.txt").write_text("".join(lines))
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toulmin-coins\nVersion: 0.1\n")
     (site / "toulmin_coins.py").write_text((PACKAGE / "toulmin_coins.py").read_text())
+    sys.modules.pop("toulmin_coins", None)  # another test's package of that name
     monkeypatch.syspath_prepend(str(site))
     monkeypatch.setenv("TOULMIN_CACHE", str(tmp_path / "cache"))
     (tmp_path / "tosses.txt").write_text("H T H H T H T H H H\n" * 5)

@@ -183,7 +183,7 @@ def test_a_little_damage(tmp_path: Path) -> None:
 
 @pytest.mark.fuzz
 def test_much_damage(tmp_path: Path) -> None:
-    end, seed = time.monotonic() + float(os.environ.get("SECONDS", "60")), 1
+    end, seed = time.monotonic() + float(os.environ.get("TOULMIN_FUZZ_SECONDS", "60")), 1
     while time.monotonic() < end:
         fuzz(tmp_path, seed, rounds=50)
         seed += 1

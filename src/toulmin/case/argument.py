@@ -7,7 +7,7 @@ those it depends on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -179,10 +179,27 @@ def build_argument(
             accepted=defeater.id in accepted,
         )
     for defeater in (*case.parsed.defeater, *attached):
-        for target in dict.fromkeys(defeater.attacks):
+        targets = dict.fromkeys(defeater.attacks)
+        if defeater.dormant_until_developed and not _is_developed(vertices, targets):
+            continue
+        for target in targets:
             link = split_link(target)
             if link:
                 vertices[link[0]].link_attackers.setdefault(link[1], []).append(defeater.id)
             else:
                 vertices[target].attackers.append(defeater.id)
     return Argument(vertices, root)
+
+
+def _is_developed(vertices: Mapping[str, Vertex], targets: Iterable[str]) -> bool:
+    """Whether anything below the targets of a defeater is bound to a study, or is another case."""
+    pending = [(split_link(target) or (target, target))[1] for target in targets]
+    seen: set[str] = set()
+    while pending:
+        identifier = pending.pop()
+        vertex = vertices[identifier]
+        if vertex.base not in (None, Health.UNDEVELOPED):
+            return True
+        pending += [child for child in vertex.children if child not in seen]
+        seen.update(vertex.children)
+    return False

@@ -161,12 +161,15 @@ class Defeater(Element):
     ``kind``: ``rebut`` (the claim is false; attacks goals, modules, defeaters), ``undercut`` (the step does not follow;
     attacks strategies, goals, evidence, defeaters, or one link written ``"PARENT->CHILD"``), ``undermine`` (a premise
     is false; attacks evidence, assumptions, contexts, justifications, defeaters). With ``supported_by`` it stands only
-    while its support does; without, it is a doubt that stands until it is answered.
+    while its support does; without, it is a doubt that stands until it is answered. ``dormant_until_developed`` is for
+    templates: while nothing below its targets is bound to a study there is nothing to doubt yet, and it attacks
+    nothing.
     """
 
     type: ClassVar[str] = "defeater"
     kind: Literal["rebut", "undercut", "undermine"]
     attacks: Targets
+    dormant_until_developed: bool = False
     supported_by: Targets = ()
     rule: str | None = None  #: set on defeaters the engine attached: the rule of evidence they come from
 
