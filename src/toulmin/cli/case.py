@@ -202,25 +202,12 @@ def render(
 ) -> None:
     """Write the report: one HTML page that needs nothing else. Exits with the status of the check."""
     from toulmin.case import check_case
-    from toulmin.report import render_case
+    from toulmin.cli.render import write_report
 
     checked = check_case(case, store=store)
     if checked.case is None:
         raise Faulty(checked.verdict.faults)
-    records = {r.id: r for found in checked.resolutions.values() for r in found.records}
-    page = render_case(
-        checked.verdict,
-        case=checked.case,
-        sensitivity=checked.sensitivity(),
-        evidence=records,
-        history=checked.lock.history,
-    )
-    target = out or Path(checked.verdict.file).parent / "case.html"
-    try:
-        target.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise Faulty(Fault("file.unwritable", error.strerror or str(error), str(target))) from None
-    typer.echo(str(target))
+    typer.echo(str(write_report(checked, out or Path(checked.verdict.file).parent / "case.html")))
     raise typer.Exit(int(checked.verdict.exit_code))
 
 
