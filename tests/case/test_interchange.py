@@ -252,6 +252,7 @@ def test_markdown_names_every_node_and_escapes(tmp_path) -> None:
         ("a.json", '{"goals":' * 3000, "syntax"),
         ("a.xmi", '<!DOCTYPE x [<!ENTITY a "b">]><x>&a;</x>', "refused"),
         ("a.xmi", "<x>", "syntax"),
+        ("a.xmi", '<?xml version="1.0" encoding="utfU8"?><x/>', "syntax"),  # found by fuzzing
         ("a.txt", "", "format"),
     ],
 )

@@ -52,7 +52,7 @@ def parse_xml(data: bytes, file: str) -> Element:
         return builder.close()
     except _Refused as error:
         raise Faulty(Fault("xml.refused", str(error), file, parser.CurrentLineNumber)) from None
-    except (expat.ExpatError, ParseError, AssertionError, ValueError) as error:
+    except (expat.ExpatError, ParseError, AssertionError, ValueError, LookupError) as error:  # LookupError: encodings
         message = str(error).split(": line")[0] or "not XML"
         raise Faulty(Fault("xml.syntax", message, file, parser.ErrorLineNumber or None)) from None
 
