@@ -1,0 +1,19 @@
+"""The Python in the README and in the one-page introduction runs as it is written."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/toulmin.md"])
+def test_the_code_on_the_page_runs(page: str) -> None:
+    blocks = re.findall(r"(?m)(?:^    .*\n|^\n)+", (ROOT / page).read_text(encoding="utf-8"))
+    plain = ["\n".join(line[4:] for line in block.splitlines()) for block in blocks]
+    code = [text for text in plain if "from toulmin." in text and "$" not in text]
+    assert code
+    exec(compile("\n".join(code), page, "exec"), {})
