@@ -71,9 +71,7 @@ class Bench:
             with torch.no_grad():
                 tokens = batch.clean if side == "clean" else batch.counterfactual
                 found = source_values(self.model, tokens, graph=self.graph, scored=batch.at)
-            if not bool(torch.isfinite(found.logits).all()):
-                raise Faulty(Fault("circuits.nan", f"the {side} run gives NaN or infinite logits"), ExitCode.NUMERICAL)
-            size = found.values.numel() * found.values.element_size()
+            size = found.nbytes
             if self._cached + size <= self._cache_bytes:
                 self._cached += size
                 self._sources[index, side] = found
@@ -81,12 +79,14 @@ class Bench:
 
     def full(self, index: int) -> Float[Tensor, "B V"]:
         """The full model's logits at the scored positions of batch ``index``."""
-        return self.sources(index, "clean").logits
+        logits = self.sources(index, "clean").logits
+        if not bool(torch.isfinite(logits).all()):
+            raise Faulty(Fault("circuits.nan", "the clean run gives NaN or infinite logits"), ExitCode.NUMERICAL)
+        return logits
 
     def values(self, index: int, method: Methodology) -> Float[Tensor, "S B T D"]:
         """What the replaced edges carry on batch ``index`` (broadcastable over B and T)."""
-        side = "counterfactual" if method.direction == "noise" else "clean"
-        value = method.value
+        side, value = _other_side(method), method.value
         if value == "resample":
             return self.sources(index, side).values
         length = self.batches[index].clean.shape[1]
@@ -149,7 +149,7 @@ class Bench:
             return run_edges(
                 self.model,
                 tokens,
-                self.values(index, method),
+                self.sources(index, _other_side(method)) if method.value == "resample" else self.values(index, method),
                 masks,
                 graph=self.graph,
                 scored=batch.at,
@@ -183,6 +183,11 @@ class Bench:
                 found[metric.name][list(batch.index)] = metric(logits[None], batch, logits)[0].double().cpu().numpy()
         _check_finite(found)
         return found
+
+
+def _other_side(method: Methodology) -> str:
+    """The run from which replaced edges get their values."""
+    return "counterfactual" if method.direction == "noise" else "clean"
 
 
 def _check_finite(found: Mapping[str, Array]) -> None:

@@ -13,6 +13,7 @@ Letters: C circuit, S source, R receiver, B batch, T position, D residual, H hea
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,15 @@ from toulmin.patching.execute import common_positions
 from toulmin.patching.graph import SLOTS, Graph
 from toulmin.patching.plan_circuits import plan_circuits
 from toulmin.patching.run import rows_of, run_plan
-from toulmin.patching.sources import Scored, SourceValues, check_tokens, constant_biases, pick_scored, source_values
+from toulmin.patching.sources import (
+    FixedValues,
+    Scored,
+    SourceValues,
+    check_tokens,
+    constant_biases,
+    pick_scored,
+    source_values,
+)
 
 if TYPE_CHECKING:
     from toulmin.subjects import Transformer
@@ -39,7 +48,7 @@ DEFAULT_BYTES = 2 * 1024**3
 def run_edges(
     model: Transformer,
     tokens: Int[Tensor, "B T"],
-    values: Tensor,
+    values: Tensor | SourceValues,
     masks: Tensor | NDArray[np.generic],
     *,
     graph: Graph | None = None,
@@ -50,7 +59,8 @@ def run_edges(
     """Logits of C circuits on one batch: [C, B, V], or [C, B, P, V] for P scored positions.
 
     :param tokens: the run whose edges are cut.
-    :param values: [S, B, T, D], or broadcastable to it: what a cut edge carries.
+    :param values: [S, B, T, D], or broadcastable to it: what a cut edge carries; or the run whose values it carries,
+        of which, with Boolean masks, only what is read is made.
     :param masks: [C, S, R] or [C, S, R, T] (T the position of the source); 1 cuts, 0 leaves alive; where the graph has
         no edge the entry is not read. Differentiable in ``masks`` and ``values``.
     :param max_bytes: circuits are run in chunks so that the activations of one chunk stay below this.
@@ -60,23 +70,33 @@ def run_edges(
     graph = graph or Graph.of(model)
     check_tokens(model, tokens)
     mask = _checked_masks(masks, graph, tokens, model.W_E)
-    width = (len(graph.sources), *tokens.shape, model.config.d_model)
+    boolean = masks.dtype in (torch.bool, np.bool_)
+    if isinstance(values, SourceValues) and values.shape != tuple(tokens.shape):
+        raise Faulty(
+            Fault("patching.values", f"the values are of a run on {list(values.shape)} tokens, not {list(tokens.shape)}")
+        )
+    if not (boolean and isinstance(values, SourceValues)):
+        values = values.values if isinstance(values, SourceValues) else values
+        _check_values(values, (len(graph.sources), *tokens.shape, model.config.d_model))
+    if graph.merged_qkv:
+        mask = mask[:, :, torch.from_numpy(graph.unmerged_columns).to(mask.device)]
+    if boolean:
+        return _sparse(model, tokens, values, mask.bool().cpu().numpy(), graph, scored, max_bytes, clean)
+    assert isinstance(values, Tensor)
+    row = tokens.numel() * model.config.d_model * model.W_E.element_size()
+    per_circuit = row * (len(graph.sources) + 8 * len(SLOTS) * graph.n_heads)
+    chunk = max(1, int(max_bytes // per_circuit))
+    parts = [_dense(model, tokens, values, part, graph, scored) for part in mask.split(chunk)]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def _check_values(values: Tensor, width: tuple[int, ...]) -> None:
     if values.ndim != 4 or any(have not in (1, want) for have, want in zip(values.shape, width, strict=True)):
         raise Faulty(
             Fault("patching.values", f"values are {list(values.shape)}, not {list(width)} or broadcastable to it")
         )
     if bool(torch.isnan(values).any()):
         raise Faulty(Fault("patching.nan", "a value for cut edges is NaN"), ExitCode.NUMERICAL)
-    if graph.merged_qkv:
-        mask = mask[:, :, torch.from_numpy(graph.unmerged_columns).to(mask.device)]
-    boolean = masks.dtype in (torch.bool, np.bool_)
-    if boolean:
-        return _sparse(model, tokens, values, mask.bool().cpu().numpy(), graph, scored, max_bytes, clean)
-    row = tokens.numel() * model.config.d_model * model.W_E.element_size()
-    per_circuit = row * (len(graph.sources) + 8 * len(SLOTS) * graph.n_heads)
-    chunk = max(1, int(max_bytes // per_circuit))
-    parts = [_dense(model, tokens, values, part, graph, scored) for part in mask.split(chunk)]
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _checked_masks(
@@ -99,37 +119,39 @@ def _checked_masks(
 def _sparse(
     model: Transformer,
     tokens: Tensor,
-    values: Tensor,
+    values: Tensor | SourceValues,
     mask: NDArray[np.bool_],
     graph: Graph,
     scored: Scored,
     max_bytes: int,
     clean: SourceValues | None,
 ) -> Tensor:
-    """The same by a plan: only copies that differ from the plain run and reach the logits are computed, each once."""
+    """The same by a plan: only copies that differ from the plain run and reach the logits are computed, each once.
+
+    What does not fit is cut by the batch first, which costs nothing, and then by circuits, which share work.
+    """
     graph = graph if not graph.merged_qkv else replace(graph, merged_qkv=False)
     run_values = clean or source_values(model, tokens, graph=graph, scored=scored)
-    config, batch = model.config, tokens.shape[0]
-    other = values.expand(-1, batch, tokens.shape[1], -1)
-
-    cells = Cells.everywhere(tokens.shape[1]) if mask.ndim == 4 else None
+    config, (batch, length) = model.config, tokens.shape
+    is_run = isinstance(values, SourceValues)
+    other = values if is_run else FixedValues(values.expand(-1, batch, length, -1), graph)
+    cells = Cells.everywhere(length) if mask.ndim == 4 else None
+    everywhere = common_positions(scored, length) is None
 
     def run(some: NDArray[np.bool_]) -> Tensor:
-        plan = plan_circuits(graph, some)
-        per_pair = tokens.shape[1] * plan.bytes_per_token(
-            config.d_model,
-            config.d_head,
-            config.d_mlp,
-            tokens.shape[1],
-            model.W_E.element_size(),
-            everywhere=common_positions(scored, tokens.shape[1]) is None,
+        plan = plan_circuits(graph, some, other_is_run=is_run)
+        per_pair = length * plan.bytes_per_token(
+            config.d_model, config.d_head, config.d_mlp, length, model.W_E.element_size(), everywhere=everywhere
         )
-        if per_pair * batch > max_bytes and len(some) > 1:
-            return torch.cat([run(some[: len(some) // 2]), run(some[len(some) // 2 :])])
+        pieces = min(len(some), math.ceil(per_pair / max_bytes))
+        if pieces > 1:
+            return torch.cat([run(piece) for piece in np.array_split(some, pieces)])
         chunk = max(1, int(max_bytes // per_pair))
         parts = [
-            run_plan(model, plan, run_values.of_rows(rows), other[:, rows], cells=cells, scored=rows_of(scored, rows))
-            for rows in (slice(at, at + chunk) for at in range(0, batch, chunk))
+            run_plan(
+                model, plan, run_values.of_rows(rows), other.of_rows(rows), cells=cells, scored=rows_of(scored, rows)
+            )
+            for rows in (slice(at, min(batch, at + chunk)) for at in range(0, batch, chunk))
         ]
         return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
 

@@ -1,7 +1,7 @@
 """Runs a plan on a model: stage by stage, all copies of all sets and circuits together, on the leading axis.
 
-Streams are kept as deviations from the reference run, so a row costs only what is different in it. A head's scores are
-computed once for each distinct pair of query and key rows; keys and values that differ by offset are selected by masks
+Streams are kept as deviations from the plan's anchor, one of the two runs, so a row costs only what is different in it,
+and of the far run only the sources that some row reads are made. A head's scores are computed once for each distinct pair of query and key rows; keys and values that differ by offset are selected by masks
 on the pattern, never by copying sequences. What the last layer writes is read at the scored positions only, so its
 queries, mixed values and MLP are computed there only. Everything is out of place, so gradients flow.
 
@@ -18,8 +18,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from toulmin.patching.cells import Cells
-from toulmin.patching.plan import CLEAN_ROW, OTHER_ROW, Plan, StagePlan
-from toulmin.patching.sources import Scored, SourceValues, pick_scored
+from toulmin.patching.plan import CLEAN, Plan, StagePlan
+from toulmin.patching.sources import Scored, Values, constant_biases, pick_scored
 
 if TYPE_CHECKING:
     from toulmin.subjects import Transformer
@@ -28,13 +28,14 @@ if TYPE_CHECKING:
 
 Terms = Mapping[str, Mapping[str, Callable[[Tensor], Tensor]]]
 DENSE_SHARE = 0.25
+HIDDEN_BYTES = 4 * 2**20  # of an MLP's hidden layer at once: what stays in the cache
 
 
 class Execution:
     """One run of a plan on one batch.
 
     :param clean: the reference run.
-    :param other: [S, B, T, D] the counterfactual run's sources, or what cut edges carry.
+    :param other: the counterfactual run, or what cut edges carry.
     :param terms: for each split source the functions whose values sum to its output.
     """
 
@@ -42,25 +43,27 @@ class Execution:
         self,
         model: Transformer,
         plan: Plan,
-        clean: SourceValues,
-        other: Float[Tensor, "S B T D"],
+        clean: Values,
+        other: Values,
         *,
         cells: Cells | None = None,
         terms: Terms | None = None,
     ) -> None:
-        self.model, self.plan, self.clean, self.other = model, plan, clean, other
-        self.terms = terms or {}
-        _, self.batch, self.length, _ = clean.values.shape
+        self.model, self.plan, self.terms = model, plan, terms or {}
+        self.near, self.far = (clean, other) if plan.anchor == CLEAN else (other, clean)
+        self.near_row, self.far_row = plan.anchor - 2, -1 - plan.anchor
+        self.batch, self.length, _ = clean.stream(0).shape
         self.at = model.positions(self.length)
+        self.constants = constant_biases(model, plan.graph)
         self.table: dict[int, Tensor] = {}
         self.rows: list[Tensor] = []  # per stage, [N, B, T, D] deviations
         self.keep: list[int] | None = None  # the positions at which the last layer is read, where they are common
-        self._other_sum: dict[int, Tensor] = {}
-        device = clean.values.device
+        self._far_sum: dict[int, Tensor] = {}
+        device, dtype = self.near.stream(0).device, self.near.stream(0).dtype
         self.places: list[Tensor] | None = None
         if cells is not None and cells.n_places > 1:
             places = torch.from_numpy(cells.places).to(device)
-            self.places = [(places == place).to(clean.values.dtype)[..., None] for place in range(cells.n_places)]
+            self.places = [(places == place).to(dtype)[..., None] for place in range(cells.n_places)]
         self.offset_masks: list[Tensor] = []
         if cells is not None and cells.n_offsets > 1:
             index = torch.arange(self.length, device=device)
@@ -77,6 +80,8 @@ class Execution:
             self.rows.append(self._assemble(number, stage, self._at_scored if late else lambda x: x))
             if number > 3:
                 self.rows[number - 4] = self.rows[number - 4][:0]
+            if stage.blocks:
+                self._blocks(number, stage)
             if stage.heads:
                 self._heads(number, stage)
             if stage.mlps:
@@ -89,114 +94,161 @@ class Execution:
 
     def _at_scored(self, x: Tensor) -> Tensor:
         """The common scored positions of [.., T, D]; what has only those already, as it is."""
-        return x if self.keep is None or x.shape[-2] != self.length else x[..., self.keep, :]
+        if self.keep is None or x.shape[-2] != self.length:
+            return x
+        first, count = self.keep[0], len(self.keep)
+        if self.keep == list(range(first, first + count)):
+            return x.narrow(-2, first, count)
+        return x[..., self.keep, :]
 
     # ------------------------------------------------------------------ rows
 
     def _delta(self, slot: int) -> Tensor:
-        """The table entry of a source: other − reference (of one term)."""
+        """The table entry of a source, or of the heads of a layer: far − near (of one term)."""
         found = self.table.get(slot)
         if found is None:
-            source, term = self.plan.deltas[slot]
-            clean, other = self.clean.values[source], self.other[source]
-            found = self.table[slot] = self._term(source, term, other) - self._term(source, term, clean)
+            source, term, whole = self.plan.deltas[slot]
+            if whole:
+                found = self.far.heads(source) - self.near.heads(source)
+            else:
+                found = self._term(source, term, self.far.value(source)) - self._near(source, term)
+            self.table[slot] = found
         return found
 
     def _term(self, source: int, term: str, value: Tensor) -> Tensor:
         return self.terms[self.plan.graph.sources[source]][term](value) if term else value
 
+    def _near(self, source: int, term: str = "") -> Tensor:
+        return self._term(source, term, self.near.value(source))
+
     def _entry(self, slot: int) -> Tensor:
         return self._delta(slot) if slot < len(self.plan.deltas) else self.table[slot]
 
-    def _other_row(self, number: int) -> Tensor:
-        """The deviation of the stream in which every source before the stage has its other value."""
-        if number not in self._other_sum:
-            reads = self.plan.graph.stages[number].reads
-            self._other_sum[number] = self.other[:reads].sum(0) - self.clean.values[:reads].sum(0)
-        return self._other_sum[number]
+    def _far_row(self, number: int) -> Tensor:
+        """The deviation of the stream in which every source before the stage has its far value."""
+        if number not in self._far_sum:
+            self._far_sum[number] = self.far.stream(number) - self.near.stream(number)
+        return self._far_sum[number]
+
+    def _resid(self, number: int) -> Tensor:
+        """What receivers of the stage read in the anchor run."""
+        return self.near.stream(number) + self.constants[number]
 
     def _assemble(self, number: int, stage: StagePlan, take: Callable[[Tensor], Tensor] = lambda x: x) -> Tensor:
         """The deviations of a stage's rows; ``take`` picks positions from everything that enters."""
-        zero = torch.zeros_like(take(self.clean.values[0]))
+        zero = torch.zeros_like(take(self.near.stream(0)))
         if not stage.rows:
             return zero[None][:0]
-        early = [index for index, row in enumerate(stage.rows) if not row.late]
         late = [index for index, row in enumerate(stage.rows) if row.late]
-        made: dict[int, Tensor] = {}
-        for group in (early, late):
-            bases: list[Tensor] = []
-            for index in group:
-                at, row = stage.rows[index].base
-                if row == CLEAN_ROW:
-                    bases.append(zero)
-                elif row == OTHER_ROW:
-                    bases.append(take(self._other_row(number)))
-                else:
-                    bases.append(made[row] if stage.rows[index].late else take(self.rows[at][row]))
-            for index, value in zip(group, self._mix([stage.rows[i].entries for i in group], bases, take), strict=True):
-                made[index] = value
-        return torch.stack([made[index] for index in range(len(stage.rows))])
+        early = [index for index, row in enumerate(stage.rows) if not row.late]
+        before = {at: take(self.rows[at]) for at in {stage.rows[i].base[0] for i in early} - {number}}
+        far = take(self._far_row(number)) if any(stage.rows[i].base == (number, self.far_row) for i in early) else zero
+        bases = [
+            before[at][row] if at != number else zero if row == self.near_row else far
+            for at, row in (stage.rows[index].base for index in early)
+        ]
+        made = self._mix([stage.rows[i].entries for i in early], torch.stack(bases), take)
+        if not late:
+            return made
+        place = {index: at for at, index in enumerate(early)}
+        bases = [made[place[stage.rows[index].base[1]]] for index in late]
+        both = torch.cat([made, self._mix([stage.rows[i].entries for i in late], torch.stack(bases), take)])
+        order = sorted(range(len(stage.rows)), key=[*early, *late].__getitem__)
+        return both[order]
 
     def _mix(
-        self, entries: list[list[tuple[int, float, int]]], bases: list[Tensor], take: Callable[[Tensor], Tensor]
-    ) -> Sequence[Tensor]:
+        self, entries: list[list[tuple[int, float, int]]], bases: Tensor, take: Callable[[Tensor], Tensor]
+    ) -> Tensor:
+        """[N, ..] the sums of bases and entries; ``bases`` is overwritten where no gradient is recorded."""
         used = sorted({slot for row in entries for slot, _, _ in row})
         count = sum(len(row) for row in entries)
+        taken = {slot: take(self._entry(slot)) for slot in used}
         if (
             self.places is None
             and count > DENSE_SHARE * len(entries) * len(used)
             and len(entries) > 4
             and len(used) > 4
         ):
-            weights = torch.zeros(len(entries), len(used), dtype=bases[0].dtype, device=bases[0].device)
+            weights = torch.zeros(len(entries), len(used), dtype=bases.dtype, device=bases.device)
             column = {slot: index for index, slot in enumerate(used)}
             for index, row in enumerate(entries):
                 for slot, value, _ in row:
                     weights[index, column[slot]] = value
-            table = torch.stack([take(self._entry(slot)) for slot in used])
-            return torch.stack(bases) + torch.tensordot(weights, table, dims=1)
-        mixed: list[Tensor] = []
-        taken = {slot: take(self._entry(slot)) for slot in used}
+            return bases + torch.tensordot(weights, torch.stack([taken[slot] for slot in used]), dims=1)
         masks = None if self.places is None else [take(m.expand(self.batch, self.length, 1)) for m in self.places]
         inplace = not torch.is_grad_enabled()
-        for row, base in zip(entries, bases, strict=True):
-            total = base.clone() if inplace and row else base
+        mixed: list[Tensor] = []
+        for row, total in zip(entries, bases.unbind(), strict=True):
             for slot, value, place in row:
                 entry = taken[slot] if place < 0 or masks is None else taken[slot] * masks[place]
                 total = total.add_(entry, alpha=value) if inplace else torch.add(total, entry, alpha=value)
             mixed.append(total)
-        return mixed
+        return bases if inplace else torch.stack(mixed)
 
     def _streams(self, number: int, wanted: Sequence[int]) -> Tensor:
         """[N, B, T, D] what receivers read: the rows ``wanted``, with the reference stream added."""
         rows = self.rows[number]
-        stream = self.clean.resid(number)
+        stream = self._resid(number)
         if rows.shape[-2] != self.length:
             stream = self._at_scored(stream)
-        if list(wanted) == list(range(len(rows))):
-            return rows + stream
         zero = torch.zeros_like(stream)
-        parts = [zero if r == CLEAN_ROW else self._other(number, stream) if r == OTHER_ROW else rows[r] for r in wanted]
+        if list(wanted) == list(range(wanted[0], wanted[0] + len(wanted))) and wanted[0] >= 0:
+            return rows[wanted[0] : wanted[-1] + 1] + stream
+        parts = [zero if r == self.near_row else self._far(number, stream) if r < 0 else rows[r] for r in wanted]
         return torch.stack(parts) + stream
 
-    def _other(self, number: int, like: Tensor) -> Tensor:
-        """The other row, at the positions of ``like``."""
-        other = self._other_row(number)
-        return other if like.shape[-2] == self.length else self._at_scored(other)
+    def _far(self, number: int, like: Tensor) -> Tensor:
+        """The far run's row, at the positions of ``like``."""
+        row = self._far_row(number)
+        return row if like.shape[-2] == self.length else self._at_scored(row)
 
     # ------------------------------------------------------------------ copies
 
     def _mlps(self, number: int, stage: StagePlan) -> None:
-        source = stage.stage.writes
-        out = self.model.layers[stage.stage.layer].mlp_out(self._streams(number, stage.mlps))
-        self._store(source, stage.slots, out)
+        layer, copies = self.model.layers[stage.stage.layer], stage.mlps
+        x = self._streams(number, copies)
+        width = x[0].numel() // x.shape[-1] * self.model.config.d_mlp * x.element_size()
+        out = [layer.mlp_out(part) for part in x.split(max(1, HIDDEN_BYTES // width))]
+        self._store(stage.stage.writes, stage.slots, out[0] if len(out) == 1 else torch.cat(out))
 
     def _store(self, source: int, slots: Sequence[Mapping[str, int]], out: Tensor) -> None:
-        clean = self.clean.values[source]
-        clean = clean if out.shape[-2] == self.length else self._at_scored(clean)
-        for index, terms in enumerate(slots):
-            for term, slot in terms.items():
-                self.table[slot] = self._term(source, term, out[index]) - self._term(source, term, clean)
+        if not slots:
+            return
+        for term in slots[0]:
+            near = self._near(source, term)
+            near = near if out.shape[-2] == self.length else self._at_scored(near)
+            if not term:
+                self.table.update(zip((terms[term] for terms in slots), out - near, strict=True))
+                continue
+            for index, terms in enumerate(slots):
+                self.table[terms[term]] = self._term(source, term, out[index]) - near
+
+    def _blocks(self, number: int, stage: StagePlan) -> None:
+        """Layers all of whose heads read one row: the attention of an ordinary forward pass, on N rows."""
+        attn = self.model.layers[stage.stage.layer].attn
+        x = self.model.layers[stage.stage.layer].norm1(self._streams(number, stage.blocks))
+        read, at = self._queries_of(stage, x)
+        z = attn.attend(attn.q(read, at), attn.k(x, self.at), attn.v(x, self.at), at, self.at)
+        first = stage.stage.writes
+
+        def near(value: Tensor) -> Tensor:
+            return value if z.shape[-3] == self.length else self._at_scored(value)
+
+        whole = [index for index, slot in enumerate(stage.whole) if slot >= 0]
+        if whole:
+            some = z if len(whole) == len(z) else z[whole]
+            out = some.flatten(-2) @ attn.W_O.flatten(0, 1) - near(self.near.heads(first))
+            self.table.update(zip((stage.whole[index] for index in whole), out, strict=True))
+        for head in sorted({head for parts in stage.parts for head in parts}):
+            some = [index for index, parts in enumerate(stage.parts) if head in parts]
+            out = attn.result(z[some][..., head, None, :], [head])[..., 0, :] - near(self.near.value(first + head))
+            self.table.update(zip((stage.parts[index][head] for index in some), out, strict=True))
+
+    def _queries_of(self, stage: StagePlan, x: Tensor) -> tuple[Tensor, Positions]:
+        """The positions of ``x`` whose queries are read."""
+        if self.keep is None or not self._is_last(stage):
+            return x, self.at
+        return self._at_scored(x), self.at.at(torch.tensor(self.keep, device=x.device))
 
     def _heads(self, number: int, stage: StagePlan) -> None:
         layer = self.model.layers[stage.stage.layer]
@@ -205,9 +257,7 @@ class Execution:
         where = {row: index for index, row in enumerate(wanted)}
         x = layer.norm1(self._streams(number, wanted))
         group = self.model.config.group
-        read, at = x, self.at
-        if self.keep is not None and self._is_last(stage):
-            read, at = self._at_scored(x), self.at.at(torch.tensor(self.keep, device=x.device))
+        read, at = self._queries_of(stage, x)
         q, q_at = self._project(layer.attn.q, read, at, {(where[c.q], c.head) for c in copies}, 1)
         keys_read = {(where[r], c.head // group) for c in copies for r in c.k}
         k, k_at = self._project(layer.attn.k, x, self.at, keys_read, group)
@@ -301,19 +351,17 @@ class Execution:
             return self._at_scored(x) if isinstance(scored, slice) else self._at_scored(x)[..., 0, :]
 
         rows = self._assemble(number, stage, take)
-        clean = take(self.clean.resid(number))
+        near = take(self._resid(number))
         streams: list[Tensor] = []
         outputs = self.plan.outputs
         if outputs == tuple(range(len(rows))):
-            return self.model.unembed(rows + clean)
+            return self.model.unembed(rows + near)
         distinct = list(dict.fromkeys(outputs))
         for row in distinct:
-            if row == CLEAN_ROW:
-                streams.append(clean)
-            elif row == OTHER_ROW:
-                streams.append(clean + take(self._other_row(number)))
+            if row == self.near_row:
+                streams.append(near)
             else:
-                streams.append(clean + rows[row])
+                streams.append(near + (take(self._far_row(number)) if row < 0 else rows[row]))
         logits = self.model.unembed(torch.stack(streams))
         return logits[[distinct.index(row) for row in outputs]] if len(distinct) < len(outputs) else logits
 

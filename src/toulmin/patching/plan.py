@@ -1,12 +1,13 @@
 """Which copies of which nodes must be computed, and from what: the program that ``execute`` runs. No tensors.
 
-Everything is a deviation from the reference run. A *value* of a source is 0 (the other run, or what cut edges carry),
-1 (the reference run), or a copy (2, 3, …). What a receiver reads is a *row*: one value for each source before it. A row
-is stored as a base and a short list of table entries, ``row = base + sum_k coefficient_k * table_k``, where the table
-holds the difference other − reference of each source and the deviation of each copy. The base is the cheapest of: the
-reference stream (zero), the other stream, a row of an earlier stage that this one continues, or a similar row of the
-same stage. Rows and copies with equal contents are one, across states, path sets and circuits; a copy all of whose
-rows are the reference's is the reference.
+A *value* of a source is 0 (the other run, or what cut edges carry), 1 (the reference run), or a copy (2, 3, …). What a
+receiver reads is a *row*: one value for each source before it. Everything is a deviation from one of the two runs, the
+*anchor*: the reference where few edges are cut, the other where few are left. A row is stored as a base and a short
+list of table entries, ``row = base + sum_k coefficient_k * table_k``, where the table holds the difference of the two
+runs in each source and the deviation of each copy. The base is the cheapest of: the anchor's stream (zero), the far
+run's stream, a row of an earlier stage that this one continues, or a similar row of the same stage. Rows and copies
+with equal contents are one, across states, path sets and circuits; a copy all of whose rows are the reference's is the
+reference. Where all heads of a layer read one row they are one *block*, and what they write together one entry.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +37,7 @@ class Column:
     source: int
     term: str = ""
     place: int = 0
+    whole: bool = False  # all heads of the layer whose first is ``source``
 
 
 @dataclass
@@ -59,13 +62,18 @@ class HeadCopy:
 
 @dataclass
 class StagePlan:
-    """What one stage computes. ``slots[n]`` are the table slots that copy ``n`` fills: (term, slot)."""
+    """What one stage computes. ``slots[n]`` are the table slots that copy ``n`` fills, by term; those of block ``n``
+    are ``whole[n]`` (all heads together, −1 if nobody reads that) and ``parts[n]`` (by head, those somebody reads).
+    """
 
     stage: Stage
     rows: list[RowProgram] = field(default_factory=list)
     heads: list[HeadCopy] = field(default_factory=list)
     mlps: list[int] = field(default_factory=list)
     slots: list[dict[str, int]] = field(default_factory=list)
+    blocks: list[int] = field(default_factory=list)
+    whole: list[int] = field(default_factory=list)
+    parts: list[dict[int, int]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -74,14 +82,16 @@ class Plan:
 
     graph: Graph
     stages: tuple[StagePlan, ...]
-    deltas: tuple[tuple[int, str], ...]  # table slot -> (source, term), the first slots
+    deltas: tuple[tuple[int, str, bool], ...]  # table slot -> (source, term, all heads), the first slots
     n_slots: int
     outputs: tuple[int, ...]
+    anchor: int = CLEAN
 
     @property
     def n_copies(self) -> int:
         """How many copies are computed."""
-        return sum(len(stage.heads) + len(stage.mlps) for stage in self.stages)
+        heads = self.graph.n_heads
+        return sum(len(stage.heads) + len(stage.mlps) + heads * len(stage.blocks) for stage in self.stages)
 
     @property
     def n_rows(self) -> int:
@@ -106,8 +116,12 @@ class Plan:
                 full = read * 2 >= rows * self.graph.n_heads
                 kept += 3 * (rows * self.graph.n_heads if full else read) * d_head
                 kept += len(stage.heads) * (3 * d_head + 3 * length + d_model) * share
-            work = max(work, kept + len(stage.mlps) * (3 * d_mlp + d_model) * share)
-            table += sum(len(slots) for slots in stage.slots) * share
+            if stage.blocks:
+                heads = self.graph.n_heads * d_head
+                kept += len(stage.blocks) * (2 * d_model + 2 * heads + (3 * heads + d_model) * share)
+            work = max(work, kept + (len(stage.mlps) * d_model + min(len(stage.mlps), 1) * 3 * d_mlp) * share)
+            filled = sum(map(len, stage.slots)) + sum(map(len, stage.parts)) + sum(slot >= 0 for slot in stage.whole)
+            table += filled * share
         rows_kept = sum(sorted((len(stage.rows) for stage in self.stages[:-1]), reverse=True)[: LOOK_BACK + 1])
         return int((table + rows_kept + 4 * len(self.graph.sources)) * d_model + work) * itemsize
 
@@ -115,16 +129,22 @@ class Plan:
 class Planner:
     """Collects rows and copies stage by stage, each once, and chooses how to make every row."""
 
-    def __init__(self, graph: Graph, columns: Sequence[Column], *, other_is_run: bool) -> None:
-        self.graph, self.columns, self.other_is_run = graph, tuple(columns), other_is_run
+    def __init__(
+        self, graph: Graph, columns: Sequence[Column], *, other_is_run: bool, anchor: Literal[0, 1] = CLEAN
+    ) -> None:
+        self.graph, self.columns, self.other_is_run, self.anchor = graph, tuple(columns), other_is_run, anchor
         sources = [column.source for column in columns]
         self.width = [bisect_left(sources, stage.reads) for stage in graph.stages]
-        kinds = dict.fromkeys((column.source, column.term) for column in columns)
+        self._places = len({column.place for column in columns})
+        self._sums = _Sums(graph, self.columns) if len(columns) == len(graph.sources) else None
+        self._addends = self.columns if self._sums is None else self._sums.columns
+        kinds = dict.fromkeys((column.source, column.term, column.whole) for column in self._addends)
         self.deltas = {kind: slot for slot, kind in enumerate(kinds)}
         self.slots = len(self.deltas)
         self.terms: dict[int, list[str]] = {}
-        for source, term in kinds:
-            self.terms.setdefault(source, []).append(term)
+        for source, term, whole in kinds:
+            if not whole:
+                self.terms.setdefault(source, []).append(term)
         self.stages = [StagePlan(stage) for stage in graph.stages]
         self._rows: list[dict[bytes, int]] = [
             {np.full(n, CLEAN, np.int32).tobytes(): CLEAN_ROW, np.full(n, OTHER, np.int32).tobytes(): OTHER_ROW}
@@ -134,8 +154,10 @@ class Planner:
         self._uses: list[list[int]] = [[] for _ in graph.stages]
         self._heads: dict[tuple[int, HeadCopy], int] = {}
         self._mlps: dict[tuple[int, int], int] = {}
+        self._blocks: dict[tuple[int, int], int] = {}
         self._copies: list[dict[str, int]] = []
-        self._places = len({column.place for column in columns})
+        self._whole: dict[int, int] = {}  # the first value of a block -> the slot of all its heads together
+        self._used: set[int] = set()
 
     def row(self, stage: int, key: Key) -> int:
         """The number of the row with these values, of the columns before the stage."""
@@ -157,6 +179,8 @@ class Planner:
             return CLEAN
         if rows == {OTHER_ROW} and self.other_is_run:
             return OTHER
+        if len(rows) == 1 and (block := self._blocks.get((stage, copy.q))) is not None:
+            return block + copy.head
         if len(set(copy.k)) == 1 and len(set(copy.v)) == 1:
             copy = HeadCopy(copy.head, copy.q, copy.k[:1], copy.v[:1])
         found = self._heads.get((stage, copy))
@@ -165,6 +189,22 @@ class Planner:
             found = self._heads[stage, copy] = self._new_copy(self.stages[stage], source)
             self.stages[stage].heads.append(copy)
         return found
+
+    def block(self, stage: int, row: int) -> Key | int:
+        """The values of all heads of a layer that read this row with every input."""
+        if row == CLEAN_ROW:
+            return CLEAN
+        if row == OTHER_ROW and self.other_is_run:
+            return OTHER
+        first = self._blocks.get((stage, row))
+        heads = self.graph.n_heads
+        if first is None:
+            first = self._blocks[stage, row] = len(self._copies) + 2
+            self._whole[first] = self.slots
+            self._copies += [{"": self.slots + 1 + head} for head in range(heads)]
+            self.slots += 1 + heads
+            self.stages[stage].blocks.append(row)
+        return np.arange(first, first + heads, dtype=np.int32)
 
     def mlp(self, stage: int, row: int) -> int:
         """The value of an MLP that reads this row."""
@@ -188,34 +228,49 @@ class Planner:
         return len(self._copies) + 1
 
     def finish(self, outputs: Sequence[int]) -> Plan:
-        """Choose the base of every row."""
+        """Choose the base of every row, and drop the sums and parts of blocks that nobody reads."""
         for number, plan in enumerate(self.stages):
             self._make_rows(number, plan)
+        for number, plan in enumerate(self.stages):
+            for row in plan.blocks:
+                first = self._blocks[number, row]
+                slot = self._whole[first]
+                plan.whole.append(slot if slot in self._used else -1)
+                slots = range(slot + 1, slot + 1 + self.graph.n_heads)
+                plan.parts.append({head: part for head, part in enumerate(slots) if part in self._used})
         deltas = tuple(self.deltas)
-        return Plan(self.graph, tuple(self.stages), deltas, self.slots, tuple(outputs))
+        return Plan(self.graph, tuple(self.stages), deltas, self.slots, tuple(outputs), self.anchor)
 
     def _make_rows(self, number: int, plan: StagePlan) -> None:
-        keys, uses = self._keys[number], self._uses[number]
-        plan.rows = [RowProgram((number, CLEAN_ROW)) for _ in keys]
-        width = self.width[number]
-        hubs = np.empty((MAX_HUBS, width), dtype=np.int32)
-        hub_rows: list[int] = []
-        if not keys:
+        raw, uses = self._keys[number], self._uses[number]
+        near, far = self.anchor, 1 - self.anchor
+        plan.rows = [RowProgram((number, near - 2)) for _ in raw]
+        if not raw:
             return
-        stacked = np.stack(keys)
-        from_clean, from_other = (stacked != CLEAN).sum(1).tolist(), (stacked != OTHER).sum(1).tolist()
+        width = self.width[number]
+        stacked = np.stack([*raw, np.full(width, far, dtype=np.int32)])
+        if self._sums is not None:
+            blocks = np.zeros(len(self._copies) + 2, dtype=np.bool_)
+            blocks[list(self._whole)] = True
+            stacked = self._sums.collect(stacked, blocks, near)
+        keys, all_far = stacked[:-1], stacked[-1]
+        hubs = np.empty((MAX_HUBS, stacked.shape[1]), dtype=np.int32)
+        hub_rows: list[int] = []
+        from_near, from_far = (keys != near).sum(1).tolist(), (keys != all_far).sum(1).tolist()
         for index in sorted(range(len(keys)), key=lambda i: -uses[i]):
             key = keys[index]
-            base: Key | int = CLEAN
-            place, cost = (number, CLEAN_ROW), from_clean[index]
-            if (n := from_other[index] + 1) < cost:
-                base, place, cost = OTHER, (number, OTHER_ROW), n
+            base: Key | None = None
+            place, cost = (number, near - 2), from_near[index]
+            if (n := from_far[index] + 1) < cost:
+                base, place, cost = all_far, (number, far - 2), n
             start = 0
             for back in range(1, min(LOOK_BACK, number) + 1):
                 before = self.width[number - back]
-                row = self._rows[number - back].get(key[:before].tobytes())
-                if row is not None and row >= 0 and (n := int((key[before:] != CLEAN).sum()) + 1) < cost:
-                    base, place, cost, start = CLEAN, (number - back, row), n, before
+                row = self._rows[number - back].get(raw[index][:before].tobytes())
+                if row is not None and row >= 0:
+                    before = before if self._sums is None else self._sums.width(before)
+                    if (n := int(np.count_nonzero(key[before:] != near)) + 1) < cost:
+                        base, place, cost, start = None, (number - back, row), n, before
                     break
             late = False
             if cost > 3 and hub_rows:
@@ -228,11 +283,12 @@ class Planner:
                 hub_rows.append(index)
             plan.rows[index] = RowProgram(place, self._entries(key, base, start), late)
 
-    def _entries(self, key: Key, base: Key | int, start: int) -> list[tuple[int, float, int]]:
-        different = start + np.flatnonzero(key[start:] != (base if isinstance(base, int) else base[start:]))
-        if self._places == 1 and isinstance(base, int) and base == CLEAN:  # the common case
+    def _entries(self, key: Key, base: Key | None, start: int) -> list[tuple[int, float, int]]:
+        """What must be added to the base, which is the anchor's stream where None is given."""
+        different = start + np.flatnonzero(key[start:] != (self.anchor if base is None else base[start:]))
+        if self._places == 1 and base is None:  # the common case
             changed = zip(different.tolist(), key[different].tolist(), strict=True)
-            return [(self._slot(self.columns[at], value) or 0, 1.0, -1) for at, value in changed]
+            return [(self._slot(self._addends[at], value) or 0, 1.0, -1) for at, value in changed]
         sums: dict[tuple[int, int], float] = {}
 
         def add(slot: int | None, place: int, sign: float) -> None:
@@ -240,10 +296,11 @@ class Planner:
                 sums[slot, place] = sums.get((slot, place), 0.0) + sign
 
         for at in different.tolist():
-            column = self.columns[at]
+            column = self._addends[at]
             place = column.place if self._places > 1 else -1
             add(self._slot(column, int(key[at])), place, 1.0)
-            add(self._slot(column, int(base if isinstance(base, int) else base[at])), place, -1.0)
+            if base is not None:
+                add(self._slot(column, int(base[at])), place, -1.0)
         if self._places > 1:  # the same entry at every class of positions is one entry
             by_slot: dict[int, dict[int, float]] = {}
             for (slot, place), value in sums.items():
@@ -256,8 +313,45 @@ class Planner:
         return [(slot, value, place) for (slot, place), value in sums.items() if value]
 
     def _slot(self, column: Column, value: int) -> int | None:
-        if value == CLEAN:
+        if value == self.anchor:
             return None
-        if value == OTHER:
-            return self.deltas[column.source, column.term]
-        return self._copies[value - 2][column.term]
+        if value <= CLEAN:
+            return self.deltas[column.source, column.term, column.whole]
+        slot = self._whole[value] if column.whole else self._copies[value - 2][column.term]
+        self._used.add(slot)
+        return slot
+
+
+class _Sums:
+    """The columns of single sources, and after the heads of each layer a column for all of them together."""
+
+    def __init__(self, graph: Graph, columns: Sequence[Column]) -> None:
+        self.heads = graph.n_heads
+        firsts = [stage.writes for stage in graph.stages if stage.kind == "attn"]
+        self.columns: list[Column] = []
+        for column in columns:
+            self.columns.append(column)
+            if column.source + 1 - self.heads in firsts:
+                self.columns.append(Column(column.source + 1 - self.heads, whole=True))
+        self._ends = np.array(firsts) + self.heads
+        self._single = np.array([at for at, column in enumerate(self.columns) if not column.whole])
+        self._whole = np.array([at for at, column in enumerate(self.columns) if column.whole])
+
+    def width(self, width: int) -> int:
+        """How many of these columns stand for the first ``width`` sources."""
+        return width + int(np.count_nonzero(self._ends <= width))
+
+    def collect(self, keys: NDArray[np.int32], blocks: NDArray[np.bool_], near: int) -> NDArray[np.int32]:
+        """The keys with the heads of a layer as one value, where they are of one run or of one block."""
+        layers = int(np.count_nonzero(self._ends <= keys.shape[1]))
+        out = np.full((len(keys), keys.shape[1] + layers), near, dtype=np.int32)
+        out[:, self._single[: keys.shape[1]]] = keys
+        if layers:
+            columns = self._whole[:layers, None] - self.heads + np.arange(self.heads)
+            values = out[:, columns]  # [N, layers, H]
+            first = values[..., 0]
+            one_run = (values == first[..., None]).all(-1) & (first <= CLEAN)
+            one = one_run | ((values == first[..., None] + np.arange(self.heads)).all(-1) & blocks[first])
+            out[:, self._whole[:layers]] = np.where(one, first, near)
+            out[:, columns] = np.where(one[..., None], near, values)
+        return out

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,12 +22,14 @@ def plan_circuits(graph: Graph, masks: NDArray[np.bool_], *, other_is_run: bool 
     :param masks: [C, S, R] over the unmerged receivers, or [C, S, R, T] by the position that is read; true cuts.
     """
     positions = masks.shape[3] if masks.ndim == 4 else 1
+    graph = graph if not graph.merged_qkv else replace(graph, merged_qkv=False)
+    circuits, allowed = masks.shape[0], graph.allowed
     columns = [Column(source, place=place) for source in range(len(graph.sources)) for place in range(positions)]
-    planner = Planner(graph, columns, other_is_run=other_is_run)
     live: NDArray[np.bool_] = np.logical_not(masks).reshape(*masks.shape[:3], positions)
+    few_live = 2 * int(np.count_nonzero(live & allowed[..., None])) < circuits * positions * graph.n_edges
+    planner = Planner(graph, columns, other_is_run=other_is_run, anchor=OTHER if few_live else CLEAN)
     first = np.cumsum([0] + [_receivers(graph, stage) for stage in graph.stages])
     wanted = _wanted(graph, np.any(live, axis=3, keepdims=False), first)
-    circuits = masks.shape[0]
     values = np.full((circuits, len(graph.sources)), CLEAN, dtype=np.int32)
     outputs: list[int] = []
     for number, stage in enumerate(graph.stages):
@@ -37,7 +41,10 @@ def plan_circuits(graph: Graph, masks: NDArray[np.bool_], *, other_is_run: bool 
             # [C, receivers] whether any edge is cut; the other receivers of a circuit all read the same row
             cut = np.asarray(np.any(np.logical_not(open_edges), axis=(1, 3)))
             changed = (values[some, : stage.reads] != CLEAN).any(1)
-            active = np.flatnonzero(changed | cut.any(1)).tolist()
+            any_cut = cut.any(1)
+            active = np.flatnonzero(changed | any_cut).tolist()
+            own = wanted[some, stage.writes : stage.writes + (graph.n_heads if stage.kind == "attn" else 1)]
+            blocks = ~any_cut & (positions == 1) & (2 * own.sum(1) >= graph.n_heads)
             for c in active if stage.kind != "logits" else range(len(cut)):
                 current = values[start + c, : stage.reads]
                 whole = planner.row(number, np.repeat(current, positions)) if changed[c] else CLEAN_ROW
@@ -52,16 +59,18 @@ def plan_circuits(graph: Graph, masks: NDArray[np.bool_], *, other_is_run: bool 
                 ) -> int:
                     if not cuts[receiver]:
                         return whole
-                    key = np.where(edges[:, receiver], current[:, None], OTHER).astype(np.int32).ravel()
+                    key = np.where(edges[:, receiver], current[:, None], np.int32(OTHER)).ravel()
                     return planner.row(number, key)
 
                 if stage.kind == "logits":
                     outputs.append(row(0))
                 elif stage.kind == "mlp":
-                    if wanted[start + c, stage.writes]:
+                    if own[c, 0]:
                         values[start + c, stage.writes] = planner.mlp(number, row(0))
+                elif blocks[c]:
+                    values[start + c, stage.writes : stage.writes + graph.n_heads] = planner.block(number, whole)
                 else:
-                    for head in np.flatnonzero(wanted[start + c, stage.writes : stage.writes + graph.n_heads]).tolist():
+                    for head in np.flatnonzero(own[c]).tolist():
                         at = head * len(SLOTS)
                         if not changed[c] and not cut[c, at : at + len(SLOTS)].any():
                             continue

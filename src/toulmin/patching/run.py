@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from toulmin.faults import ExitCode, Fault, Faulty
@@ -16,7 +16,7 @@ from toulmin.patching.graph import Graph
 from toulmin.patching.pathset import PathSet
 from toulmin.patching.plan import Plan
 from toulmin.patching.plan_paths import plan_paths
-from toulmin.patching.sources import Scored, SourceValues, check_tokens, source_values
+from toulmin.patching.sources import FixedValues, Scored, Values, check_tokens, source_values
 
 if TYPE_CHECKING:
     from toulmin.subjects import Transformer
@@ -80,9 +80,10 @@ def run_paths(
             rows = slice(start, start + chunk)
             clean = source_values(model, reference[rows], graph=graph)
             if values is None:
-                other = source_values(model, counterfactual[rows], graph=graph).values
+                other = source_values(model, counterfactual[rows], graph=graph)
             else:
-                other = values if values.shape[1] == 1 else values[:, rows]
+                wide = values if values.shape[1] == 1 else values[:, rows]
+                other = FixedValues(wide.expand(-1, *clean.shape, -1), graph)
             parts.append(
                 run_plan(
                     model, plan, clean, other, cells=cells.of_rows(rows), terms=terms, scored=rows_of(scored, rows)
@@ -95,8 +96,8 @@ def run_paths(
 def run_plan(
     model: Transformer,
     plan: Plan,
-    clean: SourceValues,
-    other: Float[Tensor, "S B T D"],
+    clean: Values,
+    other: Values,
     *,
     cells: Cells | None = None,
     terms: Terms | None = None,

@@ -1,13 +1,16 @@
 """What every source of a model writes on given tokens: the cache that patching starts from.
 
+A run is made layer by layer as far as it is asked for, and a head's write ``z W_O`` only when somebody wants that head:
+a circuit of few edges reads few heads, while the sums of all of them are the streams of an ordinary forward pass.
+
 Letters: S source, B batch, T position, D residual, H head, V vocabulary, P scored positions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from jaxtyping import Float, Int
@@ -22,26 +25,172 @@ if TYPE_CHECKING:
 Scored = None | int | slice | str | Sequence[int] | Tensor
 
 
-@dataclass(frozen=True)
-class SourceValues:
-    """The outputs of the sources in one run.
+class Values(Protocol):
+    """What each source carries on one batch."""
 
-    ``values`` [S, B, T, D]: the embedding (with learned positions), heads without b_O, MLPs with b_out. ``constants``
-    [n_stages, D]: the biases b_O that have entered the stream before each stage. ``logits`` at the scored positions.
+    def value(self, source: int) -> Float[Tensor, "B T D"]:
+        """What the source writes."""
+        ...
+
+    def heads(self, source: int) -> Float[Tensor, "B T D"]:
+        """The sum over the heads of the layer whose first head is ``source``."""
+        ...
+
+    def stream(self, stage: int) -> Float[Tensor, "B T D"]:
+        """The sum of the sources before the stage, without constants."""
+        ...
+
+    def of_rows(self, rows: slice) -> Values:
+        """The same for some of the batch."""
+        ...
+
+
+class FixedValues:
+    """Values given as one tensor [S, B, T, D]."""
+
+    def __init__(self, values: Float[Tensor, "S B T D"], graph: Graph) -> None:
+        self._values, self._graph = values, graph
+        self._streams: dict[int, Tensor] = {}
+
+    def value(self, source: int) -> Float[Tensor, "B T D"]:
+        """What the source writes."""
+        return self._values[source]
+
+    def heads(self, source: int) -> Float[Tensor, "B T D"]:
+        """The sum over the heads of the layer whose first head is ``source``."""
+        return self._values[source : source + self._graph.n_heads].sum(0)
+
+    def stream(self, stage: int) -> Float[Tensor, "B T D"]:
+        """The sum of the sources before the stage."""
+        reads = self._graph.stages[stage].reads
+        if reads not in self._streams:
+            self._streams[reads] = self._values[:reads].sum(0)
+        return self._streams[reads]
+
+    def of_rows(self, rows: slice) -> FixedValues:
+        """The same for some of the batch."""
+        return FixedValues(self._values[:, rows], self._graph)
+
+
+class SourceValues:
+    """The outputs of the sources in one run of a model, each made when first asked for.
+
+    Gradients flow, or not, as they did where the object was made.
     """
 
-    values: Float[Tensor, "S B T D"]
-    logits: Tensor
-    graph: Graph
-    constants: Float[Tensor, "N D"]
+    def __init__(self, model: Transformer, tokens: Int[Tensor, "B T"], graph: Graph, scored: Scored = None) -> None:
+        self.graph, self.shape = graph, tuple(tokens.shape)
+        self._model, self._scored, self._grad = model, scored, torch.is_grad_enabled()
+        self._at = model.positions(tokens.shape[-1])
+        self.constants = constant_biases(model, graph)
+        embedded, placed = model.embed(tokens), model.pos_embed(self._at)
+        if graph.split_embed and placed is not None:
+            self._inputs = [embedded, placed.expand_as(embedded)]
+        else:
+            self._inputs = [embedded if placed is None else embedded + placed]
+        first = self._inputs[0] if len(self._inputs) == 1 else torch.stack(self._inputs).sum(0)
+        self._streams: list[Tensor] = [first]
+        self._z: list[Tensor] = []  # per layer [B, T, H, E]
+        self._heads: list[Tensor] = []  # per layer [B, T, D]
+        self._mlps: list[Tensor] = []
+        self._made: dict[int, Tensor] = {}
 
-    def of_rows(self, rows: slice) -> SourceValues:
-        """The same for some of the batch."""
-        return SourceValues(self.values[:, rows], self.logits[rows], self.graph, self.constants)
+    @property
+    def nbytes(self) -> int:
+        """About how much memory the whole run takes, before single heads are asked for."""
+        size = self._streams[0].numel() * self._streams[0].element_size()
+        return size * (len(self.graph.stages) + 3 * self.graph.n_layers)
+
+    def stream(self, stage: int) -> Float[Tensor, "B T D"]:
+        """The sum of the sources before the stage, without constants; runs the model that far."""
+        with torch.set_grad_enabled(self._grad):
+            while len(self._streams) <= stage:
+                self._advance()
+        return self._streams[stage]
+
+    def _advance(self) -> None:
+        number = len(self._streams) - 1
+        stage, before = self.graph.stages[number], self._streams[-1]
+        layer = self._model.layers[stage.layer]
+        read = before + self.constants[number]
+        if stage.kind == "attn":
+            attn, x = layer.attn, layer.norm1(read)
+            z = attn.attend(attn.q(x, self._at), attn.k(x, self._at), attn.v(x, self._at), self._at)
+            self._z.append(z)
+            self._heads.append(z.flatten(-2) @ attn.W_O.flatten(0, 1))
+            late = self.graph.parallel and self.graph.has_mlp  # the MLP of a parallel layer reads what the heads read
+            self._streams.append(before if late else before + self._heads[-1])
+        else:
+            self._mlps.append(layer.mlp_out(read))
+            before = before + self._heads[-1] if self.graph.parallel else before
+            self._streams.append(before + self._mlps[-1])
+
+    def _layer(self, source: int) -> int:
+        """The layer of a source that is no input, run."""
+        layer = (source - len(self._inputs)) // (self.graph.n_heads + self.graph.has_mlp)
+        self.stream((layer + 1) * (1 + self.graph.has_mlp))
+        return layer
+
+    def value(self, source: int) -> Float[Tensor, "B T D"]:
+        """What the source writes: the embedding, a head without b_O, an MLP with b_out."""
+        if source < len(self._inputs):
+            return self._inputs[source]
+        layer = self._layer(source)
+        head = (source - len(self._inputs)) % (self.graph.n_heads + self.graph.has_mlp)
+        if head == self.graph.n_heads:
+            return self._mlps[layer]
+        if source not in self._made:
+            with torch.set_grad_enabled(self._grad):
+                self._made[source] = self._z[layer][:, :, head] @ self._model.layers[layer].attn.W_O[head]
+        return self._made[source]
+
+    def heads(self, source: int) -> Float[Tensor, "B T D"]:
+        """The sum over the heads of the layer whose first head is ``source``."""
+        return self._heads[self._layer(source)]
+
+    @cached_property
+    def values(self) -> Float[Tensor, "S B T D"]:
+        """All of them."""
+        with torch.set_grad_enabled(self._grad):
+            parts = [torch.stack(self._inputs)]
+            self.stream(len(self.graph.stages) - 1)
+            for layer, z in enumerate(self._z):
+                parts.append(self._model.layers[layer].attn.result(z).movedim(-2, 0))
+                parts += [self._mlps[layer][None]] if self.graph.has_mlp else []
+            return torch.cat(parts)
+
+    @cached_property
+    def logits(self) -> Tensor:
+        """The model's logits at the scored positions."""
+        with torch.set_grad_enabled(self._grad):
+            return self._model.unembed(pick_scored(self.resid(len(self.graph.stages) - 1), self._scored))
 
     def resid(self, stage: int) -> Float[Tensor, "B T D"]:
         """What receivers of a stage read in this run: the sum of the sources before it, and the constants."""
-        return self.values[: self.graph.stages[stage].reads].sum(0) + self.constants[stage]
+        return self.stream(stage) + self.constants[stage]
+
+    def of_rows(self, rows: slice) -> Values:
+        """The same for some of the batch."""
+        return self if rows.indices(self.shape[0]) == (0, self.shape[0], 1) else _RowsOf(self, rows)
+
+
+class _RowsOf:
+    """Some rows of the batch of a run."""
+
+    def __init__(self, whole: Values, rows: slice) -> None:
+        self._whole, self._rows = whole, rows
+
+    def value(self, source: int) -> Tensor:
+        return self._whole.value(source)[self._rows]
+
+    def heads(self, source: int) -> Tensor:
+        return self._whole.heads(source)[self._rows]
+
+    def stream(self, stage: int) -> Tensor:
+        return self._whole.stream(stage)[self._rows]
+
+    def of_rows(self, rows: slice) -> Values:
+        return _RowsOf(self, rows)
 
 
 def constant_biases(model: Transformer, graph: Graph) -> Float[Tensor, "N D"]:
@@ -119,32 +268,4 @@ def source_values(
     :raises Faulty: ``patching.tokens``.
     """
     check_tokens(model, tokens)
-    graph = graph or Graph.of(model)
-    at = model.positions(tokens.shape[-1])
-    embedded = model.embed(tokens)
-    placed = model.pos_embed(at)
-    parts = [embedded, placed.expand_as(embedded)] if graph.split_embed and placed is not None else None
-    values = parts or [embedded if placed is None else embedded + placed]
-    constants = constant_biases(model, graph)
-    resid = torch.stack(values).sum(0)
-    pending: list[Tensor] = []
-    for index, stage in enumerate(graph.stages):
-        if stage.kind == "attn":
-            if pending:
-                resid, pending = resid + torch.stack(pending).sum(0), []
-            attn, x = model.layers[stage.layer].attn, model.layers[stage.layer].norm1(resid + constants[index])
-            result = attn.result(attn.attend(attn.q(x, at), attn.k(x, at), attn.v(x, at), at)).movedim(-2, 0)
-            values.extend(result)
-            total = result.sum(0)
-            if graph.parallel:
-                pending.append(total)
-            else:
-                resid = resid + total
-        elif stage.kind == "mlp":
-            out = model.layers[stage.layer].mlp_out(resid + constants[index])
-            values.append(out)
-            pending.append(out)
-    if pending:
-        resid = resid + torch.stack(pending).sum(0)
-    logits = model.unembed(pick_scored(resid + constants[-1], scored))
-    return SourceValues(torch.stack(values), logits, graph, constants)
+    return SourceValues(model, tokens, graph or Graph.of(model), scored)

@@ -164,7 +164,7 @@ def _run(
         batch = batch.to(model.W_E.device)
         with torch.no_grad():
             clean = source_values(model, batch.clean, graph=graph, scored=batch.at)
-            other = source_values(model, batch.counterfactual, graph=graph).values
+            other = source_values(model, batch.counterfactual, graph=graph)
             logits = run_edges(
                 model, batch.clean, other, masks, graph=graph, scored=batch.at, max_bytes=max_bytes, clean=clean
             )
