@@ -30,6 +30,7 @@ from toulmin.go.nets import (
     write_network,
 )
 from toulmin.go.nets.evaluator import symmetry_order
+from toulmin.go.nets.network import can_pack
 
 NET = "data/katago_nets/g170-b6c96-s175395328-d26788732.bin.gz"
 
@@ -278,6 +279,23 @@ def test_batches_of_any_size_agree_and_views_turn_around():
     uniform = Evaluation.uniform(games)
     np.testing.assert_allclose(uniform.policy.sum(axis=1), 1, atol=1e-6)
     assert Evaluator(network).evaluate(games, []).policy.shape == (0, 26)
+
+
+@pytest.mark.skipif(not can_pack(torch.device("cpu"), torch.float32), reason="this build of torch has no oneDNN")
+@pytest.mark.parametrize("version", [8, 11])
+def test_packed_weights_change_only_the_rounding(version):
+    """oneDNN's own layout, for two sizes of board in turn, against float64, which is never packed."""
+    network = make_network(version)
+    packed, exact = Evaluator(network), Evaluator(network, dtype=torch.float64)
+    convolutions = [module for module in packed.network.modules() if hasattr(module, "packed")]
+    for size in (5, 9, 5):
+        games = some_games(size, 3, 9)
+        one, two = packed.evaluate(games), exact.evaluate(games)
+        for name in ("policy", "win", "ownership"):
+            np.testing.assert_allclose(getattr(one, name), getattr(two, name), atol=2e-6)
+        np.testing.assert_allclose(one.lead, two.lead, atol=1e-4)
+    assert {len(module.packed) for module in convolutions} == {0, 2}  # those of a single point are not packed
+    assert not any(module.packed for module in exact.network.modules() if hasattr(module, "packed"))
 
 
 def test_bfloat16_is_close():

@@ -19,7 +19,7 @@ from toulmin.go.features import input_features
 from toulmin.go.games import Games, Rows
 from toulmin.go.nets.evaluation import Evaluation
 from toulmin.go.nets.layers import NetworkFile
-from toulmin.go.nets.network import Extent, Heads, Network
+from toulmin.go.nets.network import Extent, Heads, Network, can_pack
 from toulmin.go.nets.reader import read_network
 
 SYMMETRIES = 8
@@ -36,6 +36,10 @@ def symmetry_order(size: int, symmetry: int) -> NDArray[np.int64]:
     if symmetry & 2:
         board = board[:, ::-1]
     return (board.T if symmetry & 4 else board).ravel()
+
+
+def _orders(size: int) -> NDArray[np.int64]:
+    return np.stack([symmetry_order(size, k) for k in range(SYMMETRIES)])
 
 
 class Evaluator:
@@ -58,6 +62,8 @@ class Evaluator:
         self.file = network if isinstance(network, NetworkFile) else read_network(network)
         self.dtype, self.device, self.pad_to, self.max_batch = dtype, torch.device(device), pad_to, max_batch
         self.network = Network(self.file).to(device=self.device, dtype=dtype).eval()
+        if can_pack(self.device, dtype):
+            self.network.pack()
 
     def evaluate(
         self,
@@ -86,9 +92,10 @@ class Evaluator:
             pass_alive_with_suicide=self.file.pass_alive_with_suicide,
             pad_to=self.pad_to,
         )
-        orders = np.stack([symmetry_order(games.size, k) for k in range(SYMMETRIES)])
         symmetries = np.broadcast_to(np.asarray(symmetry, np.int64), chosen.shape)
-        _turn(planes, games.size, orders, symmetries)
+        turned = bool(symmetries.any())
+        if turned:
+            _turn(planes, games.size, symmetries)
         parts = [
             self._outputs(planes[i : i + self.max_batch], numbers[i : i + self.max_batch], games.size)
             for i in range(0, len(chosen), self.max_batch)
@@ -96,8 +103,9 @@ class Evaluator:
         if not parts:
             return Evaluation.uniform(games, chosen)
         points, passes, value, score, owner = (np.concatenate(p) for p in zip(*parts, strict=True))
-        back = np.argsort(orders, axis=1)[symmetries]
-        points, owner = np.take_along_axis(points, back, 1), np.take_along_axis(owner, back, 1)
+        if turned:
+            back = np.argsort(_orders(games.size), axis=1)[symmetries]
+            points, owner = np.take_along_axis(points, back, 1), np.take_along_axis(owner, back, 1)
         return self._scale(games, chosen, legal, np.column_stack([points, passes]), value, score, owner)
 
     def _outputs(
@@ -109,7 +117,7 @@ class Evaluator:
             exact = torch.float64 if self.dtype == torch.float64 else torch.float32
             area = torch.full((len(planes), 1), float(size * size), device=self.device, dtype=exact)
             mask = x[:, :1] if planes.shape[1] > size else None
-            heads: Heads = self.network(x, torch.from_numpy(numbers).to(self.device, self.dtype), Extent(area, mask))
+            heads: Heads = self.network(x, torch.from_numpy(numbers).to(self.device, self.dtype), Extent.of(area, mask))
             points = heads.policy[:, 0, :size, :size].reshape(len(planes), -1)
             owner = heads.ownership[:, :size, :size].reshape(len(planes), -1)
             outputs = (points, heads.pass_policy[:, 0], heads.value, heads.score, owner)
@@ -152,8 +160,9 @@ class Evaluator:
         )
 
 
-def _turn(planes: NDArray[np.float32], size: int, orders: NDArray[np.int64], symmetries: NDArray[np.int64]) -> None:
+def _turn(planes: NDArray[np.float32], size: int, symmetries: NDArray[np.int64]) -> None:
     """Transform the board's part of each position's planes, in place."""
+    orders = _orders(size)
     for i in np.flatnonzero(symmetries):
         square = planes[i, :size, :size].reshape(size * size, -1)
         planes[i, :size, :size] = square[orders[symmetries[i]]].reshape(size, size, -1)
