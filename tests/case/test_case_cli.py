@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from xml.etree import ElementTree
 import pytest
 from typer.testing import CliRunner
 
-from toulmin.case import write_case
+from toulmin.case import check_case, write_case
 from toulmin.case.casefile import read_case
 from toulmin.cli.case import app
 from toulmin.faults import Faulty
@@ -181,3 +182,26 @@ def test_no_heavy_imports():
     code = "import sys, toulmin.cli.case; print([m for m in ('torch', 'numba', 'scipy.stats') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_check_without_evidence_loads_no_numpy(tmp_path):
+    (tmp_path / "case.toml").write_text('[case]\n[[goal]]\nid = "G"\ntext = "Heads"\nundeveloped = true\n')
+    program = (
+        "import sys\nfrom toulmin.case import check_case\n"
+        f"assert check_case({str(tmp_path)!r}).verdict.health.word == 'undeveloped'\n"
+        "print([name for name in ('numpy', 'rich', 'jinja2', 'tree_sitter', 'multiprocessing') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_a_check_leaves_the_garbage_collector_as_it_was(tmp_path, enabled):
+    (tmp_path / "case.toml").write_text("[case]\n")
+    was = gc.isenabled()
+    try:
+        (gc.enable if enabled else gc.disable)()
+        check_case(tmp_path)
+        assert gc.isenabled() is enabled
+    finally:
+        (gc.enable if was else gc.disable)()

@@ -143,6 +143,9 @@ class LeafState:
     stale: bool = False
 
 
+_UNKNOWN = LeafState(Health.UNSUPPORTED)
+
+
 def build_argument(
     case: Case,
     root: str,
@@ -163,7 +166,7 @@ def build_argument(
             vertex.children, vertex.mode = tuple(dict.fromkeys(element.supported_by)), element.mode_key
             vertex.contexts, vertex.undeveloped = tuple(dict.fromkeys(element.in_context_of)), element.undeveloped
         elif isinstance(element, (EvidenceNode, Module)):
-            state = leaves.get(identifier, LeafState(Health.UNSUPPORTED))
+            state = leaves.get(identifier, _UNKNOWN)
             vertex.base, vertex.stale = state.health, state.stale
             if isinstance(element, EvidenceNode) and isinstance(case.nodes.get(element.control or ""), EvidenceNode):
                 vertex.control = element.control  # else it is "self", or C037

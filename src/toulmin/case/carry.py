@@ -7,7 +7,7 @@ parts were made again: combining stale children as refuted or as supported gives
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from toulmin.case.argument import Argument, Vertex
 from toulmin.case.evaluate import Evaluation
@@ -47,8 +47,15 @@ def resting(
     unpacked: dict[int, frozenset[str]] = {}
     for mask in masks.values():
         if mask not in unpacked:
-            unpacked[mask] = frozenset(names[i] for i in range(len(names)) if mask >> i & 1)
+            unpacked[mask] = frozenset(_names_of(mask, names))
     return {identifier: unpacked[mask] for identifier, mask in masks.items()}
+
+
+def _names_of(mask: int, names: Sequence[str]) -> Iterator[str]:
+    while mask:
+        lowest = mask & -mask
+        yield names[lowest.bit_length() - 1]
+        mask ^= lowest
 
 
 def _of_element(

@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from toulmin.case.collection import collector_paused
 from toulmin.case.elements import ARRAYS, Acceptance, CaseFile, Claim, Defeater, Element
 from toulmin.case.plain_toml import read_plain
 from toulmin.faults import Fault, Faulty, LocatedToml, faults_of_validation, read_toml
@@ -59,15 +60,21 @@ class Case:
         return self.parsed.acceptance
 
     @cached_property
+    def support(self) -> Mapping[str, tuple[str, ...]]:
+        """What each element counts or shows as its support, whether or not that exists."""
+        below: dict[str, tuple[str, ...]] = {}
+        for identifier, element in self.nodes.items():
+            if isinstance(element, Claim):
+                below[identifier] = element.supported_by + element.strengthened_by
+            else:
+                below[identifier] = element.supported_by if isinstance(element, Defeater) else ()
+        return below
+
+    @cached_property
     def parents(self) -> Mapping[str, Sequence[str]]:
         """Who counts or shows each element as support."""
         parents: dict[str, list[str]] = {}
-        for identifier, element in self.nodes.items():
-            below: tuple[str, ...] = ()
-            if isinstance(element, Claim):
-                below = element.supported_by + element.strengthened_by
-            elif isinstance(element, Defeater):
-                below = element.supported_by
+        for identifier, below in self.support.items():
             for child in below:
                 parents.setdefault(child, []).append(identifier)
         return parents
@@ -147,6 +154,7 @@ def _read(file: Path) -> LocatedToml:
     return LocatedToml(text, str(file)) if data is None else _PlainToml(text, str(file), data)
 
 
+@collector_paused()
 def load_case(path: str | Path) -> tuple[Case | None, list[Fault]]:
     """Read a case and everything wrong with its form; the case is None where nothing of it can be read."""
     file = Path(path)

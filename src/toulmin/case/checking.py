@@ -15,6 +15,7 @@ from toulmin.case.argument import Argument, LeafState, build_argument
 from toulmin.case.binding import Binder
 from toulmin.case.carry import resting, staleness
 from toulmin.case.casefile import LOCK_NAME, Case, load_case
+from toulmin.case.collection import collector_paused
 from toulmin.case.confidence import (
     Quantities,
     check_independence,
@@ -115,6 +116,7 @@ def check(
     return check_case(path, today=today, store=store, rehash=rehash, rederive=rederive).verdict
 
 
+@collector_paused()
 def check_case(
     path: str | Path,
     *,

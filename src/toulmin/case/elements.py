@@ -23,7 +23,8 @@ Mode = Literal["all", "any"]
 class Strict(BaseModel):
     """No unknown keys, no coercion, no change after reading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    # deferred: only what is validated by itself (a whole file, as a rule) is worth a validator of its own
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
 
 class AtLeast(Strict):

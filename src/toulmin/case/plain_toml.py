@@ -26,6 +26,7 @@ def read_plain(text: str) -> dict[str, Any] | None:
         return None
     data: dict[str, Any] = {}
     table: dict[str, Any] | None = None
+    others: dict[str, Any] = {}  # a case says the same dates and modes again and again
     for line in text.split("\n"):
         found = _LINE.fullmatch(line)
         if found is not None:
@@ -37,10 +38,11 @@ def read_plain(text: str) -> dict[str, Any] | None:
             elif listed is not None:
                 table[key] = listed[2:-2].split('", "')
             else:
-                value = _other(other)
-                if value is None:
+                if other not in others:
+                    others[other] = _other(other)
+                if others[other] is None:
                     return None
-                table[key] = value
+                table[key] = others[other]
         elif line and not line.startswith("#"):
             table = _open(line, data)
             if table is None:

@@ -161,35 +161,34 @@ def _acceptances(case: Case, attached: frozenset[str]) -> Iterator[Fault]:
 
 def find_circle(case: Case) -> list[str]:
     """A circle of support, first element repeated at the end; empty where there is none. Iterative: cases are deep."""
-    state: dict[str, int] = {}
+    done: dict[str, bool] = {}  # False while on the path
     for start in case.nodes:
-        if start in state:
+        if start in done:
             continue
-        path: list[str] = []
-        stack: list[tuple[str, Iterator[str]]] = [(start, iter(_below(case, start)))]
-        state[start] = 1
-        path.append(start)
-        while stack:
-            node, children = stack[-1]
-            child = next((c for c in children if c in case.nodes), None)
-            if child is None:
-                stack.pop()
-                path.pop()
-                state[node] = 2
-            elif state.get(child) == 1:
-                return [*path[path.index(child) :], child]
-            elif child not in state:
-                state[child] = 1
-                path.append(child)
-                stack.append((child, iter(_below(case, child))))
+        done[start] = False
+        path, pending = [start], [iter(_below(case, start))]
+        while path:
+            for child in pending[-1]:
+                state = done.get(child)
+                if state is False:
+                    return [*path[path.index(child) :], child]
+                if state is None and child in case.nodes:
+                    done[child] = False
+                    path.append(child)
+                    pending.append(iter(_below(case, child)))
+                    break
+            else:
+                pending.pop()
+                done[path.pop()] = True
     return []
 
 
 def _below(case: Case, identifier: str) -> tuple[str, ...]:
+    """Its support, and of evidence its control."""
     element = case.nodes[identifier]
-    if isinstance(element, EvidenceNode):
-        return (element.control,) if element.control and element.control != "self" else ()
-    return supports_of(element) + (element.strengthened_by if isinstance(element, Claim) else ())
+    if isinstance(element, EvidenceNode) and element.control and element.control != "self":
+        return (element.control,)
+    return case.support[identifier]
 
 
 def _roots(case: Case, circular: bool) -> Iterator[Fault]:

@@ -18,17 +18,13 @@ def depths(argument: Argument, case: Case) -> dict[str, int]:
     found = {argument.root: 0}
     queue = [argument.root]
     for identifier in queue:
-        vertex, element = argument.vertices[identifier], case.nodes.get(identifier)
-        below = [(child, 1) for child in vertex.children]
-        below += [(child, 1) for child in element.strengthened_by] if isinstance(element, Claim) else []
-        below += [(beside, 0) for beside in (*vertex.contexts, *vertex.attackers)]
-        below += [(a, 0) for several in vertex.link_attackers.values() for a in several]
-        if vertex.control is not None:
-            below.append((vertex.control, 0))
-        for other, step in below:
-            if other not in found:
-                found[other] = found[identifier] + step
-                queue.append(other)
+        vertex, layer = argument.vertices[identifier], found[identifier]
+        # what the vertex depends on and is no support of it stands beside it
+        for layers, several in ((1, case.support.get(identifier, vertex.children)), (0, vertex.depends_on())):
+            for other in several:
+                if other not in found:
+                    found[other] = layer + layers
+                    queue.append(other)
     return found
 
 
@@ -43,6 +39,7 @@ def node_verdicts(
     """One verdict an element, in the order of the file, attached defeaters last."""
     argument, state = explainer.argument, explainer.state
     layer = depths(argument, case)
+    in_order = {names: tuple(sorted(names)) for names in set(rests_on.values())}  # the same few sets everywhere
     nodes: dict[str, NodeVerdict] = {}
     for element in (*case.nodes.values(), *attached):
         identifier = element.id
@@ -53,7 +50,7 @@ def node_verdicts(
             health=state.low[identifier],
             freshness=Freshness.STALE if identifier in explainer.stale else Freshness.CURRENT,
             reasons=explainer.of(identifier),
-            rests_on=tuple(sorted(rests_on[identifier])),
+            rests_on=in_order[rests_on[identifier]],
             label=state.labels.get(identifier),
             probability=probabilities[identifier],
             given_assumptions=given[identifier],

@@ -6,56 +6,7 @@ records so that nothing is lost under two writers and every later edit is found.
 units: prompts, games, seeds, never tokens.
 """
 
-from toulmin.evidence.canonical import canonical_json, sha256_of_bytes, sha256_of_file, sha256_of_json
-from toulmin.evidence.figures import Board, Chart, FeatureIndex, Figure, Graph, Heatmap
-from toulmin.evidence.intervals import (
-    Interval,
-    bootstrap,
-    bootstrap_mean,
-    bootstrap_ratio,
-    clopper_pearson,
-    wilson,
-    zero_failure_upper,
-)
-from toulmin.evidence.items import Items
-from toulmin.evidence.record import (
-    Artefact,
-    Evidence,
-    InputRecord,
-    Measure,
-    PositiveControl,
-    Table,
-    inputs_hash,
-    study_hash,
-)
-from toulmin.evidence.store import Store
+import lazy_loader as _lazy  # pyright: ignore[reportMissingTypeStubs]
 
-__all__ = [
-    "Artefact",
-    "Board",
-    "Chart",
-    "Evidence",
-    "FeatureIndex",
-    "Figure",
-    "Graph",
-    "Heatmap",
-    "InputRecord",
-    "Interval",
-    "Items",
-    "Measure",
-    "PositiveControl",
-    "Store",
-    "Table",
-    "bootstrap",
-    "bootstrap_mean",
-    "bootstrap_ratio",
-    "canonical_json",
-    "clopper_pearson",
-    "inputs_hash",
-    "sha256_of_bytes",
-    "sha256_of_file",
-    "sha256_of_json",
-    "study_hash",
-    "wilson",
-    "zero_failure_upper",
-]
+# lazy, because the intervals need NumPy (0.1 s), and checking a case needs no intervals but those of its records
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)  # pyright: ignore[reportUnknownVariableType]

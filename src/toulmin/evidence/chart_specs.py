@@ -10,7 +10,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-import numpy as np
 from pydantic import JsonValue
 
 Row = dict[str, JsonValue]
@@ -130,6 +129,8 @@ def binned(groups: Mapping[str, Any], bins: int) -> list[Row]:
 
     :raises ValueError: there are no values, or one is not finite.
     """
+    import numpy as np
+
     arrays = {name: np.asarray(values, dtype=np.float64).ravel() for name, values in groups.items()}
     together = np.concatenate(list(arrays.values())) if arrays else np.zeros(0)
     if together.size == 0 or not np.isfinite(together).all():

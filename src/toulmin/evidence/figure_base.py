@@ -22,7 +22,8 @@ def _plain(value: Any) -> Any:
 class FigurePart(BaseModel):
     """A frozen model that takes numpy arrays and scalars wherever it takes numbers."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # deferred: a record without figures, or none at all, costs no validators
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     @model_validator(mode="before")
     @classmethod

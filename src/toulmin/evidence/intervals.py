@@ -19,8 +19,8 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, FiniteFloat, model_validator
 
+from toulmin.evidence.interval import Interval
 from toulmin.faults import ExitCode, Fault, Faulty
 
 Array = NDArray[np.float64]
@@ -29,25 +29,6 @@ Sides = Literal["two", "lower", "upper"]
 BootstrapMethod = Literal["bca", "percentile"]
 
 _CHUNK = 1 << 22  # drawn indices held at once
-
-
-class Interval(BaseModel):
-    """Where the value lies, at ``level``; ``method`` says how it was found and from what."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    low: FiniteFloat
-    high: FiniteFloat
-    level: float = 0.95
-    method: str
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Interval:
-        if self.low > self.high:
-            raise ValueError(f"low {self.low} is above high {self.high}")
-        if not 0 < self.level < 1:
-            raise ValueError(f"level {self.level} is not between 0 and 1")
-        return self
 
 
 def _check_counts(successes: int, n: int, level: float) -> None:

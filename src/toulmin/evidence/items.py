@@ -10,16 +10,16 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from toulmin.evidence.canonical import canonical_json
 from toulmin.faults import ExitCode, Fault, Faulty
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 ROWS, ARRAYS = "items.jsonl", "items.safetensors"
-Column = NDArray[Any]
+Column: TypeAlias = "NDArray[Any]"
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,14 @@ class Items:
     """
 
     units: Sequence[str]
-    columns: Mapping[str, Column] = field(default_factory=dict[str, Column])
+    columns: Mapping[str, Column] = field(default_factory=dict[str, "Column"])
     clusters: Sequence[str] | None = None
-    arrays: Mapping[str, Column] = field(default_factory=dict[str, Column])
+    arrays: Mapping[str, Column] = field(default_factory=dict[str, "Column"])
     files: Mapping[str, Path] = field(default_factory=dict[str, Path])
 
     def __post_init__(self) -> None:
+        import numpy as np
+
         faults: list[Fault] = []
         if len(set(self.units)) != len(self.units):
             repeated = next(u for i, u in enumerate(self.units) if u in set(self.units[:i]))
@@ -66,6 +68,7 @@ class Items:
 
 def write_items(items: Items, folder: Path) -> list[str]:
     """Write ``items`` into ``folder``; the names of the files written."""
+    import numpy as np
     from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariableType]
 
     flat = {name: column.tolist() for name, column in items.columns.items() if column.ndim == 1}
@@ -89,6 +92,7 @@ def read_items(folder: Path) -> Items:
 
     :raises Faulty: a line is not what it should be (with its number), or the tensors cannot be read.
     """
+    import numpy as np
     from safetensors import SafetensorError
     from safetensors.numpy import load_file  # pyright: ignore[reportUnknownVariableType]
 

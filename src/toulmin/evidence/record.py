@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from toulmin.evidence.canonical import sha256_of_json
 from toulmin.evidence.figures import Figure
-from toulmin.evidence.intervals import Interval
+from toulmin.evidence.interval import Interval
 
 SCHEMA = 1
 Better = Literal["higher", "lower", "neither"]
@@ -21,7 +21,8 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # deferred: most of these are only ever validated as parts of a record
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class InputRecord(_Frozen):

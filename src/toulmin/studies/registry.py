@@ -5,16 +5,21 @@ from __future__ import annotations
 import difflib
 import sys
 from functools import lru_cache
-from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING
 
 from toulmin.faults import ExitCode, Fault, Faulty
 from toulmin.studies.study import Study
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "toulmin.studies"
 
 
 @lru_cache(maxsize=4)
 def _points_on(path: tuple[str, ...]) -> dict[str, EntryPoint]:
+    from importlib.metadata import entry_points
+
     # reading the metadata of every installed package takes 50 ms, and a case asks once for each piece of evidence
     return {point.name: point for point in entry_points(group=GROUP)}
 

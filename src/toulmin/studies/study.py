@@ -53,7 +53,8 @@ class Study(BaseModel, ABC):
     a case is checked without it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # deferred: a case binds a few of the kinds that are installed
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     kind: ClassVar[str]
     version: ClassVar[int]
