@@ -1,6 +1,6 @@
 """All sender-receiver pairs through Q, K and V: ours against path_patching and TransformerLens, on the same weights.
 
-    python benchmarks/paths.py --peer PEER/bin/python --path-patching PATH/path_patching.py [--tl4 TL4/bin/python]
+    python benchmarks/paths.py --peer PEER/bin/python --path-patching PATH/path_patching.py --tl4 TL4/bin/python
 
 Each side runs in a process of its own with one thread, computes the two caches and then every pair, three times over
 (Q, K, V), and hands back the last logits of every pair. CPU seconds are compared, not wall-clock, because the machine

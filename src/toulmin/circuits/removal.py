@@ -6,12 +6,14 @@ the full model, an edge e is removed iff d(R + e) - d(R) < tau; R then grows. Th
 those before it, so the definition runs one circuit an edge. Here K edges are decided at once: guess each decision,
 run the K cumulative sets that the guesses imply as one batch, and accept up to and including the first wrong guess.
 Every accepted decision compares the very sets that the definition compares, so the kept edges are the same (up to a
-distance within rounding of tau); K grows while guesses hold and shrinks when they fail. An edge into an input that no
-longer reaches the logits changes nothing, exactly: it is removed without a run.
+distance within rounding of tau). K makes the expected cost of a decision least: with e_k the chance that guess k is
+wrong, (BATCH + K) / sum_{j<=K} prod_{k<j} (1 - e_k). An edge into an input that no longer reaches the logits changes
+nothing, exactly: it is removed without a run.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -30,8 +32,10 @@ from toulmin.patching.graph import Graph
 #: masks [K, S, R] of removed edges to the mean distance to the full model of each, [K]
 Distance = Callable[[NDArray[np.bool_]], NDArray[np.float64]]
 Decision = tuple[int, int]
-#: the fewest circuits worth running together: a batch has a cost of its own, about that of six more circuits
-LEAST = 8
+#: what a batch costs beside its circuits, in circuits
+BATCH = 3
+#: no guess is surer than this, nor less sure than a coin
+SUREST = 0.02
 
 
 @dataclass(frozen=True)
@@ -106,16 +110,17 @@ def _remove(
         raise Faulty(Fault("circuits.tau", f"tau {tau:g} must be positive, and speculate {speculate} at least 1"))
     removed = np.zeros(graph.allowed.shape, dtype=bool)
     changes = np.zeros(len(edges))
-    guesses, waiting = _Guesses(), list(range(len(edges)))
-    width, previous, run, batches = min(LEAST, speculate), 0.0, 0, 0
+    guesses, waiting = _Guesses(graph), list(range(len(edges)))
+    previous, run, batches = 0.0, 0, 0
     while waiting:
         before = len(waiting)
         if speculate > 1:
             waiting = _without_idle(graph, edges, waiting, removed)
-        ahead = [edges[place] for place in waiting[:width]]
-        if not ahead:
+        chances = [guesses.removal(edges[place]) for place in waiting[:speculate]]
+        if not chances:
             break
-        guessed = [guesses.removes(edge) for edge in ahead]
+        ahead = [edges[place] for place in waiting[: _batch_size(chances)]]
+        guessed = [chance >= 0.5 for chance in chances]
         masks = np.repeat(removed[None], len(ahead), 0)
         for row, edge in enumerate(ahead):
             masks[row, edge[0], edge[1]] = True  # the trial of this edge ...
@@ -138,8 +143,6 @@ def _remove(
             if remove != guessed[row]:
                 break
         waiting = waiting[accepted:]
-        width = 2 * width if accepted == len(ahead) else max(LEAST, 2 * accepted)
-        width = min(speculate, width)
         if progress is not None:
             progress(before - len(waiting))
     return removed, changes, run, batches, previous
@@ -157,17 +160,35 @@ def _without_idle(graph: Graph, edges: Sequence[Decision], waiting: list[int], r
     return still
 
 
+def _batch_size(chances: Sequence[float]) -> int:
+    """How many edges to run together, given the chance that each is removed: the least expected cost of a decision."""
+    best, size, right, decided = np.inf, 1, 1.0, 0.0
+    for count, chance in enumerate(chances, 1):
+        decided += right
+        if (cost := (BATCH + count) / decided) < best:
+            best, size = cost, count
+        right *= 1 - max(SUREST, min(chance, 1 - chance))
+    return size
+
+
 class _Guesses:
-    """Guess a decision from those before it: of this receiver's and of this source's edges, the recent ones most."""
+    """The chance that an edge is removed: the recent decisions on edges between such components, and on all edges."""
 
-    def __init__(self) -> None:
-        self._rates: dict[tuple[str, int], float] = {}
+    def __init__(self, graph: Graph) -> None:
+        self._rates: dict[tuple[str, str], float] = {}
+        self._sources = graph.sources
+        head = re.compile(r"\.H\d+")
+        self._kinds = [head.sub(".H", name) for name in graph.sources]
+        self._inputs = [head.sub(".H", name) for name in graph.receivers]
 
-    def removes(self, edge: Decision) -> bool:
-        keys = (("source", edge[0]), ("receiver", edge[1]), ("all", 0))
-        known = [self._rates[key] for key in keys if key in self._rates]
-        return not known or sum(known) / len(known) >= 0.5
+    def removal(self, edge: Decision) -> float:
+        known = [self._rates[key] for key in self._keys(edge) if key in self._rates]
+        return sum(known) / len(known) if known else 0.5
 
     def learn(self, edge: Decision, removed: bool) -> None:
-        for key in (("source", edge[0]), ("receiver", edge[1]), ("all", 0)):
-            self._rates[key] = 0.5 * self._rates.get(key, float(removed)) + 0.5 * removed
+        for key in self._keys(edge):
+            self._rates[key] = 0.7 * self._rates.get(key, float(removed)) + 0.3 * removed
+
+    def _keys(self, edge: Decision) -> tuple[tuple[str, str], ...]:
+        into = self._inputs[edge[1]]
+        return (self._kinds[edge[0]], into), (self._sources[edge[0]], into), ("", "")

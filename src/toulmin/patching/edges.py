@@ -73,7 +73,7 @@ def run_edges(
     boolean = masks.dtype in (torch.bool, np.bool_)
     if isinstance(values, SourceValues) and values.shape != tuple(tokens.shape):
         raise Faulty(
-            Fault("patching.values", f"the values are of a run on {list(values.shape)} tokens, not {list(tokens.shape)}")
+            Fault("patching.values", f"the values are of a run on {values.shape} tokens, not {tuple(tokens.shape)}")
         )
     if not (boolean and isinstance(values, SourceValues)):
         values = values.values if isinstance(values, SourceValues) else values

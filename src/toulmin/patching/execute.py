@@ -1,9 +1,10 @@
 """Runs a plan on a model: stage by stage, all copies of all sets and circuits together, on the leading axis.
 
 Streams are kept as deviations from the plan's anchor, one of the two runs, so a row costs only what is different in it,
-and of the far run only the sources that some row reads are made. A head's scores are computed once for each distinct pair of query and key rows; keys and values that differ by offset are selected by masks
-on the pattern, never by copying sequences. What the last layer writes is read at the scored positions only, so its
-queries, mixed values and MLP are computed there only. Everything is out of place, so gradients flow.
+and of the far run only the sources that some row reads are made. A head's scores are computed once for each distinct
+pair of query and key rows; keys and values that differ by offset are selected by masks on the pattern, never by copying
+sequences. What the last layer writes is read at the scored positions only, so its queries, mixed values and MLP are
+computed there only. Where a gradient is recorded, everything is out of place.
 
 Letters: N rows or copies, B batch, T position, D residual, H head, E head dim, V vocabulary, P scored positions.
 """

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toulmin.patching.graph import SLOTS, Graph, Stage
-from toulmin.patching.plan import CLEAN, CLEAN_ROW, OTHER, Column, HeadCopy, Key, Plan, Planner
+from toulmin.patching.plan import CLEAN, CLEAN_ROW, OTHER, Column, HeadCopy, Plan, Planner
 
 BLOCK = 4_000_000  # entries of the table of keys that is held at once
 
@@ -40,42 +40,40 @@ def plan_circuits(graph: Graph, masks: NDArray[np.bool_], *, other_is_run: bool 
             open_edges = live[some, : stage.reads, first[number] : first[number + 1]]
             # [C, receivers] whether any edge is cut; the other receivers of a circuit all read the same row
             cut = np.asarray(np.any(np.logical_not(open_edges), axis=(1, 3)))
-            changed = (values[some, : stage.reads] != CLEAN).any(1)
+            current = values[some, : stage.reads]
+            changed = (current != CLEAN).any(1)
             any_cut = cut.any(1)
-            active = np.flatnonzero(changed | any_cut).tolist()
-            own = wanted[some, stage.writes : stage.writes + (graph.n_heads if stage.kind == "attn" else 1)]
-            blocks = ~any_cut & (positions == 1) & (2 * own.sum(1) >= graph.n_heads)
-            for c in active if stage.kind != "logits" else range(len(cut)):
-                current = values[start + c, : stage.reads]
-                whole = planner.row(number, np.repeat(current, positions)) if changed[c] else CLEAN_ROW
-
-                def row(
-                    receiver: int,
-                    whole: int = whole,
-                    current: Key = current,
-                    edges: NDArray[np.bool_] = open_edges[c],
-                    cuts: NDArray[np.bool_] = cut[c],
-                    number: int = number,
-                ) -> int:
-                    if not cuts[receiver]:
-                        return whole
-                    key = np.where(edges[:, receiver], current[:, None], np.int32(OTHER)).ravel()
-                    return planner.row(number, key)
-
-                if stage.kind == "logits":
-                    outputs.append(row(0))
-                elif stage.kind == "mlp":
-                    if own[c, 0]:
-                        values[start + c, stage.writes] = planner.mlp(number, row(0))
-                elif blocks[c]:
-                    values[start + c, stage.writes : stage.writes + graph.n_heads] = planner.block(number, whole)
-                else:
-                    for head in np.flatnonzero(own[c]).tolist():
-                        at = head * len(SLOTS)
-                        if not changed[c] and not cut[c, at : at + len(SLOTS)].any():
-                            continue
-                        copy = HeadCopy(head, row(at), (row(at + 1),), (row(at + 2),))
-                        values[start + c, stage.writes + head] = planner.head(number, copy)
+            active = np.flatnonzero(changed | any_cut)
+            own = np.ones_like(cut)
+            if stage.kind != "logits":
+                own = wanted[some, stage.writes : stage.writes + (graph.n_heads if stage.kind == "attn" else 1)]
+            read = np.repeat(own, cut.shape[1] // own.shape[1], 1)
+            reads = np.full(cut.shape, CLEAN_ROW)
+            for c in np.flatnonzero(changed & (read & ~cut).any(1)).tolist():
+                reads[c] = planner.row(number, np.repeat(current[c], positions))
+            which, receiver = np.nonzero(cut & read)
+            keys = np.where(open_edges[which, :, receiver], current[which][:, :, None], np.int32(OTHER))
+            reads[which, receiver] = [
+                planner.row(number, key) for key in keys.reshape(len(which), stage.reads * positions)
+            ]
+            if stage.kind == "logits":
+                outputs += reads[:, 0].tolist()
+            elif stage.kind == "mlp":
+                for c in active[own[active, 0]].tolist():
+                    values[start + c, stage.writes] = planner.mlp(number, int(reads[c, 0]))
+            else:
+                blocks = ~any_cut & (positions == 1) & (2 * own.sum(1) >= graph.n_heads)
+                heads = own & (changed[:, None] | cut.reshape(*own.shape, len(SLOTS)).any(2))
+                active = active[heads[active].any(1)]
+                for c in active.tolist():
+                    if blocks[c]:
+                        made = planner.block(number, int(reads[c, 0]))
+                        values[start + c, stage.writes : stage.writes + graph.n_heads] = made
+                        continue
+                    rows = reads[c].tolist()
+                    for head in np.flatnonzero(heads[c]).tolist():
+                        q, k, v = rows[head * len(SLOTS) : (head + 1) * len(SLOTS)]
+                        values[start + c, stage.writes + head] = planner.head(number, HeadCopy(head, q, (k,), (v,)))
     return planner.finish(outputs)
 
 
