@@ -13,6 +13,7 @@ from toulmin.evidence import (
     wilson,
     zero_failure_upper,
 )
+from toulmin.evidence.intervals import _normal_cdf
 from toulmin.faults import Faulty
 
 
@@ -125,6 +126,28 @@ def test_constant_values_have_a_point_interval_and_seeds_repeat() -> None:
     assert bootstrap_mean(values, seed=4) != bootstrap_mean(values, seed=5)
 
 
+@pytest.mark.parametrize("level", [0.5, 0.9, 0.95, 0.99, 1 - 1e-9])
+def test_wilson_has_the_normal_quantiles_of_scipy(level: float) -> None:
+    from scipy.special import ndtri
+
+    z, p, n = -ndtri((1 - level) / 2), 0.3, 200
+    half = z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    found = wilson(60, n, level)
+    ends = [(p + z * z / (2 * n) + side * half) / (1 + z * z / n) for side in (-1, 1)]
+    assert [found.low, found.high] == pytest.approx(ends, rel=1e-12)
+
+
+def test_bca_is_that_of_scipy() -> None:
+    from scipy.special import ndtr
+    from scipy.stats import bootstrap as reference
+
+    values = np.random.default_rng(1).exponential(size=80)
+    expected = reference((values,), np.mean, n_resamples=20_000, rng=2).confidence_interval
+    ours = bootstrap_mean(values, resamples=20_000)
+    assert [ours.low, ours.high] == pytest.approx([expected.low, expected.high], rel=0.02)  # other draws
+    assert [_normal_cdf(x) for x in (-30.0, -3.0, 0.0, 2.0)] == pytest.approx(ndtr([-30, -3, 0, 2]), rel=1e-12)
+
+
 @pytest.mark.parametrize(
     ("call", "code"),
     [
@@ -135,6 +158,7 @@ def test_constant_values_have_a_point_interval_and_seeds_repeat() -> None:
         (lambda: bootstrap_mean([1.0, 2.0], clusters=["a"]), r"interval\.clusters"),
         (lambda: bootstrap_ratio([1.0], [1.0, 2.0]), r"interval\.shape"),
         (lambda: bootstrap_ratio([1.0, 2.0], [0.0, 0.0]), r"interval\.not_finite"),
+        (lambda: bootstrap_mean([1.0, 2.0, 4.0], level=1.0), r"interval\.level"),
     ],
 )
 def test_nonsense_is_refused(call, code: str) -> None:
