@@ -299,7 +299,8 @@ class Games:
         chosen = self._rows(rows)
         planes = np.empty((len(chosen), self.cells.shape[2]), np.int16)
         groups = np.empty(len(chosen), np.int64)
-        score.own_rows(self.cells, self.meta, chosen, kind, with_suicide, planes, groups)
+        work = score.room_to_work(self.cells.shape[2])
+        score.own_rows(self.cells, self.meta, chosen, kind, with_suicide, planes, groups, work)
         return planes, groups
 
     # -- copying ----------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ move has already cost its player a point.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from toulmin.go.benson import QUEUE, SEKI, WORK, mark_area, remove_seki
 from toulmin.go.board import COLOR, EMPTY, SECOND, WALL
@@ -16,6 +17,11 @@ from toulmin.go.compiled import kernel
 from toulmin.go.turns import AREA, PHASE, R_SCORING, R_SUICIDE, R_TAX, SIZE
 
 TROMP_TAYLOR, BY_RULES, PASS_ALIVE = 0, 1, 2
+
+
+def room_to_work(points: int) -> NDArray[np.int32]:
+    """What :func:`own_rows` needs besides, for boards of so many padded points."""
+    return np.empty((WORK, points + 1), np.int32)
 
 
 @kernel
@@ -72,9 +78,11 @@ def mark_owners(s, m, kind, suicide, out, to, work):
 
 
 @kernel
-def own_rows(cells, meta, rows, kind, with_suicide, out, groups):
-    """Fill ``out[i]`` (padded planes) with the owners in game ``rows[i]`` and ``groups[i]`` with its group balance."""
-    work = np.empty((WORK, cells.shape[2] + 1), np.int32)
+def own_rows(cells, meta, rows, kind, with_suicide, out, groups, work):
+    """Fill ``out[i]`` (padded planes) with the owners in game ``rows[i]`` and ``groups[i]`` with its group balance.
+
+    ``work`` is :func:`room_to_work` for boards of this size.
+    """
     for i in range(len(rows)):
         m = meta[rows[i]]
         suicide = with_suicide or m[R_SUICIDE] == 1
