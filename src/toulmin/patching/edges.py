@@ -33,6 +33,7 @@ from toulmin.patching.sources import (
     FixedValues,
     Scored,
     SourceValues,
+    advance_together,
     check_tokens,
     constant_biases,
     pick_scored,
@@ -146,6 +147,7 @@ def _sparse(
         pieces = min(len(some), math.ceil(per_pair / max_bytes))
         if pieces > 1:
             return torch.cat([run(piece) for piece in np.array_split(some, pieces)])
+        advance_together((run_values, other), plan.far_stage)
         chunk = max(1, int(max_bytes // per_pair))
         parts = [
             run_plan(

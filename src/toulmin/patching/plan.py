@@ -12,9 +12,10 @@ reference. Where all heads of a layer read one row they are one *block*, and wha
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -98,6 +99,25 @@ class Plan:
         """How many streams are assembled and normalised."""
         return sum(len(stage.rows) for stage in self.stages)
 
+    @cached_property
+    def far_stage(self) -> int:
+        """The stage up to which the far run must be made: where the last of its values that a row names is written."""
+        last = 0
+        for number, stage in enumerate(self.stages):
+            for row in stage.rows:
+                if row.base == (number, -1 - self.anchor):
+                    last = max(last, number)
+                for slot, _, _ in row.entries:
+                    if slot < len(self.deltas):
+                        last = max(last, self._written[self.deltas[slot][0]])
+        return last
+
+    @cached_property
+    def _written(self) -> list[int]:
+        """By source, the first stage after it is written."""
+        reads = [stage.reads for stage in self.graph.stages]
+        return [bisect_right(reads, source) for source in range(len(self.graph.sources))]
+
     def bytes_per_token(
         self, d_model: int, d_head: int, d_mlp: int, length: int, itemsize: int, *, everywhere: bool = True
     ) -> int:
@@ -138,6 +158,7 @@ class Planner:
         self._places = len({column.place for column in columns})
         self._sums = _Sums(graph, self.columns) if len(columns) == len(graph.sources) else None
         self._addends = self.columns if self._sums is None else self._sums.columns
+        self._widths = self.width if self._sums is None else [self._sums.width(n) for n in self.width]
         kinds = dict.fromkeys((column.source, column.term, column.whole) for column in self._addends)
         self.deltas = {kind: slot for slot, kind in enumerate(kinds)}
         self.slots = len(self.deltas)
@@ -256,49 +277,60 @@ class Planner:
         keys, all_far = stacked[:-1], stacked[-1]
         hubs = np.empty((MAX_HUBS, stacked.shape[1]), dtype=np.int32)
         hub_rows: list[int] = []
-        from_near, from_far = (keys != near).sum(1).tolist(), (keys != all_far).sum(1).tolist()
+        # where each row differs from the anchor's: one list for all rows, cut at ``ends``
+        which, columns = np.nonzero(keys != near)
+        differs = list(zip(columns.tolist(), keys[which, columns].tolist(), strict=True))
+        ends = [0, *np.cumsum(np.bincount(which, minlength=len(keys))).tolist()]
+        from_far = (keys != all_far).sum(1).tolist()
+        earlier = [
+            (number - back, self.width[number - back], self._widths[number - back])
+            for back in range(1, min(LOOK_BACK, number) + 1)
+        ]
         for index in sorted(range(len(keys)), key=lambda i: -uses[i]):
-            key = keys[index]
+            first, end = ends[index], ends[index + 1]
             base: Key | None = None
-            place, cost = (number, near - 2), from_near[index]
+            place, cost = (number, near - 2), end - first
             if (n := from_far[index] + 1) < cost:
                 base, place, cost = all_far, (number, far - 2), n
-            start = 0
-            for back in range(1, min(LOOK_BACK, number) + 1):
-                before = self.width[number - back]
-                row = self._rows[number - back].get(raw[index][:before].tobytes())
+            for stage, before, before_sums in earlier:
+                row = self._rows[stage].get(raw[index][:before].tobytes())
                 if row is not None and row >= 0:
-                    before = before if self._sums is None else self._sums.width(before)
-                    if (n := int(np.count_nonzero(key[before:] != near)) + 1) < cost:
-                        base, place, cost, start = None, (number - back, row), n, before
+                    start = bisect_left(differs, (before_sums, 0), first, end)
+                    if (n := end - start + 1) < cost:
+                        base, place, cost, first = None, (stage, row), n, start
                     break
             late = False
             if cost > 3 and hub_rows:
-                differ = (hubs[: len(hub_rows)] != key).sum(1)
+                differ = (hubs[: len(hub_rows)] != keys[index]).sum(1)
                 best = int(differ.argmin())
                 if int(differ[best]) + 1 < cost:
-                    base, place, start, late = hubs[best], (number, hub_rows[best]), 0, True
+                    base, place, late = hubs[best], (number, hub_rows[best]), True
             if not late and len(hub_rows) < MAX_HUBS:
-                hubs[len(hub_rows)] = key
+                hubs[len(hub_rows)] = keys[index]
                 hub_rows.append(index)
-            plan.rows[index] = RowProgram(place, self._entries(key, base, start), late)
+            if base is not None or self._places > 1:
+                entries = self._entries(keys[index], base, differs[first:end])
+            else:  # the common case
+                entries = [(self._slot(self._addends[at], value) or 0, 1.0, -1) for at, value in differs[first:end]]
+            plan.rows[index] = RowProgram(place, entries, late)
 
-    def _entries(self, key: Key, base: Key | None, start: int) -> list[tuple[int, float, int]]:
-        """What must be added to the base, which is the anchor's stream where None is given."""
-        different = start + np.flatnonzero(key[start:] != (self.anchor if base is None else base[start:]))
-        if self._places == 1 and base is None:  # the common case
-            changed = zip(different.tolist(), key[different].tolist(), strict=True)
-            return [(self._slot(self._addends[at], value) or 0, 1.0, -1) for at, value in changed]
+    def _entries(
+        self, key: Key, base: Key | None, differs: Sequence[tuple[int, int]]
+    ) -> list[tuple[int, float, int]]:
+        """What must be added to the base; where that is the anchor's stream (None), it ``differs`` there."""
+        if base is not None:
+            columns = np.flatnonzero(key != base)
+            differs = list(zip(columns.tolist(), key[columns].tolist(), strict=True))
         sums: dict[tuple[int, int], float] = {}
 
         def add(slot: int | None, place: int, sign: float) -> None:
             if slot is not None:
                 sums[slot, place] = sums.get((slot, place), 0.0) + sign
 
-        for at in different.tolist():
+        for at, value in differs:
             column = self._addends[at]
             place = column.place if self._places > 1 else -1
-            add(self._slot(column, int(key[at])), place, 1.0)
+            add(self._slot(column, value), place, 1.0)
             if base is not None:
                 add(self._slot(column, int(base[at])), place, -1.0)
         if self._places > 1:  # the same entry at every class of positions is one entry

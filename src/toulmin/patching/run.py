@@ -16,7 +16,7 @@ from toulmin.patching.graph import Graph
 from toulmin.patching.pathset import PathSet
 from toulmin.patching.plan import Plan
 from toulmin.patching.plan_paths import plan_paths
-from toulmin.patching.sources import FixedValues, Scored, Values, check_tokens, source_values
+from toulmin.patching.sources import FixedValues, Scored, Values, advance_together, check_tokens, source_values
 
 if TYPE_CHECKING:
     from toulmin.subjects import Transformer
@@ -84,6 +84,7 @@ def run_paths(
             else:
                 wide = values if values.shape[1] == 1 else values[:, rows]
                 other = FixedValues(wide.expand(-1, *clean.shape, -1), graph)
+            advance_together((clean, other), plan.far_stage)
             parts.append(
                 run_plan(
                     model, plan, clean, other, cells=cells.of_rows(rows), terms=terms, scored=rows_of(scored, rows)

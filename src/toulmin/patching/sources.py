@@ -109,21 +109,32 @@ class SourceValues:
         return self._streams[stage]
 
     def _advance(self) -> None:
-        number = len(self._streams) - 1
-        stage, before = self.graph.stages[number], self._streams[-1]
+        self._keep(self._step(len(self._streams) - 1, self._streams[-1], self._heads[-1] if self._heads else None))
+
+    def _step(self, number: int, before: Tensor, heads: Tensor | None) -> tuple[Tensor, ...]:
+        """The stream after a stage, and what the stage computed: z and the sum of the heads, or the MLP."""
+        stage = self.graph.stages[number]
         layer = self._model.layers[stage.layer]
         read = before + self.constants[number]
         if stage.kind == "attn":
             attn, x = layer.attn, layer.norm1(read)
             z = attn.attend(attn.q(x, self._at), attn.k(x, self._at), attn.v(x, self._at), self._at)
-            self._z.append(z)
-            self._heads.append(z.flatten(-2) @ attn.W_O.flatten(0, 1))
+            heads = z.flatten(-2) @ attn.W_O.flatten(0, 1)
             late = self.graph.parallel and self.graph.has_mlp  # the MLP of a parallel layer reads what the heads read
-            self._streams.append(before if late else before + self._heads[-1])
+            return before if late else before + heads, z, heads
+        out = layer.mlp_out(read)
+        if self.graph.parallel:
+            assert heads is not None
+            before = before + heads
+        return before + out, out
+
+    def _keep(self, made: tuple[Tensor, ...]) -> None:
+        self._streams.append(made[0])
+        if len(made) == 2:
+            self._mlps.append(made[1])
         else:
-            self._mlps.append(layer.mlp_out(read))
-            before = before + self._heads[-1] if self.graph.parallel else before
-            self._streams.append(before + self._mlps[-1])
+            self._z.append(made[1])
+            self._heads.append(made[2])
 
     def _layer(self, source: int) -> int:
         """The layer of a source that is no input, run."""
@@ -147,6 +158,15 @@ class SourceValues:
     def heads(self, source: int) -> Float[Tensor, "B T D"]:
         """The sum over the heads of the layer whose first head is ``source``."""
         return self._heads[self._layer(source)]
+
+    def is_like(self, other: SourceValues) -> bool:
+        """Whether the next stage of both can be one batch."""
+        return (
+            self._model is other._model
+            and self.shape[1] == other.shape[1]
+            and self._grad == other._grad
+            and len(self._streams) == len(other._streams)
+        )
 
     @cached_property
     def values(self) -> Float[Tensor, "S B T D"]:
@@ -172,6 +192,21 @@ class SourceValues:
     def of_rows(self, rows: slice) -> Values:
         """The same for some of the batch."""
         return self if rows.indices(self.shape[0]) == (0, self.shape[0], 1) else _RowsOf(self, rows)
+
+
+def advance_together(runs: Sequence[Values], stage: int) -> None:
+    """Make runs as far as a stage, the stages where all stand on as one batch: weights are read once for all of them."""
+    some = [run for run in runs if isinstance(run, SourceValues)]
+    if len(some) < 2 or not all(run.is_like(some[0]) for run in some):
+        return
+    first, sizes = some[0], [run.shape[0] for run in some]
+    while len(first._streams) <= stage:
+        with torch.set_grad_enabled(first._grad):
+            before = torch.cat([run._streams[-1] for run in some])
+            heads = torch.cat([run._heads[-1] for run in some]) if first._heads and first.graph.parallel else None
+            made = first._step(len(first._streams) - 1, before, heads)
+            for run, parts in zip(some, zip(*(part.split(sizes) for part in made), strict=True), strict=True):
+                run._keep(parts)
 
 
 class _RowsOf:
