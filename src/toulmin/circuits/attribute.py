@@ -98,7 +98,7 @@ def mask_gradient(
         gradients = edge_gradients(
             bench.model,
             batch.clean,
-            _loss(found, batch, bench.full(index)),
+            _loss(found, batch, bench.full_for(found, index)),
             values=_whole(bench, index, method),
             mix=mix,
             scored=batch.at,
@@ -152,7 +152,7 @@ def _gradients(bench: Bench, index: int, metric: Metric, **settings: object) -> 
     return edge_gradients(
         bench.model,
         batch.clean,
-        _loss(metric, batch, bench.full(index)),
+        _loss(metric, batch, bench.full_for(metric, index)),
         scored=batch.at,
         merged_qkv=bench.graph.merged_qkv,
         **settings,  # type: ignore[arg-type]

@@ -84,6 +84,10 @@ class Bench:
             raise Faulty(Fault("circuits.nan", "the clean run gives NaN or infinite logits"), ExitCode.NUMERICAL)
         return logits
 
+    def full_for(self, metric: Metric, index: int) -> Tensor:
+        """The same where the metric reads them; else NaN, so that the full model is not run for nothing."""
+        return self.full(index) if metric.against_full else self.model.W_E.new_tensor(torch.nan)
+
     def values(self, index: int, method: Methodology) -> Float[Tensor, "S B T D"]:
         """What the replaced edges carry on batch ``index`` (broadcastable over B and T)."""
         side, value = _other_side(method), method.value
@@ -168,7 +172,7 @@ class Bench:
         for index, logits in self.run(circuits, method):
             batch = self.batches[index]
             for metric in wanted:
-                values = metric(logits, batch, self.full(index).to(logits.dtype))
+                values = metric(logits, batch, self.full_for(metric, index).to(logits.dtype))
                 found[metric.name][:, list(batch.index)] = values.double().cpu().numpy()
         _check_finite(found)
         return found

@@ -27,7 +27,7 @@ class Metric:
     """A named metric: its unit, and the direction that is better.
 
     ``smooth``: it has a gradient. ``percents``: a single prompt's share of the effect is a number worth averaging (of
-    an accuracy, 0 or 1, it is not).
+    an accuracy, 0 or 1, it is not). ``against_full``: it reads the full model's logits (of others they are not made).
     """
 
     name: str
@@ -36,6 +36,7 @@ class Metric:
     measure: Measure
     smooth: bool = True
     percents: bool = True
+    against_full: bool = True
 
     def __call__(
         self, logits: Float[Tensor, "C B V"], batch: PairBatch, full: Float[Tensor, "B V"]
@@ -52,15 +53,16 @@ class Metric:
 METRICS: Mapping[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("logit_diff", "logits", "higher", lambda x, batch, full: logit_diff(x, batch.answers, batch.wrong)),
-        Metric("prob_diff", "1", "higher", lambda x, batch, full: prob_diff(x, batch.answers, batch.wrong)),
+        Metric("logit_diff", "logits", "higher", lambda x, batch, full: logit_diff(x, batch.answers, batch.wrong),
+        against_full=False), Metric("prob_diff", "1", "higher",
+        lambda x, batch, full: prob_diff(x, batch.answers, batch.wrong), against_full=False),
         Metric("kl", "nats", "lower", lambda x, batch, full: kl(full, x)),
         Metric("max_change", "logits", "lower", lambda x, batch, full: (x - full).abs().amax(-1)),
-        Metric("loss", "nats", "lower", lambda x, batch, full: cross_entropy(x, batch.answers)),
+        Metric("loss", "nats", "lower", lambda x, batch, full: cross_entropy(x, batch.answers), against_full=False),
         Metric("accuracy", "1", "higher", lambda x, batch, full: accuracy(x, batch.answers), smooth=False,
-        percents=False), Metric(
+        percents=False, against_full=False), Metric(
             "choice_accuracy", "1", "higher", lambda x, batch, full: accuracy(x, batch.answers, batch.wrong),
-            smooth=False, percents=False,
+            smooth=False, percents=False, against_full=False,
         ),
     )
 }  # fmt: skip
