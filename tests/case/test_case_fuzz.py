@@ -185,7 +185,8 @@ def test_a_lock_of_any_bytes(ground):
 @pytest.mark.slow
 def test_the_reader_for_as_long_as_asked(ground):
     seconds = float(os.environ.get("TOULMIN_FUZZ_SECONDS", "20"))
-    start, seed = time.process_time(), int(os.environ.get("TOULMIN_FUZZ_SEED", "0"))
+    start = time.process_time()
+    first = seed = int(os.environ.get("TOULMIN_FUZZ_SEED", "0"))
     while time.process_time() - start < seconds:
         seed += 1
         rng = random.Random(seed)
@@ -201,3 +202,4 @@ def test_the_reader_for_as_long_as_asked(ground):
         except BaseException:
             print(f"TOULMIN_FUZZ_SEED={seed - 1}")
             raise
+    print(f"{seed - first} inputs")

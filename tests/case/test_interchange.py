@@ -307,4 +307,5 @@ def test_no_mutation_of_a_foreign_file_crashes(tmp_path) -> None:
         except Faulty:
             pass
         runs += 1
+    print(f"{runs} inputs")
     assert runs > 20

@@ -78,7 +78,11 @@ def write_items(items: Items, folder: Path) -> list[str]:
             if items.clusters is not None:
                 row["cluster"] = items.clusters[index]
             row["values"] = {name: values[index] for name, values in flat.items()}
-            file.write(canonical_json(row) + "\n")
+            try:
+                file.write(canonical_json(row) + "\n")
+            except UnicodeEncodeError:  # half of a surrogate pair, as JSON can smuggle in
+                fault = Fault("items.encoding", "a text that UTF-8 cannot hold", name=ascii(unit))
+                raise Faulty(fault) from None
     tensors = {f"column/{name}": c for name, c in items.columns.items() if c.ndim != 1}
     tensors |= {f"array/{name}": a for name, a in items.arrays.items()}
     if not tensors:

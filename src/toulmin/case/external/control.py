@@ -16,6 +16,7 @@ from typing import Any, ClassVar, cast
 import numpy as np
 from pydantic import Field
 
+from toulmin.case.external.numbers import is_finite_number
 from toulmin.evidence import Chart, Interval, Measure, bootstrap, clopper_pearson
 from toulmin.faults import ExitCode, Fault, Faulty
 from toulmin.studies import Cost, Input, Items, MeasureSpec, Run, Study, Summary
@@ -139,8 +140,7 @@ def _problem(value: object) -> str | None:
         return "no id"
     if row.get("label") not in ("honest", "attack"):
         return "label must be honest or attack"
-    suspicion: object = row.get("suspicion")
-    if isinstance(suspicion, bool) or not isinstance(suspicion, int | float) or not np.isfinite(suspicion):
+    if not is_finite_number(row.get("suspicion")):
         return "suspicion must be a finite number"
     if "succeeds" in row and not isinstance(row["succeeds"], bool):
         return "succeeds must be true or false"

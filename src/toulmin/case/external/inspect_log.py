@@ -8,6 +8,7 @@ in several frames. Nothing in a log is trusted: sizes are bounded, and everythin
 from __future__ import annotations
 
 import json
+import math
 import struct
 import zipfile
 import zlib
@@ -15,13 +16,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 from toulmin.faults import ExitCode, Fault, Faulty, require_extra
 
 KNOWN_VERSIONS = (1, 2)
 MAX_FILE = 1 << 30
 MAX_MEMBER = 1 << 28
+MAX_TOTAL = 1 << 31  #: bytes of all members, unpacked
+MAX_CELLS = 10_000_000  #: samples times epochs, there or missing
 ZSTANDARD = 93
 Json = Mapping[str, Any]
 
@@ -96,13 +99,15 @@ def _read_zip(path: Path) -> tuple[dict[str, Any], list[Any]]:
             raw = path.read_bytes()
             if "header.json" not in members:
                 raise _faulty("incomplete", "no header.json: the run did not end", path)
+            if sum(info.file_size for info in members.values()) > MAX_TOTAL:
+                raise _faulty("too_large", f"members larger than {MAX_TOTAL} bytes together", path)
             header = _object(_member(raw, members["header.json"], path), path, "header.json")
             samples: list[Any] = [
                 _object(_member(raw, members[name], path), path, name)
                 for name in sorted(members)
                 if name.startswith("samples/") and name.endswith(".json")
             ]
-    except (zipfile.BadZipFile, struct.error, NotImplementedError) as error:
+    except (zipfile.BadZipFile, struct.error, NotImplementedError, ValueError) as error:
         raise _faulty("malformed", f"not a readable zip: {error}", path) from None
     return header, samples
 
@@ -143,17 +148,13 @@ def _decompress(data: bytes, info: zipfile.ZipInfo) -> bytes:
 
 def _number(value: object) -> float | None:
     """A score as a number, as Inspect's own default does: C, P, I, N and yes/no words, numbers, booleans."""
-    words = {"c": 1.0, "p": 0.5, "i": 0.0, "n": 0.0, "yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
-    if isinstance(value, bool | int | float):
-        return float(value)
-    if isinstance(value, str):
-        if value.lower() in words:
-            return words[value.lower()]
-        try:
-            return float(value)
-        except ValueError:
-            return None
-    return None
+    words: dict[str, float] = {"c": 1.0, "p": 0.5, "i": 0.0, "n": 0.0, "yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
+    if isinstance(value, str) and value.lower() in words:
+        return words[value.lower()]
+    try:
+        return float(value) if isinstance(value, bool | int | float | str) else None
+    except (ValueError, OverflowError):  # no number, or an integer beyond all floats
+        return None
 
 
 def _scores(sample: Json) -> Iterator[tuple[str, float]]:
@@ -178,7 +179,7 @@ def _interpret(header: Json, samples: list[Any], path: Path) -> InspectLog:
 
     version = header.get("version")
     known = f"known are {', '.join(map(str, KNOWN_VERSIONS))}"
-    need(isinstance(version, int) and version in KNOWN_VERSIONS, "version", f"log version {version!r}; {known}")
+    need(_is_count(version) and version in KNOWN_VERSIONS, "version", f"log version {version!r}; {known}")
     need(isinstance(spec, dict), "malformed", "no eval section")
     about: dict[str, Any] = cast("dict[str, Any]", spec) if isinstance(spec, dict) else {}
     need(isinstance(about.get("model"), str), "malformed", "no model name", "eval.model")
@@ -187,7 +188,7 @@ def _interpret(header: Json, samples: list[Any], path: Path) -> InspectLog:
     for index, entry in enumerate(samples):
         sample: dict[str, Any] = cast("dict[str, Any]", entry) if isinstance(entry, dict) else {}
         identifier, epoch = sample.get("id"), sample.get("epoch", 1)
-        if not isinstance(identifier, str | int) or not isinstance(epoch, int):
+        if not (isinstance(identifier, str) or _is_count(identifier)) or not _is_count(epoch):
             need(False, "malformed", "a sample without id or epoch", f"samples[{index}]")
             continue
         need((str(identifier), epoch) not in seen, "duplicate", "the sample is there twice", f"{identifier}/{epoch}")
@@ -200,14 +201,17 @@ def _interpret(header: Json, samples: list[Any], path: Path) -> InspectLog:
     ids: object = data.get("sample_ids")
     expected_ids = tuple(map(str, cast("list[Any]", ids))) if isinstance(ids, list) else ()
     epochs = config.get("epochs")
-    epochs = epochs if isinstance(epochs, int) and epochs > 0 else 1
+    epochs = epochs if _is_count(epochs) and epochs > 0 else 1
     total = _table(header, "results").get("total_samples")
     count = data.get("samples")
     expected = max(
         len(expected_ids) * epochs,
-        total if isinstance(total, int) else 0,
-        count * epochs if isinstance(count, int) and not expected_ids and not isinstance(total, int) else 0,
+        total if _is_count(total) else 0,
+        count * epochs if _is_count(count) and not expected_ids and not _is_count(total) else 0,
     )
+    distinct = len({*expected_ids, *(sample.id for sample in read)})
+    if max(expected, distinct * epochs) > MAX_CELLS:
+        raise _faulty("too_large", f"more than {MAX_CELLS} samples times epochs", path)
     metadata = {**_table(about, "metadata"), **_table(header, "metadata")}
     return InspectLog(
         version=cast("int", version),
@@ -225,6 +229,10 @@ def _interpret(header: Json, samples: list[Any], path: Path) -> InspectLog:
     )
 
 
+def _is_count(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def _table(parent: Json, key: str) -> dict[str, Any]:
     value: object = parent.get(key)
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
@@ -235,7 +243,7 @@ def _reported(results: Json) -> Iterator[tuple[str, Mapping[str, float]]]:
     for entry in cast("list[Any]", scores) if isinstance(scores, list) else []:
         score: dict[str, Any] = cast("dict[str, Any]", entry) if isinstance(entry, dict) else {}
         metrics = {
-            name: float(value)
+            name: math.nan if (number := _number(value)) is None else number
             for name, metric in _table(score, "metrics").items()
             if isinstance(metric, dict)
             and isinstance(value := cast("dict[str, Any]", metric).get("value"), int | float)

@@ -63,7 +63,7 @@ class InspectEvaluation(Study):
         if self._sidecar().is_file():
             try:
                 said: object = json.loads(self._sidecar().read_bytes())
-            except ValueError:
+            except (ValueError, RecursionError):
                 said = None
             if not isinstance(said, dict):
                 return [Fault("inspect.model", "the sidecar is not a JSON object", str(self._sidecar()))]
@@ -132,7 +132,7 @@ class InspectEvaluation(Study):
             return
         found = float(np.nanmean(present, axis=1).mean())
         for name in ("accuracy", "mean"):
-            if name in metrics and abs(metrics[name] - found) > TOLERANCE * max(1.0, abs(found)):
+            if name in metrics and not abs(metrics[name] - found) <= TOLERANCE * max(1.0, abs(found)):
                 message = f"the header says {name} {metrics[name]:g}, its samples give {found:g}"
                 raise Faulty(Fault("inspect.header", message, file, name=scorer), ExitCode.EVIDENCE)
 

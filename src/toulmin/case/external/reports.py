@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 
+from toulmin.case.external.numbers import is_finite_number
 from toulmin.case.safe_xml import local_name, read_xml
 from toulmin.evidence import Measure, bootstrap_mean, wilson
 from toulmin.faults import ExitCode, Fault, Faulty
@@ -40,11 +42,15 @@ class JUnitReport(Study):
         path = self.resolver.locate(self.report)
         root = read_xml(path)
         rows: dict[str, float] = {}
+        repeated: Counter[str] = Counter()
         for case in root.iter():
             if local_name(case.tag) != "testcase":
                 continue
             name = f"{case.get('classname', '')}::{case.get('name', '')}"
-            while name in rows:
+            repeated[name] += 1
+            if repeated[name] > 1:
+                name += f" ({repeated[name]})"
+            while name in rows:  # a name that itself ends so
                 name += "+"
             outcome = {local_name(child.tag) for child in case}
             if "skipped" in outcome and self.skipped_allowed:
@@ -118,10 +124,9 @@ class JsonUnits(Study):
         for index, entry in enumerate(cast("list[Any]", units)):
             row: dict[str, Any] = cast("dict[str, Any]", entry) if isinstance(entry, dict) else {}
             value: object = row.get("value")
-            if not isinstance(row.get("id"), str) or isinstance(value, bool) or not isinstance(value, int | float):
-                faults.append(
-                    Fault("json.unit", "needs id (text) and value (number)", str(path), name=f"units[{index}]")
-                )
+            if not isinstance(row.get("id"), str) or not is_finite_number(value):
+                message = "needs id (text) and value (a finite number)"
+                faults.append(Fault("json.unit", message, str(path), name=f"units[{index}]"))
                 continue
             ids.append(row["id"])
             values.append(float(value))
