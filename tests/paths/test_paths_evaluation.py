@@ -175,6 +175,10 @@ def test_edge_circuits_are_one_pass(kind: str) -> None:
     values = source_values(model, other).values
     wanted = run_edges(model, clean, values, ~keep[None], scored="all")[0]
     close(run_paths(model, [made], clean, other, scored="all")[0], wanted)
+    for fixed in (torch.zeros_like(values), 0.5 * values.mean((1, 2), keepdim=True)):  # values that are no run
+        wanted = run_edges(model, clean, fixed, ~keep[None].astype(bool), scored="all")[0]
+        close(run_paths(model, [made], clean, other, values=fixed, scored="all")[0], wanted)
+        close(run_paths(model, [made], clean, other, values=fixed, scored="all", max_bytes=100_000)[0], wanted)
 
 
 def test_position_selectors_by_brute_force() -> None:

@@ -314,9 +314,7 @@ class Planner:
                 entries = [(self._slot(self._addends[at], value) or 0, 1.0, -1) for at, value in differs[first:end]]
             plan.rows[index] = RowProgram(place, entries, late)
 
-    def _entries(
-        self, key: Key, base: Key | None, differs: Sequence[tuple[int, int]]
-    ) -> list[tuple[int, float, int]]:
+    def _entries(self, key: Key, base: Key | None, differs: Sequence[tuple[int, int]]) -> list[tuple[int, float, int]]:
         """What must be added to the base; where that is the anchor's stream (None), it ``differs`` there."""
         if base is not None:
             columns = np.flatnonzero(key != base)

@@ -136,18 +136,17 @@ class SourceValues:
             self._z.append(made[1])
             self._heads.append(made[2])
 
-    def _layer(self, source: int) -> int:
-        """The layer of a source that is no input, run."""
-        layer = (source - len(self._inputs)) // (self.graph.n_heads + self.graph.has_mlp)
-        self.stream((layer + 1) * (1 + self.graph.has_mlp))
-        return layer
+    def _place(self, source: int) -> tuple[int, int]:
+        """The layer of a source that is no input, and its number in the layer; runs the model that far."""
+        layer, number = divmod(source - len(self._inputs), self.graph.n_heads + self.graph.has_mlp)
+        self.stream(layer * (1 + self.graph.has_mlp) + 1 + (number == self.graph.n_heads))
+        return layer, number
 
     def value(self, source: int) -> Float[Tensor, "B T D"]:
         """What the source writes: the embedding, a head without b_O, an MLP with b_out."""
         if source < len(self._inputs):
             return self._inputs[source]
-        layer = self._layer(source)
-        head = (source - len(self._inputs)) % (self.graph.n_heads + self.graph.has_mlp)
+        layer, head = self._place(source)
         if head == self.graph.n_heads:
             return self._mlps[layer]
         if source not in self._made:
@@ -157,7 +156,7 @@ class SourceValues:
 
     def heads(self, source: int) -> Float[Tensor, "B T D"]:
         """The sum over the heads of the layer whose first head is ``source``."""
-        return self._heads[self._layer(source)]
+        return self._heads[self._place(source)[0]]
 
     def is_like(self, other: SourceValues) -> bool:
         """Whether the next stage of both can be one batch."""
