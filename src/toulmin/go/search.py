@@ -4,6 +4,8 @@ Every round each tree descends to a leaf (:mod:`toulmin.go.tree`), the position 
 pool keeps the state at every node, so nothing is replayed and the ladders of the parent are not read again), all new
 leaves are evaluated in one batch, and their values are added along the ways back. A game's search depends on its
 position, the settings and its own generator only; a batch changes nothing but the last bits of floating-point sums.
+Where there are fewer leaves than the evaluator's ``good_batch``, the batch is filled with positions that will probably
+be asked for next (:mod:`toulmin.go.foresight`), which changes no visit either.
 
 Utility of a position for the mover, as in KataGo: win - loss + static_score · E[s(score, 0, 2)] +
 dynamic_score · E[s(score, c, dynamic_scale)], with s(x, c, k) = 2/pi · atan((x - c) / (k · size)), the score normal
@@ -20,6 +22,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from toulmin.go.foresight import Foresight
 from toulmin.go.search_settings import SearchSettings
 from toulmin.go.tree import FINISHED, NEW, Forest, selection_rule
 
@@ -81,7 +84,10 @@ class Opinion(Protocol):
 
 
 class Evaluates(Protocol):
-    """An evaluator: a net, playouts, or a made-up one."""
+    """An evaluator: a net, playouts, or a made-up one.
+
+    One may have an attribute ``good_batch``: how many positions it evaluates for little more than the cost of one.
+    """
 
     def evaluate(
         self,
@@ -133,7 +139,7 @@ def search(
     nodes = settings.visits + settings.leaves
     state = games.take(rows[:1])
     bytes_a_node = state.cells.nbytes + state.past.nbytes + state.meta.nbytes + 9 * games.actions
-    group = max(1, POOL_BYTES // (bytes_a_node * nodes))
+    group = max(1, POOL_BYTES // (bytes_a_node * 2 * nodes))
     found: list[Searched] = []
     for start in range(0, len(rows), group):
         part = slice(start, start + group)
@@ -165,7 +171,9 @@ class _Search:
         forest = Forest(count, self.nodes, self.games.actions, 3)
         forest.plant(prior, roots.to_move, first)
         if settings.visits > 1:
-            self.pool = roots.take(np.repeat(np.arange(count), self.nodes))
+            self.foresight = self._foresee(forest)
+            slots = self.foresight.slots if self.foresight else 0
+            self.pool = roots.take(np.repeat(np.arange(count), self.nodes + slots))
             rule = selection_rule(settings)
             while True:
                 wanted = np.minimum(settings.visits - forest.visits[:, 0], settings.leaves)
@@ -220,32 +228,84 @@ class _Search:
             prior[tree, actions] = weight
         return prior
 
+    def _foresee(self, forest: Forest) -> Foresight | None:
+        """Room for positions ahead, where single leaves would leave the evaluator's batch unfilled."""
+        settings = self.settings
+        # a random symmetry belongs to the evaluation it was drawn for, in the order of the visits
+        if settings.leaves > 1 or settings.symmetry != "none" or 2 * len(self.rows) > self._good_batch():
+            return None
+        return Foresight(forest, self.nodes)
+
+    def _good_batch(self) -> int:
+        return int(getattr(self.evaluator, "good_batch", 1))
+
     def _round(self, forest: Forest, trees: Rows, rule: Floats) -> None:
         descent = forest.descend(trees, rule)
         values = np.zeros((len(trees), 3))
         new = np.flatnonzero(descent.kind == NEW)
         places = trees * self.nodes + descent.node
-        pool = self.pool
+        ended = np.zeros(0, np.bool_)
         if len(new):
-            pool.assign(places[new], pool, trees[new] * self.nodes + descent.parent[new])
-            pool.play(descent.action[new], places[new])
-            ended = pool.finished[places[new]]
-            prior = np.full((len(new), self.games.actions), -1.0, np.float32)
-            mover = pool.to_move[places[new]]
-            open_ = np.flatnonzero(~ended)
-            if len(open_):
-                at = new[open_]
-                opinion = self._evaluate(pool, places[at], self._symmetries(trees[at]))
-                prior[open_] = np.where(opinion.policy > 0, opinion.policy, -1.0)
-                values[at] = self._values(opinion, np.where(mover[open_] == 1, 1.0, -1.0), trees[at])
+            actions, above = descent.action[new], trees[new] * self.nodes + descent.parent[new]
+            prior, mover, ended, values[new] = self._expand(
+                trees[new], places[new], above, actions, descent.parent[new], rule
+            )
             forest.expand(trees[new], descent.node[new], prior, mover, ended)
-            over = new[np.flatnonzero(ended)]
-        else:
-            over = np.zeros(0, np.int64)
-        over = np.concatenate([over, np.flatnonzero(descent.kind == FINISHED)])
+        over = np.concatenate([new[ended], np.flatnonzero(descent.kind == FINISHED)])
         if len(over):
-            values[over] = self._final(pool, places[over], trees[over])
+            values[over] = self._final(self.pool, places[over], trees[over])
         forest.backup(descent, values)
+
+    def _expand(
+        self, trees: Rows, places: Rows, above: Rows, actions: Rows, parents: Rows, rule: Floats
+    ) -> tuple[NDArray[np.float32], Rows, NDArray[np.bool_], Floats]:
+        """Make the states of new nodes in the pool; returns priors, movers, whether the game ended, and values."""
+        ahead = self.foresight
+        if ahead is None:
+            return self._enter(trees, places, above, actions)
+        slots = ahead.find(trees, parents, actions)
+        known, fresh = np.flatnonzero(slots >= 0), np.flatnonzero(slots < 0)
+        base = len(self.rows) * self.nodes
+        if len(fresh):
+            more, at = ahead.look(trees[fresh], rule, max(0, self._good_batch() // len(fresh) - 1))
+            found = self._enter(
+                np.concatenate([trees[fresh], more]),
+                np.concatenate([places[fresh], base + more * ahead.slots + at]),
+                np.concatenate([above[fresh], more * self.nodes + ahead.parent[more, at]]),
+                np.concatenate([actions[fresh], ahead.edge[more, at]]),
+            )
+            here = len(fresh)
+            for kept, column in zip((ahead.prior, ahead.mover, ahead.ended, ahead.values), found, strict=True):
+                kept[more, at] = column[here:]
+            if not len(known):
+                return found[0][:here], found[1][:here], found[2][:here], found[3][:here]
+        of, slot = trees[known], slots[known]
+        self.pool.assign(places[known], self.pool, base + of * ahead.slots + slot)
+        out = ahead.prior[of, slot], ahead.mover[of, slot], ahead.ended[of, slot], ahead.values[of, slot]
+        if not len(fresh):
+            return out
+        order = np.argsort(np.concatenate([fresh, known]))
+        first, second, third, fourth = (
+            np.concatenate([column[: len(fresh)], taken])[order] for column, taken in zip(found, out, strict=True)
+        )
+        return first, second, third, fourth
+
+    def _enter(
+        self, trees: Rows, places: Rows, above: Rows, actions: Rows
+    ) -> tuple[NDArray[np.float32], Rows, NDArray[np.bool_], Floats]:
+        """Play ``actions`` from the states at ``above`` into ``places`` and evaluate what is not over."""
+        pool = self.pool
+        pool.assign(places, pool, above)
+        pool.play(actions, places)
+        ended, mover = pool.finished[places], pool.to_move[places]
+        prior = np.full((len(places), self.games.actions), -1.0, np.float32)
+        values = np.zeros((len(places), 3))
+        open_ = np.flatnonzero(~ended)
+        if len(open_):
+            opinion = self._evaluate(pool, places[open_], self._symmetries(trees[open_]))
+            prior[open_] = np.where(opinion.policy > 0, opinion.policy, -1.0)
+            values[open_] = self._values(opinion, np.where(mover[open_] == 1, 1.0, -1.0), trees[open_])
+        return prior, mover, ended, values
 
     def _symmetries(self, trees: Rows) -> NDArray[np.int64]:
         if self.settings.symmetry == "none":

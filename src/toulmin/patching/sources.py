@@ -194,7 +194,7 @@ class SourceValues:
 
 
 def advance_together(runs: Sequence[Values], stage: int) -> None:
-    """Make runs as far as a stage, the stages where all stand on as one batch: weights are read once for all of them."""
+    """Make runs as far as a stage, in one batch where they have come equally far: weights are read once for all."""
     some = [run for run in runs if isinstance(run, SourceValues)]
     if len(some) < 2 or not all(run.is_like(some[0]) for run in some):
         return
