@@ -16,6 +16,8 @@ from toulmin.case import (
     run_case,
     with_faults,
 )
+from toulmin.case.lock import Lock, Moment, read_lock, states_of, with_moment, write_lock
+from toulmin.case.running import moment_of
 from toulmin.faults import ExitCode, Faulty
 from toulmin.studies import ProcessPool
 
@@ -307,3 +309,26 @@ def test_history_is_kept(worked):
     run_case(worked.folder)
     history = worked.check().lock.history
     assert [(m.health, m.exit_code) for m in history] == [("conditional", 0), ("refuted", 1)]
+    first, second = states_of(history)
+    assert first["E"] == "supported"
+    assert second["E"] == "refuted"
+    assert "E" in history[1].changed
+    assert {name for name in first if first[name] == second[name]}.isdisjoint(history[1].changed)  # kept once
+    worked.replace('id = "F"', 'id = "F2"')
+    worked.replace('supported_by = ["E", "F"]', 'supported_by = ["E", "F2"]')
+    lock = with_moment(worked.check().lock, moment_of(worked.check()))
+    assert lock.history[-1].changed["F"] == "gone"
+    assert "F2" in lock.history[-1].changed
+    assert "F" not in states_of(lock.history)[-1]
+    assert with_moment(lock, moment_of(worked.check())) == lock  # the same verdict on the same day
+
+
+def test_long_histories_lose_only_their_beginning(tmp_path):
+    moments = [
+        Moment(on=dt.date(2026, 1, 1), health="supported", freshness="current", exit_code=0, changed=changed)
+        for changed in ({"G": "refuted", "E": "supported"}, *({"G": f"state {i}"} for i in range(600)))
+    ]
+    write_lock(tmp_path / "case.lock", Lock(history=tuple(moments)))
+    kept, faults = read_lock(tmp_path / "case.lock")
+    assert (len(kept.history), faults) == (500, [])
+    assert states_of(kept.history) == states_of(moments)[-500:]

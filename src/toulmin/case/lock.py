@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +20,7 @@ from toulmin.case.tomlwriter import write_key, write_table
 from toulmin.faults import Fault, Faulty, faults_of_validation, read_toml
 
 KEPT_HISTORY = 500
+GONE, INVALID = "gone", "invalid"
 
 
 class LockedEvidence(Strict):
@@ -35,7 +36,11 @@ class LockedEvidence(Strict):
 
 
 class Moment(Strict):
-    """One verdict of the past."""
+    """One verdict of the past.
+
+    ``changed`` gives the state of each claim and piece of evidence that was another in the moment before:
+    ``"supported"``, ``"supported, stale"``, or ``"gone"``. :func:`states_of` adds them up.
+    """
 
     on: dt.date
     health: str
@@ -43,6 +48,7 @@ class Moment(Strict):
     exit_code: int
     low: float | None = None
     high: float | None = None
+    changed: dict[str, str] = Field(default_factory=dict[str, str])
 
 
 class Lock(Strict):
@@ -77,8 +83,8 @@ def write_lock(path: Path, lock: Lock) -> None:
         parts.append(write_table("[inputs]", dict(sorted(lock.inputs.items()))))
     for name, entry in sorted(lock.evidence.items()):
         parts.append(write_table(f"[evidence.{write_key(name)}]", entry.model_dump(exclude_defaults=True)))
-    for moment in lock.history[-KEPT_HISTORY:]:
-        parts.append(write_table("[[history]]", moment.model_dump(exclude_none=True)))
+    for moment in _last(lock.history, KEPT_HISTORY):
+        parts.append(write_table("[[history]]", moment.model_dump(exclude_none=True, exclude_defaults=True)))
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".lock-")
     with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
         file.write("\n".join(parts))
@@ -90,8 +96,35 @@ def with_entries(lock: Lock, entries: Mapping[str, LockedEvidence], inputs: Mapp
     return lock.model_copy(update={"evidence": {**lock.evidence, **entries}, "inputs": {**lock.inputs, **inputs}})
 
 
+def states_of(history: Iterable[Moment]) -> list[dict[str, str]]:
+    """The states of all elements at each moment."""
+    states: list[dict[str, str]] = []
+    known: dict[str, str] = {}
+    for moment in history:
+        known = {**known, **moment.changed}
+        known = {name: state for name, state in known.items() if state != GONE}
+        states.append(known)
+    return states
+
+
+def _last(history: Sequence[Moment], count: int) -> Sequence[Moment]:
+    """The last ``count`` moments, the first of them with the states of all elements."""
+    if len(history) <= count:
+        return history
+    start = len(history) - count
+    return [history[start].model_copy(update={"changed": states_of(history[: start + 1])[-1]}), *history[start + 1 :]]
+
+
 def with_moment(lock: Lock, moment: Moment) -> Lock:
-    """The lock with one more verdict in its history, unless it repeats the last one of the same day."""
-    if lock.history and lock.history[-1] == moment:
+    """The lock with one more verdict in its history, unless it repeats the last one of the same day.
+
+    ``moment.changed`` holds the states of all elements; what is kept is how they differ from those known.
+    """
+    before = states_of(lock.history)[-1] if lock.history else {}
+    now = moment.changed if moment.health != INVALID else before  # of a malformed case nothing more is known
+    changed = {name: state for name, state in now.items() if before.get(name) != state}
+    changed |= {name: GONE for name in before if name not in now}
+    moment = moment.model_copy(update={"changed": changed})
+    if lock.history and not changed and lock.history[-1].model_copy(update={"changed": changed}) == moment:
         return lock
     return lock.model_copy(update={"history": (*lock.history, moment)})

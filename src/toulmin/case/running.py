@@ -18,8 +18,8 @@ from toulmin.case.casefile import LOCK_NAME
 from toulmin.case.checking import Checked, check_case, require_valid
 from toulmin.case.criterion import compare_criteria
 from toulmin.case.diagnostics import worst_first
-from toulmin.case.health import Outcome
-from toulmin.case.lock import Lock, LockedEvidence, Moment, with_entries, with_moment, write_lock
+from toulmin.case.health import Freshness, Outcome
+from toulmin.case.lock import INVALID, Lock, LockedEvidence, Moment, with_entries, with_moment, write_lock
 from toulmin.case.resolve import Resolution
 from toulmin.evidence import Evidence, Store
 from toulmin.faults import ExitCode, Fault, Faulty
@@ -178,15 +178,20 @@ def _with_evidence(lock: Lock, after: Checked) -> Lock:
 
 
 def moment_of(checked: Checked) -> Moment:
-    """The verdict as a line of history."""
+    """The verdict as a line of history, with the states of all claims and evidence."""
     verdict = checked.verdict
     return Moment(
         on=checked.today,
-        health=verdict.health.word if verdict.health is not None else "invalid",
+        health=verdict.health.word if verdict.health is not None else INVALID,
         freshness=verdict.freshness.value if verdict.freshness is not None else "current",
         exit_code=int(verdict.exit_code),
         low=verdict.probability.low if verdict.probability else None,
         high=verdict.probability.high if verdict.probability else None,
+        changed={
+            node.id: node.health.word + (", stale" if node.freshness is Freshness.STALE else "")
+            for node in verdict.nodes.values()
+            if node.type in ("goal", "strategy", "module", "evidence")
+        },
     )
 
 
