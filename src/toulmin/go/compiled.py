@@ -24,7 +24,7 @@ _numba = require_extra("numba", "go")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-COMPILED = ("compiled", "board", "turns", "benson", "ladder", "score", "features", "playouts", "tree")
+COMPILED = ("compiled", "board", "turns", "benson", "ladder", "score", "features", "playouts", "tree", "foresight")
 
 
 def user_cache_directory() -> Path:

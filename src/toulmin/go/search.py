@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from toulmin.go.foresight import Foresight
+from toulmin.go.foresight import Foresight, Known
 from toulmin.go.search_settings import SearchSettings
 from toulmin.go.tree import FINISHED, NEW, Forest, selection_rule
 
@@ -244,28 +244,24 @@ class _Search:
         values = np.zeros((len(trees), 3))
         new = np.flatnonzero(descent.kind == NEW)
         places = trees * self.nodes + descent.node
-        ended = np.zeros(0, np.bool_)
+        over = np.flatnonzero(descent.kind == FINISHED)
         if len(new):
-            actions, above = descent.action[new], trees[new] * self.nodes + descent.parent[new]
-            prior, mover, ended, values[new] = self._expand(
-                trees[new], places[new], above, actions, descent.parent[new], rule
-            )
-            forest.expand(trees[new], descent.node[new], prior, mover, ended)
-        over = np.concatenate([new[ended], np.flatnonzero(descent.kind == FINISHED)])
+            found = self._expand(trees[new], places[new], descent.parent[new], descent.action[new], rule)
+            forest.expand(trees[new], descent.node[new], found.prior, found.mover, found.ended)
+            values[new] = found.values
+            over = np.concatenate([new[found.ended], over])
         if len(over):
             values[over] = self._final(self.pool, places[over], trees[over])
         forest.backup(descent, values)
 
-    def _expand(
-        self, trees: Rows, places: Rows, above: Rows, actions: Rows, parents: Rows, rule: Floats
-    ) -> tuple[NDArray[np.float32], Rows, NDArray[np.bool_], Floats]:
-        """Make the states of new nodes in the pool; returns priors, movers, whether the game ended, and values."""
-        ahead = self.foresight
+    def _expand(self, trees: Rows, places: Rows, parents: Rows, actions: Rows, rule: Floats) -> Known:
+        """Make the states of new nodes in the pool, and evaluate them where that has not been done ahead."""
+        ahead, above = self.foresight, trees * self.nodes + parents
         if ahead is None:
             return self._enter(trees, places, above, actions)
-        slots = ahead.find(trees, parents, actions)
-        known, fresh = np.flatnonzero(slots >= 0), np.flatnonzero(slots < 0)
-        base = len(self.rows) * self.nodes
+        slots = ahead.slots_of(trees, parents, actions)
+        base, out = len(self.rows) * self.nodes, Known.room((len(trees),), self.games.actions)
+        fresh = np.flatnonzero(slots < 0)
         if len(fresh):
             more, at = ahead.look(trees[fresh], rule, max(0, self._good_batch() // len(fresh) - 1))
             found = self._enter(
@@ -274,38 +270,28 @@ class _Search:
                 np.concatenate([above[fresh], more * self.nodes + ahead.parent[more, at]]),
                 np.concatenate([actions[fresh], ahead.edge[more, at]]),
             )
-            here = len(fresh)
-            for kept, column in zip((ahead.prior, ahead.mover, ahead.ended, ahead.values), found, strict=True):
-                kept[more, at] = column[here:]
-            if not len(known):
-                return found[0][:here], found[1][:here], found[2][:here], found[3][:here]
-        of, slot = trees[known], slots[known]
-        self.pool.assign(places[known], self.pool, base + of * ahead.slots + slot)
-        out = ahead.prior[of, slot], ahead.mover[of, slot], ahead.ended[of, slot], ahead.values[of, slot]
-        if not len(fresh):
-            return out
-        order = np.argsort(np.concatenate([fresh, known]))
-        first, second, third, fourth = (
-            np.concatenate([column[: len(fresh)], taken])[order] for column, taken in zip(found, out, strict=True)
-        )
-        return first, second, third, fourth
+            ahead.known.write((more, at), found.at(slice(len(fresh), None)))
+            out.write(fresh, found.at(slice(0, len(fresh))))
+        seen = np.flatnonzero(slots >= 0)
+        if len(seen):
+            self.pool.assign(places[seen], self.pool, base + trees[seen] * ahead.slots + slots[seen])
+            out.write(seen, ahead.known.at((trees[seen], slots[seen])))
+        return out
 
-    def _enter(
-        self, trees: Rows, places: Rows, above: Rows, actions: Rows
-    ) -> tuple[NDArray[np.float32], Rows, NDArray[np.bool_], Floats]:
+    def _enter(self, trees: Rows, places: Rows, above: Rows, actions: Rows) -> Known:
         """Play ``actions`` from the states at ``above`` into ``places`` and evaluate what is not over."""
         pool = self.pool
         pool.assign(places, pool, above)
         pool.play(actions, places)
-        ended, mover = pool.finished[places], pool.to_move[places]
-        prior = np.full((len(places), self.games.actions), -1.0, np.float32)
-        values = np.zeros((len(places), 3))
-        open_ = np.flatnonzero(~ended)
+        found = Known.room((len(places),), self.games.actions)
+        found.ended[:], found.mover[:] = pool.finished[places], pool.to_move[places]
+        open_ = np.flatnonzero(~found.ended)
         if len(open_):
             opinion = self._evaluate(pool, places[open_], self._symmetries(trees[open_]))
-            prior[open_] = np.where(opinion.policy > 0, opinion.policy, -1.0)
-            values[open_] = self._values(opinion, np.where(mover[open_] == 1, 1.0, -1.0), trees[open_])
-        return prior, mover, ended, values
+            found.prior[open_] = np.where(opinion.policy > 0, opinion.policy, -1.0)
+            sign = np.where(found.mover[open_] == 1, 1.0, -1.0)
+            found.values[open_] = self._values(opinion, sign, trees[open_])
+        return found
 
     def _symmetries(self, trees: Rows) -> NDArray[np.int64]:
         if self.settings.symmetry == "none":
