@@ -139,14 +139,17 @@ def _sparse(
     cells = Cells.everywhere(length) if mask.ndim == 4 else None
     everywhere = common_positions(scored, length) is None
 
-    def run(some: NDArray[np.bool_]) -> Tensor:
+    waiting, outputs = [mask], list[Tensor]()
+    while waiting:
+        some = waiting.pop(0)
         plan = plan_circuits(graph, some, other_is_run=is_run)
         per_pair = length * plan.bytes_per_token(
             config.d_model, config.d_head, config.d_mlp, length, model.W_E.element_size(), everywhere=everywhere
         )
         pieces = min(len(some), math.ceil(per_pair / max_bytes))
         if pieces > 1:
-            return torch.cat([run(piece) for piece in np.array_split(some, pieces)])
+            waiting[:0] = np.array_split(some, pieces)
+            continue
         advance_together((run_values, other), plan.far_stage)
         chunk = max(1, int(max_bytes // per_pair))
         parts = [
@@ -155,9 +158,8 @@ def _sparse(
             )
             for rows in (slice(at, min(batch, at + chunk)) for at in range(0, batch, chunk))
         ]
-        return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
-
-    return run(mask)
+        outputs.append(parts[0] if len(parts) == 1 else torch.cat(parts, 1))
+    return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
 
 class _Stream:

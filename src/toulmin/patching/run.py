@@ -53,28 +53,23 @@ def run_paths(
     cells = cells or Cells.uniform(reference.shape[-1])
     names = {source: tuple(parts) for source, parts in (terms or {}).items()}
 
-    def planned(some: Sequence[PathSet]) -> list[tuple[Sequence[PathSet], Plan, int]]:
+    config, length = model.config, reference.shape[-1]
+    everywhere = common_positions(scored, length) is None
+    waiting, outputs = [sets], list[Tensor]()
+    while waiting:
+        some = waiting.pop(0)
         plan = plan_paths(graph, some, cells, terms=names, other_is_run=values is None)
-        config = model.config
-        per_pair = reference.shape[-1] * plan.bytes_per_token(
-            config.d_model,
-            config.d_head,
-            config.d_mlp,
-            reference.shape[-1],
-            model.W_E.element_size(),
-            everywhere=common_positions(scored, reference.shape[-1]) is None,
+        per_pair = length * plan.bytes_per_token(
+            config.d_model, config.d_head, config.d_mlp, length, model.W_E.element_size(), everywhere=everywhere
         )
         chunk = int(max_bytes // per_pair)
-        if chunk:
-            return [(some, plan, chunk)]
-        if len(some) == 1:
-            message = f"one set on one pair needs about {per_pair} bytes, more than the bound {max_bytes}"
-            raise Faulty(Fault("patching.memory", message), ExitCode.LIMIT)
-        half = len(some) // 2
-        return planned(some[:half]) + planned(some[half:])
-
-    outputs: list[Tensor] = []
-    for _, plan, chunk in planned(sets):
+        if not chunk:
+            if len(some) == 1:
+                message = f"one set on one pair needs about {per_pair} bytes, more than the bound {max_bytes}"
+                raise Faulty(Fault("patching.memory", message), ExitCode.LIMIT)
+            half = len(some) // 2
+            waiting[:0] = [some[:half], some[half:]]
+            continue
         parts: list[Tensor] = []
         for start in range(0, reference.shape[0], chunk):
             rows = slice(start, start + chunk)
