@@ -173,7 +173,8 @@ class _Search:
         if settings.visits > 1:
             self.foresight = self._foresee(forest)
             slots = self.foresight.slots if self.foresight else 0
-            self.pool = roots.take(np.repeat(np.arange(count), self.nodes + slots))
+            each = np.arange(count)
+            self.pool = roots.take(np.concatenate([np.repeat(each, self.nodes), np.repeat(each, slots)]))
             rule = selection_rule(settings)
             while True:
                 wanted = np.minimum(settings.visits - forest.visits[:, 0], settings.leaves)
