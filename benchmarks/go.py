@@ -65,14 +65,15 @@ def fresh(games: Games) -> Games:
     return copy
 
 
-def cpu(work) -> float:
-    start = time.process_time()
+def cpu(work) -> tuple[float, float]:
+    """CPU seconds of the process, and seconds of the clock."""
+    clock, start = time.perf_counter(), time.process_time()
     work()
-    return time.process_time() - start
+    return time.process_time() - start, time.perf_counter() - clock
 
 
-def evaluations(net: str, games: Games, kind: str, batch: int, threads: int) -> tuple[float, float]:
-    """(evaluations per CPU-second, the share spent in features), the better of three runs."""
+def evaluations(net: str, games: Games, kind: str, batch: int, threads: int) -> tuple[float, float, float]:
+    """(evaluations per CPU-second, per second, the share spent in features), each the best of three runs."""
     torch.set_num_threads(threads)
     evaluator = Evaluator(net, dtype=getattr(torch, kind), max_batch=batch)
     rows = [np.arange(i, min(i + batch, games.batch)) for i in range(0, games.batch, batch)]
@@ -82,8 +83,9 @@ def evaluations(net: str, games: Games, kind: str, batch: int, threads: int) -> 
         state = fresh(games)
         whole.append(cpu(lambda state=state: [evaluator.evaluate(state, r) for r in rows]))
         state = fresh(games)
-        features.append(cpu(lambda state=state: [input_features(state, r) for r in rows]))
-    return games.batch / min(whole), min(features) / min(whole)
+        features.append(cpu(lambda state=state: [input_features(state, r) for r in rows])[0])
+    seconds, clock = (min(column) for column in zip(*whole, strict=True))
+    return games.batch / seconds, games.batch / clock, min(features) / seconds
 
 
 def katago(binary: str, net: str, games: Games, threads: int) -> tuple[float, list[float]]:
@@ -123,29 +125,27 @@ def katago(binary: str, net: str, games: Games, threads: int) -> tuple[float, li
     return (games.batch - WARM) / (seconds - start), [wins[b] for b in range(games.batch)]
 
 
-def playouts(size: int, games: int, spiel: str | None) -> None:
-    def play() -> int:
-        batch = Games(games, size, Rules(suicide=False, komi=KOMI))
-        random_playouts(batch, 1, max_moves=2 * size * size)
+def playouts(size: int, games: int, spiel: str | None, repeats: int) -> None:
+    def play(seed: int) -> int:
+        batch = Games(games, size, Rules(suicide=False, komi=7.5))
+        random_playouts(batch, seed, max_moves=2 * size * size)
         return int(batch.move_count.sum())
 
-    play()
-    seconds, moves = [], 0
-    for _ in range(3):
-        start = time.process_time()
-        moves = play()
-        seconds.append(time.process_time() - start)
-    ours = games / min(seconds)
-    print(f"playouts {size}x{size}: {ours:.0f} per CPU-second, {moves / games:.0f} moves each", flush=True)
-    if spiel:
-        worker = Path(__file__).parent / "peers/open_spiel/worker.py"
-        best = {"cpu_seconds": np.inf, "games": games, "moves": 0}
-        for seed in range(3):
+    play(0)
+    moves, ours, theirs, length = 0, 0.0, 0.0, 0.0
+    worker = Path(__file__).parent / "peers/open_spiel/worker.py"
+    for seed in range(repeats):  # in turn: a shared machine is not the same from one minute to the next
+        for again in range(3):
+            start = time.process_time()
+            moves = play(3 * seed + again)
+            ours = max(ours, games / (time.process_time() - start))
+        if spiel:
             command = [spiel, str(worker), str(size), str(games), str(seed)]
             answer = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-            best = min(best, answer, key=lambda a: a["cpu_seconds"])
-        theirs = best["games"] / best["cpu_seconds"]
-        print(f"  open_spiel: {theirs:.0f}, {best['moves'] / best['games']:.0f} moves each; ratio {ours / theirs:.1f}")
+            theirs, length = max(theirs, games / answer["cpu_seconds"]), answer["moves"] / games
+    print(f"playouts {size}x{size}: {ours:.0f} per CPU-second, {moves / games:.0f} moves each", flush=True)
+    if spiel:
+        print(f"  open_spiel: {theirs:.0f}, {length:.0f} moves each; ratio {ours / theirs:.1f}", flush=True)
 
 
 def main() -> None:
@@ -155,6 +155,7 @@ def main() -> None:
     parser.add_argument("--spiel")
     parser.add_argument("--positions", type=int, default=64)
     parser.add_argument("--games", type=int, default=400)
+    parser.add_argument("--repeats", type=int, default=3, help="of which the best counts, ours and the peer's in turn")
     parser.add_argument("--sizes", type=int, nargs="+", default=[9, 19])
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 32, 64])
     parser.add_argument("--types", nargs="+", default=["float32", "bfloat16"])
@@ -165,21 +166,23 @@ def main() -> None:
         for threads in given.threads:
             for kind in given.types:
                 for batch in given.batches:
-                    rate, share = evaluations(given.net, games, kind, batch, threads)
+                    rate, clock, share = evaluations(given.net, games, kind, batch, threads)
                     print(
-                        f"{size}x{size} {kind} batch {batch} threads {threads}: {rate:.0f} per CPU-second, "
-                        f"{share:.0%} in features",
+                        f"{size}x{size} {kind} batch {batch} threads {threads}: {rate:.0f} per CPU-second "
+                        f"({clock:.0f} a second), {share:.1%} in features",
                         flush=True,
                     )
         if given.katago:
-            rate, wins = katago(given.katago, given.net, games, threads=4)
+            rate, wins = max(katago(given.katago, given.net, games, threads=4) for _ in range(given.repeats))
+            rates = [evaluations(given.net, games, "float32", 32, 1)[0] for _ in range(given.repeats)]
             view = Evaluator(given.net).evaluate(fresh(games)).white(games.to_move)
             apart = np.abs(view.win + view.no_result / 2 - wins).max()
             print(
-                f"  KataGo's Eigen backend: {rate:.0f} per CPU-second; win estimates differ by at most {apart:.1e}",
+                f"  KataGo's Eigen backend: {rate:.0f} per CPU-second; ours (float32, 32, one thread): "
+                f"{max(rates):.0f}, ratio {max(rates) / rate:.2f}; win estimates differ by at most {apart:.1e}",
                 flush=True,
             )
-        playouts(size, given.games if size < 13 else given.games // 8, given.spiel)
+        playouts(size, given.games if size < 13 else given.games // 8, given.spiel, 2 * given.repeats)
 
 
 if __name__ == "__main__":

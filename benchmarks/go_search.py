@@ -1,13 +1,14 @@
 """MCTS visits per CPU-second against KataGo's own search, on the same positions, with the visit counts compared.
 
     python benchmarks/go_search.py --net NET.bin.gz [--katago PATH/katago] [--sizes 9 19] [--games 32] [--visits 100]
-                                   [--golden OUT.json]
+                                   [--repeats 2] [--golden OUT.json]
 
 Positions are drawn from the net's own policy. KataGo (one search thread, Eigen backend, no tree or cache carried from
 one position to the next) searches each of them twice: as ``genmove`` with its own defaults, and with its later
 additions switched off (and its cache of evaluations, which takes transpositions for the same position although the
 net sees the last moves): that is the search ``toulmin.go.search`` does, and its visit counts must be equal. Ours
-runs one game at a time, and all games at once. CPU seconds are those of the process, on one thread.
+runs one game at a time, and 16 and all games at once. CPU seconds are those of the process, on one thread; everything
+is run ``--repeats`` times, the programs in turn, and the least counts.
 """
 
 from __future__ import annotations
@@ -176,6 +177,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[9, 19])
     parser.add_argument("--games", type=int, default=32)
     parser.add_argument("--visits", type=int, default=100)
+    parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--golden", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -185,18 +187,26 @@ def main() -> None:
         positions = draw_positions(evaluator, size, given.games)
         run_ours(evaluator, positions[:2], size, 3, 2)  # compile
         total = given.visits * len(positions)
-        alone, _ = run_ours(evaluator, positions[:8], size, given.visits, 1)
-        together, searched = run_ours(evaluator, positions, size, given.visits, len(positions))
+        groups = sorted({1, min(16, len(positions)), len(positions)})
+        seconds: dict[str, list[float]] = {}
+        searched, found = [], []
+        for _ in range(given.repeats):
+            for group in groups:
+                spent, searched = run_ours(evaluator, positions, size, given.visits, group)
+                seconds.setdefault(f"ours, {group} at once", []).append(spent)
+            for name, plain in (("KataGo, genmove", False), ("KataGo, additions off", True)) if given.katago else ():
+                spent, found = run_katago(given.katago, given.net, positions, size, given.visits, plain=plain)
+                seconds.setdefault(name, []).append(spent)
         print(f"{size}x{size}, {given.visits} visits a move, {len(positions)} positions, one thread")
-        print(f"  ours, one game           {8 * given.visits / alone:8.1f} visits per CPU-second")
-        print(f"  ours, {len(positions):3d} games at once {total / together:8.1f}")
+        for name, spent in seconds.items():
+            print(f"  {name:22s} {total / min(spent):8.1f} visits per CPU-second", flush=True)
         if not given.katago:
             continue
-        genmove, _ = run_katago(given.katago, given.net, positions, size, given.visits, plain=False)
-        plain, found = run_katago(given.katago, given.net, positions, size, given.visits, plain=True)
+        for group in groups:
+            mine = min(seconds[f"ours, {group} at once"])
+            ratios = (min(seconds[name]) / mine for name in ("KataGo, genmove", "KataGo, additions off"))
+            print(f"  ours, {group} at once / KataGo:", *(f"{ratio:.2f}" for ratio in ratios))
         same, largest = compare(searched, found, size)
-        print(f"  KataGo, genmove          {total / genmove:8.1f}   ours / KataGo {genmove / together:5.2f}")
-        print(f"  KataGo, additions off    {total / plain:8.1f}   ours / KataGo {plain / together:5.2f}")
         print(
             f"  equal visit counts at every move: {same} of {len(positions)}; utilities differ by {largest:.1e} at most"
         )
