@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import re
 import subprocess
 import sys
 from xml.etree import ElementTree
@@ -96,6 +97,17 @@ def test_json(coin):
     assert json.loads(call("explain", coin.folder, "E", "--json")[1])["id"] == "E"
     assert json.loads(call("schema")[1])["title"] == "CaseFile"
     assert "C014" in json.loads(call("diagnostics", "--json")[1])
+
+
+def test_the_report_draws_every_run_and_every_record(coin):
+    call("run", coin.folder)
+    coin.write("0.6", "coin.txt")
+    call("run", coin.folder)
+    assert call("render", coin.folder, "--out", coin.folder / "page.html")[0] == 1
+    page = (coin.folder / "page.html").read_text()
+    assert page.count("<title>E: ") == 2  # it was supported, then refuted
+    assert re.search(r'class="old"><title>[-0-9]{10}: 0\.9\d', page)  # the record of the earlier coin
+    assert re.search(r"<g><title>[-0-9]{10}: 0\.\d+ \[[^]]+\], n = 200</title>", page)
 
 
 def test_explain(coin):

@@ -9,6 +9,18 @@ from toulmin.faults import Fault, Faulty
 
 if TYPE_CHECKING:
     from toulmin.case import Checked
+    from toulmin.case.resolve import Resolution
+    from toulmin.evidence import Evidence
+
+
+def _past(found: Resolution) -> list[Evidence]:
+    """Every record of a binding's study in the store, whatever its inputs."""
+    study = found.question.study
+    assert study.resolver.store is not None
+    try:
+        return study.resolver.store.find(study.study_hash())
+    except Faulty:  # one is damaged: the check says so
+        return list(found.records)
 
 
 def write_report(checked: Checked, target: Path) -> Path:
@@ -25,6 +37,7 @@ def write_report(checked: Checked, target: Path) -> Path:
         sensitivity=checked.sensitivity(),
         evidence=records,
         history=checked.lock.history,
+        past={name: _past(found) for name, found in checked.resolutions.items()},
     )
     try:
         target.write_text(page, encoding="utf-8")

@@ -50,5 +50,10 @@ def comparison_bar(comparison: Comparison) -> Bar | None:
     """The strip of a comparison with its threshold, where the evidence had an interval."""
     if comparison.value is None or comparison.low is None or comparison.high is None:
         return None
+    return bar(comparison.value, comparison.low, comparison.high, threshold_of(comparison))
+
+
+def threshold_of(comparison: Comparison) -> float | None:
+    """The number at the right of a comparison."""
     found = _THRESHOLD.search(comparison.text)
-    return bar(comparison.value, comparison.low, comparison.high, float(found[1]) if found else None)
+    return float(found[1]) if found else None

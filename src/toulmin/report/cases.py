@@ -29,6 +29,7 @@ from toulmin.report import words
 from toulmin.report.bars import comparison_bar
 from toulmin.report.diagram import draw_diagram
 from toulmin.report.figures import draw
+from toulmin.report.history import History, bar_height, trace_history
 from toulmin.report.outline import Outline, outline
 from toulmin.report.pages import Fragment, page, render
 from toulmin.report.records import draw_record
@@ -196,12 +197,13 @@ def render_case(
     sensitivity: Sensitivity | None = None,
     evidence: Mapping[str, Evidence] | None = None,
     history: Iterable[Moment] = (),
+    past: Mapping[str, Sequence[Evidence]] | None = None,
 ) -> str:
     """The whole report as one self-contained page.
 
     ``case`` adds owners, justifications and review dates; ``sensitivity`` what the conclusion hinges on; ``evidence``
     maps content hashes (``Binding.evidence``) to records, drawn with their numbers and figures; ``history`` earlier
-    verdicts, oldest first.
+    verdicts, oldest first; ``past`` all records of an evidence node, by its id, whatever their inputs.
 
     :raises Faulty: Vega-Lite refuses the specification of a chart in the evidence.
     """
@@ -217,7 +219,9 @@ def render_case(
         kind: [entry for entry in entries.values() if entry.node.type == kind]
         for kind in ("assumption", "defeater", "evidence")
     }
-    sections = _sections(diagram is not None, sensitivity is not None, of, moments)
+    traced = trace_history(verdict, [name for name, _ in order], moments, past or {})
+    recorded = bool(traced.strips or traced.plots)
+    sections = _sections(diagram is not None, sensitivity is not None, of, recorded)
     fragments: Sequence[Fragment] = [fragment for _, _, fragment, _ in records] + ([tornado] if tornado else [])
     body = render(
         "case.html",
@@ -240,13 +244,13 @@ def render_case(
         tornado=tornado.html if tornado else "",
         records={identifier: (record, fragment.html, key) for identifier, record, fragment, key in records},
         record_place=record_place,
-        history=moments,
+        history=_history(verdict, traced, moments) if recorded else "",
         attacks=_attacks(verdict),
         is_assumption=lambda written: isinstance(written, Assumption),  # type: ignore[misc]
         is_defeater=lambda written: isinstance(written, Defeater),  # type: ignore[misc]
         linked=lambda reason: link_names(reason, verdict),  # type: ignore[misc]
     )
-    needs = {"argument", "case", "record"}.union(*(fragment.needs for fragment in fragments))
+    needs = {"argument", "case", "history", "record"}.union(*(fragment.needs for fragment in fragments))
     return page(verdict.title or "Safety case", body, needs=needs, sections=sections)
 
 
@@ -262,9 +266,14 @@ def _diagram(verdict: Verdict, tree: Outline) -> Fragment:
     return Fragment(html)
 
 
-def _sections(
-    argued: bool, sensed: bool, of: Mapping[str, Sequence[Entry]], moments: Sequence[Moment]
-) -> list[tuple[str, str]]:
+def _history(verdict: Verdict, traced: History, moments: Sequence[Moment]) -> Markup:
+    healths = [
+        {"style": health.word, "word": health.word, "height": bar_height(int(health))} for health in reversed(Health)
+    ]
+    return render("history.html", verdict=verdict, history=traced, moments=moments, healths=healths)
+
+
+def _sections(argued: bool, sensed: bool, of: Mapping[str, Sequence[Entry]], recorded: bool) -> list[tuple[str, str]]:
     wanted = [
         ("verdict", "Verdict", True),
         ("argument", "Argument", argued),
@@ -272,7 +281,7 @@ def _sections(
         ("assumptions", "Assumptions", bool(of["assumption"])),
         ("challenges", "Challenges", bool(of["defeater"])),
         ("evidence", "Evidence", bool(of["evidence"])),
-        ("history", "History", bool(moments)),
+        ("history", "History", recorded),
         ("words", "In words", argued),
     ]
     return [(anchor, name) for anchor, name, there in wanted if there]
