@@ -192,6 +192,7 @@ def test_a_bad_specification_is_one_line() -> None:
     assert "\n" not in caught.value.faults[0].message
 
 
+@pytest.mark.browser
 def test_the_interactive_page_is_whole_and_small(open_page) -> None:
     page = render_figure(figures()[2], interactive=True)
     assert len(page.encode()) < 1_000_000
