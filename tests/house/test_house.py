@@ -114,6 +114,15 @@ def test_public_names_are_those_pinned() -> None:
     assert done.stdout.split() == pinned
 
 
+def test_the_stub_of_a_lazy_face_exports_what_it_imports() -> None:
+    """The documentation and type checkers go by the stub's ``__all__``, the program by its imports."""
+    for path in sorted(SRC.glob("*/__init__.pyi")):
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        imported = {alias.asname for node in body if isinstance(node, ast.ImportFrom) for alias in node.names}
+        (exported,) = [node.value for node in body if isinstance(node, ast.Assign)]
+        assert set(ast.literal_eval(exported)) == imported, path.parent.name
+
+
 def test_examples_are_short() -> None:
     long = [path.name for path in (ROOT / "examples").glob("*.py") if len(path.read_text().splitlines()) >= 80]
     assert not long

@@ -25,3 +25,33 @@ from .record import Table as Table
 from .record import inputs_hash as inputs_hash
 from .record import study_hash as study_hash
 from .store import Store as Store
+
+__all__ = [
+    "Artefact",
+    "Board",
+    "Chart",
+    "Evidence",
+    "FeatureIndex",
+    "Figure",
+    "Graph",
+    "Heatmap",
+    "InputRecord",
+    "Interval",
+    "Items",
+    "Measure",
+    "PositiveControl",
+    "Store",
+    "Table",
+    "bootstrap",
+    "bootstrap_mean",
+    "bootstrap_ratio",
+    "canonical_json",
+    "clopper_pearson",
+    "inputs_hash",
+    "sha256_of_bytes",
+    "sha256_of_file",
+    "sha256_of_json",
+    "study_hash",
+    "wilson",
+    "zero_failure_upper",
+]

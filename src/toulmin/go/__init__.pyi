@@ -18,3 +18,26 @@ from .sgf import replay as replay
 from .sgf import replay_many as replay_many
 from .sgf import scan_sgf as scan_sgf
 from .sgf import write_sgf as write_sgf
+
+__all__ = [
+    "BLACK",
+    "EMPTY",
+    "WHITE",
+    "Evaluation",
+    "Evaluator",
+    "Game",
+    "Games",
+    "Rules",
+    "Scores",
+    "SgfGame",
+    "action_of",
+    "handicap_points",
+    "random_playouts",
+    "read_network",
+    "read_sgf",
+    "replay",
+    "replay_many",
+    "scan_sgf",
+    "vertex_of",
+    "write_sgf",
+]

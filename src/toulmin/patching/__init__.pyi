@@ -22,3 +22,30 @@ from .run import run_plan as run_plan
 from .scalar import ScalarGraph as ScalarGraph
 from .sources import SourceValues as SourceValues
 from .sources import source_values as source_values
+
+__all__ = [
+    "EVERYTHING",
+    "NOTHING",
+    "Automaton",
+    "Cells",
+    "Dag",
+    "Edge",
+    "Graph",
+    "Link",
+    "PathSet",
+    "Plan",
+    "Port",
+    "ScalarGraph",
+    "SourceValues",
+    "Stage",
+    "mean_values",
+    "plan_circuits",
+    "plan_paths",
+    "refine",
+    "resample_values",
+    "run_edges",
+    "run_paths",
+    "run_plan",
+    "source_values",
+    "zero_values",
+]

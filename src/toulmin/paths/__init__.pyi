@@ -24,3 +24,32 @@ from .language import parse as parse
 from .matrix import activation_patching as activation_patching
 from .matrix import head_to_head as head_to_head
 from .matrix import sender_to_logits as sender_to_logits
+
+__all__ = [
+    "DISSIMILARITIES",
+    "Difference",
+    "Effects",
+    "Estimate",
+    "Explained",
+    "Hypothesis",
+    "Matrix",
+    "Space",
+    "activation_patching",
+    "compare_rungs",
+    "describe",
+    "difference",
+    "draw",
+    "effects",
+    "evaluate",
+    "explain_inputs",
+    "explain_proportion",
+    "head_to_head",
+    "hypothesis",
+    "ladder_chart",
+    "make_space",
+    "parse",
+    "path_text",
+    "sender_to_logits",
+    "space_of",
+    "table_of",
+]

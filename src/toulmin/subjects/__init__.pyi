@@ -26,3 +26,34 @@ from .transformer import Layer as Layer
 from .transformer import Transformer as Transformer
 from .transformer_lens import from_transformer_lens as from_transformer_lens
 from .transformer_lens import load_modadd as load_modadd
+
+__all__ = [
+    "Attention",
+    "ConvAutoencoder",
+    "FeedForward",
+    "KeyValueCache",
+    "Layer",
+    "Mlp",
+    "Normalise",
+    "Positions",
+    "RotaryScaling",
+    "Subject",
+    "Tokenizer",
+    "Transformer",
+    "TransformerConfig",
+    "activation_names",
+    "build_transformer",
+    "component_names",
+    "from_huggingface",
+    "from_transformer_lens",
+    "generate",
+    "load",
+    "load_gpt2_tokenizer",
+    "load_huggingface",
+    "load_llama2c",
+    "load_llama2c_tokenizer",
+    "load_modadd",
+    "load_tokenizer",
+    "load_tracr",
+    "save_subject",
+]
