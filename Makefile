@@ -31,6 +31,7 @@ check: setup-dev       ## style and types
 
 bench: setup-dev       ## every benchmark that needs no peer; see benchmarks/README.md for the others
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/case.py
 
 docs:                  ## the documentation, into site/
 	@$(PYTHON) scripts/setup.py --extras docs
