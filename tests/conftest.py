@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -22,6 +23,52 @@ def shared() -> Path:
             pytest.fail(f"shared data are required and {folder} has none")
         pytest.skip("no shared data beside the checkout")
     return folder
+
+
+@pytest.fixture(scope="session")
+def golden_model(shared: Path) -> Callable[[str], tuple[Any, dict[str, Any]]]:
+    """Loads a golden model of path patching by its name: the Transformer, in float64, and what was recorded of it."""
+    import numpy as np
+    import torch
+
+    from toulmin.subjects import Transformer, TransformerConfig
+
+    def load(name: str) -> tuple[Transformer, dict[str, Any]]:
+        folder = shared / "golden/paths"
+        case = json.loads((folder / f"{name}.json").read_text())
+        cfg, weights = case["cfg"], dict(np.load(folder / f"{name}.npz"))
+        config = TransformerConfig(
+            n_layers=cfg["L"],
+            d_model=cfg["d"],
+            n_heads=cfg["H"],
+            d_head=cfg["dh"],
+            d_vocab=cfg["V"],
+            n_ctx=cfg["T"],
+            d_mlp=cfg["m"],
+            positions=cfg["pos"],
+            norm="layer" if cfg["ln"] else "none",
+            norm_eps=cfg["eps"],
+        )
+        model = Transformer(config).double()
+        places = {"ln1_w": "norm1.w", "ln1_b": "norm1.b", "ln2_w": "norm2.w", "ln2_b": "norm2.b"}
+        state: dict[str, torch.Tensor] = {}
+        for key, array in weights.items():
+            value = torch.from_numpy(array)
+            if key.startswith("ln2") and not cfg["m"]:
+                continue
+            if key in ("W_E", "W_pos", "b_U"):
+                state[key] = value
+            elif key == "W_U":
+                state["_W_U"] = value
+            elif key.startswith("lnf"):
+                state[f"final_norm.{key[-1]}"] = value
+            else:
+                part = places.get(key) or ("mlp." if key.endswith(("in", "out")) else "attn.") + key
+                state |= {f"layers.{layer}.{part}": value[layer] for layer in range(cfg["L"])}
+        model.load_state_dict(state)
+        return model, case
+
+    return load
 
 
 _CHROMIUM_FLAGS = (

@@ -2,54 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+from collections.abc import Callable
 
-import numpy as np
 import pytest
 import torch
 
-from toulmin.subjects import Transformer, TransformerConfig
+from toulmin.subjects import Transformer
 
-
-def golden_model(folder: Path, name: str) -> tuple[Transformer, dict]:
-    case = json.loads((folder / f"{name}.json").read_text())
-    cfg, weights = case["cfg"], dict(np.load(folder / f"{name}.npz"))
-    config = TransformerConfig(
-        n_layers=cfg["L"],
-        d_model=cfg["d"],
-        n_heads=cfg["H"],
-        d_head=cfg["dh"],
-        d_vocab=cfg["V"],
-        n_ctx=cfg["T"],
-        d_mlp=cfg["m"],
-        positions=cfg["pos"],
-        norm="layer" if cfg["ln"] else "none",
-        norm_eps=cfg["eps"],
-    )
-    model = Transformer(config).double()
-    places = {"ln1_w": "norm1.w", "ln1_b": "norm1.b", "ln2_w": "norm2.w", "ln2_b": "norm2.b"}
-    state: dict[str, torch.Tensor] = {}
-    for key, array in weights.items():
-        value = torch.from_numpy(array)
-        if key.startswith("ln2") and not cfg["m"]:
-            continue
-        if key in ("W_E", "W_pos", "b_U"):
-            state[key] = value
-        elif key == "W_U":
-            state["_W_U"] = value
-        elif key.startswith("lnf"):
-            state[f"final_norm.{key[-1]}"] = value
-        else:
-            part = places.get(key) or ("mlp." if key.endswith(("in", "out")) else "attn.") + key
-            state |= {f"layers.{layer}.{part}": value[layer] for layer in range(cfg["L"])}
-    model.load_state_dict(state)
-    return model, case
+Load = Callable[[str], tuple[Transformer, dict]]
 
 
 @pytest.mark.parametrize("name", ["A_attn2_noln", "C_mlp2_ln", "E_short2_ln"])
-def test_logits_equal_the_golden_ones(shared: Path, name: str) -> None:
-    model, case = golden_model(shared / "golden/paths", name)
+def test_logits_equal_the_golden_ones(golden_model: Load, name: str) -> None:
+    model, case = golden_model(name)
     for pair in case["pairs"]:
         for tokens, logits in ((pair["x_r"], pair["clean"]), (pair["x_c"], pair["corrupt"])):
             expected = torch.tensor(logits, dtype=torch.float64)
