@@ -98,7 +98,7 @@ def test_not_a_number_is_refused_with_its_own_status(place) -> None:
     (place / "units.json").write_text('{"units": [{"id": "a", "value": NaN}, {"id": "b", "value": 1}]}')
     done = toulmin("run", "study.toml", cwd=place)
     assert done.returncode == 6
-    assert "items.not_finite" in done.stderr
+    assert "json.not_finite [units[0]]: the value is nan" in done.stderr
     assert not (place / ".toulmin" / "records").exists()
 
 

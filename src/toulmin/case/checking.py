@@ -216,7 +216,7 @@ def _resolve_all(case: Case, resolver: Resolver) -> tuple[dict[str, Resolution],
 
 def _orphans(case: Case, resolver: Resolver, resolutions: Mapping[str, Resolution]) -> Iterable[Fault]:
     """Records in the store of studies that no element asks for."""
-    asked = {study for resolution in resolutions.values() for study in resolution.study_hashes}
+    asked = {resolution.study_hash for resolution in resolutions.values()}
     used = {record.id for r in resolutions.values() for record in r.records}
     used |= {identifier for entry in resolver.lock.evidence.values() for identifier in entry.evidence}
     for study, identifiers in resolver.binder.store.by_study().items():

@@ -29,11 +29,10 @@ class Resolution:
     binding: Binding
     leaf: LeafState
     records: tuple[Evidence, ...]
-    study_hashes: tuple[str, ...]  #: of the study, of each seed where the seed is configured
+    study_hash: str
     inputs_hash: str | None
     faults: list[Fault] = field(default_factory=list[Fault])
-    to_run: tuple[Study, ...] = ()  #: what `case run` would collect
-    seeds_to_run: tuple[int, ...] = ()
+    seeds_to_run: tuple[int, ...] = ()  #: with which `case run` would collect
 
 
 @dataclass
@@ -53,7 +52,6 @@ class Resolver:
         stale: list[str] = []
         problems: list[str] = []
         current: list[Evidence] = []
-        variants = seed_variants(question)
         inputs: tuple[Input, ...] | None = None
         try:
             inputs = self.binder.inputs(question.study)
@@ -63,20 +61,19 @@ class Resolver:
                 faults.append(case.fault("C043", hint, node.id, "configuration", fault.hint))
                 problems.append(f"input unreadable: {hint}")
         older: list[Evidence] = []
-        for study in variants:
-            try:
-                found = self.binder.store.find(study.study_hash())
-            except Faulty as faulty:
-                faults += [_damage(fault, node.id) for fault in faulty.faults]
-                problems += [f"damaged: {fault.message}" for fault in faulty.faults]
-                continue
-            wanted = study.inputs_hash(inputs) if inputs is not None else None
-            newest: dict[tuple[int, ...], Evidence] = {}
-            for record in found:
-                if record.inputs_hash == wanted:
-                    newest.setdefault(record.seeds, record)
-            current += newest.values()
-            older += [record for record in found if record.inputs_hash != wanted]
+        try:
+            found = self.binder.store.find(question.study.study_hash())
+        except Faulty as faulty:
+            faults += [_damage(fault, node.id) for fault in faulty.faults]
+            problems += [f"damaged: {fault.message}" for fault in faulty.faults]
+            found = []
+        wanted = question.study.inputs_hash(inputs) if inputs is not None else None
+        newest: dict[tuple[int, ...], Evidence] = {}
+        for record in found:
+            if record.inputs_hash == wanted:
+                newest.setdefault(record.seeds, record)
+        current += newest.values()
+        older += [record for record in found if record.inputs_hash != wanted]
         locked = self.lock.evidence.get(node.id)
         records = current or self._older(older, locked, question)
         if inputs is not None:
@@ -91,8 +88,10 @@ class Resolver:
             problems.append("no evidence yet")
         expired = self._ages(question, records, stale)
         faults += self._against_lock(question, locked, records, stale)
-        seeds = {seed for record in records for seed in (record.seeds if len(variants) == 1 else (record.study_hash,))}
-        outcome, comparisons = self._judge(question, records, len(seeds), problems)
+        seeds = len({seed for record in records for seed in record.seeds})
+        outcome, comparisons = self._judge(
+            question, records, seeds if question.study.draws() else min(seeds, 1), problems
+        )
         if any(f.code in ("C040", "C041", "C043") for f in faults):
             outcome = Outcome.ERROR
         if outcome is Outcome.ERROR and not any(f.code in ("C040", "C041", "C043") for f in faults):
@@ -132,10 +131,10 @@ class Resolver:
             binding,
             LeafState(outcome.health, bool(stale)),
             tuple(records),
-            tuple(dict.fromkeys((question.study.study_hash(), *(study.study_hash() for study in variants)))),
+            question.study.study_hash(),
             question.study.inputs_hash(inputs) if inputs is not None else None,
             faults,
-            *_to_run(question, variants, [] if expired else current),
+            _seeds_to_run(question, [] if expired else current),
         )
 
     def _older(self, older: list[Evidence], locked: LockedEvidence | None, question: Question) -> list[Evidence]:
@@ -230,7 +229,8 @@ class Resolver:
         if Outcome.ERROR in outcomes:
             return Outcome.ERROR, shown
         if seeds < question.node.min_seeds:
-            problems.append(f"{seeds} of the {question.node.min_seeds} seeds asked for")
+            why = "" if question.study.draws() else ": its data are a file, another seed changes nothing"
+            problems.append(f"{seeds} of the {question.node.min_seeds} seeds asked for{why}")
             return Outcome.INCONCLUSIVE, shown
         if len(set(outcomes)) > 1:
             problems.append("the seeds disagree")
@@ -250,26 +250,11 @@ class Resolver:
         )
 
 
-def seed_variants(question: Question) -> tuple[Study, ...]:
-    """One study a seed where the seed is a part of the configuration; else the study itself, run with several seeds."""
-    study, wanted = question.study, question.node.min_seeds
-    first = getattr(study, "seed", None)
-    if wanted == 1 or not isinstance(first, int) or "seed" not in type(study).model_fields:
-        return (study,)
-    return tuple(study.model_copy(update={"seed": first + k}).at(study.resolver) for k in range(wanted))
-
-
-def _to_run(
-    question: Question, variants: Sequence[Study], current: Sequence[Evidence]
-) -> tuple[tuple[Study, ...], tuple[int, ...]]:
-    if len(variants) > 1:
-        have = {record.study_hash for record in current}
-        studies = tuple(study for study in variants if study.study_hash() not in have)
-        return studies, (0,) * len(studies)
+def _seeds_to_run(question: Question, current: Sequence[Evidence]) -> tuple[int, ...]:
     taken = {seed for record in current for seed in record.seeds}
-    free = [seed for seed in range(question.node.min_seeds + len(taken)) if seed not in taken]
-    seeds = tuple(free[: max(0, question.node.min_seeds - len(taken))])
-    return (question.study,) * len(seeds), seeds
+    wanted = question.node.min_seeds if question.study.draws() else 1
+    free = [seed for seed in range(wanted + len(taken)) if seed not in taken]
+    return tuple(free[: max(0, wanted - len(taken))])
 
 
 def _damage(fault: Fault, identifier: str) -> Fault:

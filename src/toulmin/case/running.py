@@ -67,11 +67,11 @@ def plan(
     for node, resolution in checked.resolutions.items():
         if (only and node not in only) or resolution.binding.outcome is Outcome.ERROR:
             continue
-        pairs = list(zip(resolution.to_run, resolution.seeds_to_run, strict=True))
-        if force and not pairs:
-            pairs = [(resolution.question.study, seed) for seed in resolution.binding.seeds or (0,)]
-        for study, seed in pairs:
-            store = resolution.question.study.resolver.store
+        study, seeds = resolution.question.study, resolution.seeds_to_run
+        if force and not seeds:
+            seeds = resolution.binding.seeds or (0,)
+        for seed in seeds:
+            store = study.resolver.store
             assert store is not None
             work = Work(
                 node,
@@ -152,7 +152,7 @@ def _entry(resolution: Resolution, today: dt.date) -> LockedEvidence:
     return LockedEvidence(
         criterion=resolution.question.node.criterion or "",
         registered=today,
-        study_hash=resolution.study_hashes[0],
+        study_hash=resolution.study_hash,
         inputs_hash=resolution.inputs_hash or "",
         evidence=tuple(record.id for record in resolution.records),
     )
@@ -169,7 +169,7 @@ def _with_evidence(lock: Lock, after: Checked) -> Lock:
         entries[node] = old.model_copy(
             update={
                 "evidence": tuple(record.id for record in resolution.records),
-                "study_hash": resolution.study_hashes[0],
+                "study_hash": resolution.study_hash,
                 "inputs_hash": resolution.inputs_hash or "",
             }
         )

@@ -91,7 +91,6 @@ class FaithfulnessCard(CircuitStudy):
             ceiling=self.ceiling,
             clusters=items.clusters or items.units,
             resamples=self.resamples,
-            seed=self.seed,
         )
 
     def summarise(self, items: Items) -> Summary:
@@ -113,7 +112,7 @@ class FaithfulnessCard(CircuitStudy):
             ),
             "kl": Measure(
                 value=float(kl.mean()), unit="nats", better="lower", n=n,
-                interval=bootstrap_mean(kl, clusters=clusters, resamples=self.resamples, seed=self.seed),
+                interval=bootstrap_mean(kl, clusters=clusters, resamples=self.resamples),
             ),
             "lowest": percent(card.lowest.value, "higher", no_interval=_EXTREME),
             "highest": percent(card.highest.value, "neither", no_interval=_EXTREME),

@@ -73,7 +73,7 @@ class Discovery(FaithfulnessCard):
         assert scores is not None
         sizes = sizes_for(second.graph.n_edges, self.points)
         sweep = sweep_sizes(second, scores, sizes, metrics=["logit_diff", "kl"])
-        found = audit(first, scores, metric=self.metric, value=self.value, sample=self.audited, seed=self.seed)
+        found = audit(first, scores, metric=self.metric, value=self.value, sample=self.audited, seed=run.seed)
         columns = {**items.columns, "sweep logit_diff": sweep.scores["logit_diff"].T, "sweep kl": sweep.scores["kl"].T}
         columns["sweep ablated"] = sweep.ablated["logit_diff"]
         arrays = {**items.arrays, "sizes": np.array(sizes)}
@@ -88,7 +88,7 @@ class Discovery(FaithfulnessCard):
         exact[rows, columns] = items["audit_effects"]
         scores = EdgeScores(graph, items["scores"], self.method)
         edges = [(int(s), int(r)) for s, r in items["audit_edges"]]
-        return audit_scores(scores, EdgeScores(graph, exact, "exact"), edges, seed=self.seed, resamples=200)
+        return audit_scores(scores, EdgeScores(graph, exact, "exact"), edges, resamples=200)
 
     def summarise(self, items: Items) -> Summary:
         """The card's summary, the curve and the audit."""
@@ -109,9 +109,7 @@ class Discovery(FaithfulnessCard):
             def statistic(c: Any, f: Any, e: Any, area: Any = area) -> float:
                 return area(shares, faithfulness(c, f, e))
 
-            interval = bootstrap(
-                statistic, sweep, full, none, clusters=clusters, method="percentile", resamples=300, seed=self.seed
-            )
+            interval = bootstrap(statistic, sweep, full, none, clusters=clusters, method="percentile", resamples=300)
             measures[name] = Measure(
                 value=statistic(sweep, full, none), unit=spec.unit, better=spec.better, n=items.n, interval=interval
             )

@@ -40,8 +40,9 @@ Method = Literal[
 class CircuitStudy(Study):
     """Fields of every study of circuits. The circuit is read from ``circuit``, or discovered by ``method``.
 
-    Discovery sees ``n_discover`` prompts of ``seed``; everything is measured on ``n`` prompts of ``seed + 1`` (of a
-    file of pairs: the first ``n_discover``, and the ``n`` after them).
+    Discovery sees ``n_discover`` prompts, everything is measured on ``n`` others (of a file of pairs: the first
+    ``n_discover``, and the ``n`` after them). A run of seed s generates them with 2s and 2s + 1, so that no two runs
+    share prompts.
     """
 
     subject: str  #: reference of the model
@@ -51,7 +52,6 @@ class CircuitStudy(Study):
     pairs: str | None = None  #: or: reference of a JSON-lines file of pairs
     n: int = Field(default=100, ge=3)  #: prompts to measure on
     n_discover: int = Field(default=32, ge=1)  #: prompts to discover with
-    seed: int = 0
     batch: int = Field(default=32, ge=1)
 
     circuit: str | None = None  #: reference of a circuit: file:PATH, evidence:ID/circuit.json
@@ -74,6 +74,10 @@ class CircuitStudy(Study):
         found += [self.input("circuit", self.circuit)] if self.circuit is not None else []
         return tuple(found)
 
+    def draws(self) -> bool:
+        """Whether prompts are generated."""
+        return self.task is not None
+
     def prepare(self, run: Run) -> tuple[Bench, Bench]:
         """The benches of the discovery prompts and of the measuring prompts."""
         from toulmin.circuits.bench import Bench
@@ -85,8 +89,8 @@ class CircuitStudy(Study):
         model: Any = subject.model.to(device).eval()
         if self.task is not None:
             task = find_task(self.task, subject, **self.options)
-            first = task.generate(self.n_discover, self.seed, self.split)
-            second = task.generate(self.n, self.seed + 1, self.split)
+            first = task.generate(self.n_discover, 2 * run.seed, self.split)
+            second = task.generate(self.n, 2 * run.seed + 1, self.split)
         else:
             encode = None if subject.tokenizer is None else subject.tokenizer.encode
             file = self.resolver.locate(self.pairs or "")
@@ -101,7 +105,7 @@ class CircuitStudy(Study):
         """The circuit, read or discovered; a discovery that finished is taken up again from the work folder."""
         if self.circuit is not None:
             return read_circuit(self.resolver.locate(self.circuit).read_text("utf-8"), self.circuit, bench), None
-        kept = run.workdir / f"discovered-{sha256_of_json(self.configuration())[:16]}.json"
+        kept = run.workdir / f"discovered-{sha256_of_json([self.configuration(), run.seed])[:16]}.json"
         if kept.is_file():
             saved = json.loads(kept.read_text("utf-8"))
             circuit = Circuit.from_json(saved["circuit"])
@@ -111,7 +115,7 @@ class CircuitStudy(Study):
         from toulmin.circuits.methods import discover
 
         circuit, scores = discover(
-            bench, self.method, size=self.size, tau=self.tau, metric=self.metric, value=self.value, seed=self.seed
+            bench, self.method, size=self.size, tau=self.tau, metric=self.metric, value=self.value, seed=run.seed
         )
         listed = None if scores is None else scores.values.tolist()
         label = self.method if scores is None else scores.method

@@ -68,7 +68,7 @@ class CircuitTests(CircuitStudy):
 
         first, second = self.prepare(run)
         circuit, scores = self.find_circuit(first, run)
-        data = collect_test_data(second, circuit, metric=self.metric, randoms=self.randoms, seed=self.seed)
+        data = collect_test_data(second, circuit, metric=self.metric, randoms=self.randoms, seed=run.seed)
         columns = {"full": data.full, "circuit": data.circuit, "complement": data.complement}
         graph = circuit.graph
         arrays = {
@@ -85,7 +85,7 @@ class CircuitTests(CircuitStudy):
 
     def tests(self, items: Items) -> list[TestResult]:
         """The four single tests (minimality is one test an edge)."""
-        rng = np.random.default_rng(self.seed)
+        rng = np.random.default_rng(0)
         distance, knocked = items["distances"]
         return [
             equivalence(items["circuit"], items["full"], epsilon=self.epsilon, alpha=self.alpha),

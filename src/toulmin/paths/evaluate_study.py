@@ -99,7 +99,6 @@ class Evaluate(Study):
     text: str | None = None  #: or: reference of a text; windows of it are references, other windows counterfactuals
     length: int = Field(default=32, ge=2)  #: tokens of a window of ``text``
     n: int = Field(default=200, ge=2)  #: pairs to generate
-    seed: int = 0
     resamples: int = Field(default=2000, ge=10)
     max_copies: int = Field(default=20_000, ge=1)
     max_megabytes: int = Field(default=1024, ge=1)  #: bound on activations
@@ -136,6 +135,10 @@ class Evaluate(Study):
                 found.append(self.input(role, reference))
         return tuple(found)
 
+    def draws(self) -> bool:
+        """Whether the pairs are generated, or windows of a text."""
+        return self.pairs is None
+
     def cost(self) -> Cost:
         """About ten forward passes a hypothesis and pair."""
         return Cost(seconds=4 + 0.003 * self.n * len(self.hypotheses), bytes=self.max_megabytes * 2**20)
@@ -153,7 +156,7 @@ class Evaluate(Study):
         device = run.prepare_torch()
         subject = load(self.subject, self.resolver)
         model = subject.transformer.to(device).eval()
-        pairs = pairs_of(self, subject)
+        pairs = pairs_of(self, subject, run.seed)
         found = effects(
             model,
             self.rungs(),
@@ -192,7 +195,6 @@ class Evaluate(Study):
                 items["total"],
                 baseline=self.baseline,
                 unit=UNITS[self.delta],
-                seed=self.seed,
                 resamples=self.resamples,
                 n_paths=int(items["paths"][index]),
                 n_copies=int(items["copies"][index]),
@@ -211,7 +213,7 @@ class Evaluate(Study):
         tables = [table_of(found)]
         figures: list[Figure] = []
         if len(found) > 1:
-            tables.append(compare_rungs(unexplained, items["total"], seed=self.seed, resamples=self.resamples))
+            tables.append(compare_rungs(unexplained, items["total"], resamples=self.resamples))
             figures.append(ladder_chart(found))
         drawn = self._drawn(items)
         return Summary(measures, tables=tables, figures=[*figures, *drawn])

@@ -37,7 +37,6 @@ class MatrixStudy(Study):
     text: str | None = None  #: or: reference of a text
     length: int = Field(default=32, ge=2)  #: tokens of a window of ``text``
     n: int = Field(default=100, ge=2)
-    seed: int = 0
     max_megabytes: int = Field(default=1024, ge=1)
 
     @model_validator(mode="after")
@@ -59,6 +58,10 @@ class MatrixStudy(Study):
                 found.append(self.input(role, reference))
         return tuple(found)
 
+    def draws(self) -> bool:
+        """Whether the pairs are generated, or windows of a text."""
+        return self.pairs is None
+
     def cost(self) -> Cost:
         """A fraction of a forward pass for each cell and pair."""
         return Cost(seconds=4 + 0.01 * self.n * len(self.components), bytes=self.max_megabytes * 2**20)
@@ -72,8 +75,8 @@ class MatrixStudy(Study):
         device = run.prepare_torch()
         subject = load(self.subject, self.resolver)
         model = subject.transformer.to(device).eval()
-        pairs = pairs_of(self, subject)
-        options: dict[str, Any] = {"measure": self.measure, "max_bytes": self.max_megabytes * 2**20, "seed": self.seed}
+        pairs = pairs_of(self, subject, run.seed)
+        options: dict[str, Any] = {"measure": self.measure, "max_bytes": self.max_megabytes * 2**20}
         found = {f"[{c}]": head_to_head(model, pairs, c, **options) for c in run.track(self.components, "components")}
         found["logits"] = sender_to_logits(model, pairs, **options)
         columns: dict[str, Any] = {}
@@ -101,9 +104,7 @@ class MatrixStudy(Study):
             title = (
                 "Direct effect on the logits" if name == "logits" else f"Effect through {name[1]} of each later head"
             )
-            matrix = Matrix(
-                title, tuple(rows), tuple(columns), cells, tuple(items.units), self.measure, axes, self.seed
-            )
+            matrix = Matrix(title, tuple(rows), tuple(columns), cells, tuple(items.units), self.measure, axes)
             tables.append(matrix.strongest())
             figures.append(matrix.heatmap())
             flat = int(np.nanargmax(np.abs(matrix.mean)))
@@ -116,7 +117,7 @@ class MatrixStudy(Study):
                 unit=declared[key].unit,
                 better="neither",
                 n=items.n,
-                interval=bootstrap_mean(values, seed=self.seed),
+                interval=bootstrap_mean(values),
             )
             for key, values in (("strongest", heads_best), ("strongest_to_logits", best["logits"]))
         }

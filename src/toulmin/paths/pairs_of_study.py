@@ -29,22 +29,20 @@ class _Asks(Protocol):
     @property
     def n(self) -> int: ...
     @property
-    def seed(self) -> int: ...
-    @property
     def resolver(self) -> Resolver: ...
 
 
-def pairs_of(study: _Asks, subject: Subject) -> Sequence[Pair]:
-    """The pairs of a study's configuration."""
+def pairs_of(study: _Asks, subject: Subject, seed: int) -> Sequence[Pair]:
+    """The pairs of a study's configuration, drawn with the run's seed."""
     if study.task is not None:
-        return find_task(study.task, subject, **study.options).generate(study.n, study.seed, study.split)
+        return find_task(study.task, subject, **study.options).generate(study.n, seed, study.split)
     if study.pairs is not None:
         return read_pairs(study.resolver.locate(study.pairs), vocabulary=subject.transformer.config.d_vocab)
     path = study.resolver.locate(study.text or "")
     if subject.tokenizer is None:
         raise Faulty(Fault("paths.no_tokenizer", "a text needs a subject with a tokenizer"))
     tokens = subject.tokenizer.encode(path.read_text(encoding="utf-8")[:2_000_000])
-    return text_pairs(tokens, study.n, study.length, study.seed)
+    return text_pairs(tokens, study.n, study.length, seed)
 
 
 def text_pairs(tokens: Sequence[int], n: int, length: int, seed: int = 0) -> list[Pair]:

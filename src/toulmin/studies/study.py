@@ -104,6 +104,10 @@ class Study(BaseModel, ABC):
     def inputs(self) -> tuple[Input, ...]:
         """What the study reads, with hashes."""
 
+    def draws(self) -> bool:
+        """Whether a run with another seed collects other data; if not, several seeds are one observation."""
+        return True
+
     def cost(self) -> Cost:
         """Estimated seconds and bytes."""
         return Cost(seconds=60.0)

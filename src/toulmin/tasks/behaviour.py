@@ -44,7 +44,6 @@ class Behaviour(Study):
     options: dict[str, Any] = Field(default_factory=dict[str, Any])  #: of that task
     split: str | None = None
     n: int = Field(default=200, ge=2)  #: pairs to generate
-    seed: int = 0  #: of the pairs
     pairs: str | None = None  #: or: reference of a JSON-lines file of pairs
 
     @model_validator(mode="after")
@@ -59,6 +58,10 @@ class Behaviour(Study):
         if self.pairs is not None:
             found.append(self.input("pairs", self.pairs))
         return tuple(found)
+
+    def draws(self) -> bool:
+        """Whether the pairs are generated."""
+        return self.task is not None
 
     def cost(self) -> Cost:
         """A few milliseconds a prompt for the embedded subjects."""
@@ -75,7 +78,7 @@ class Behaviour(Study):
         subject = load(self.subject, self.resolver)
         model = subject.model.to(device).eval()
         if self.task is not None:
-            pairs = find_task(self.task, subject, **self.options).generate(self.n, self.seed, self.split)
+            pairs = find_task(self.task, subject, **self.options).generate(self.n, run.seed, self.split)
         else:
             pairs = read_pairs(self.resolver.locate(self.pairs or ""), vocabulary=subject.transformer.config.d_vocab)
         scores = {name: np.zeros(len(pairs)) for name in ("accuracy", "loss", "logit_diff", "counterfactual")}
@@ -114,7 +117,7 @@ class Behaviour(Study):
         }
         for name, values in means.items():
             spec = self.measures[name]
-            interval = bootstrap_mean(values, seed=self.seed)
+            interval = bootstrap_mean(values)
             measures[name] = Measure(
                 value=float(values.mean()), unit=spec.unit, better=spec.better, n=n, interval=interval
             )

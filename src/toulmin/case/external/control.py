@@ -43,6 +43,10 @@ class ControlEvaluation(Study):
         """The file of scores."""
         return (self.input("scores", self.scores),)
 
+    def draws(self) -> bool:
+        """No: the data are in the file."""
+        return False
+
     def cost(self) -> Cost:
         """Reading only."""
         return Cost(seconds=1.0)

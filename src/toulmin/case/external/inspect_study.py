@@ -50,6 +50,10 @@ class InspectEvaluation(Study):
             found.append(self.input("model identity", f"file:{self._sidecar()}"))
         return tuple(found)
 
+    def draws(self) -> bool:
+        """No: the data are in the file."""
+        return False
+
     def cost(self) -> Cost:
         """Reading only."""
         return Cost(seconds=1.0)

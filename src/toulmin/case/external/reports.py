@@ -33,6 +33,10 @@ class JUnitReport(Study):
         """The report."""
         return (self.input("report", self.report),)
 
+    def draws(self) -> bool:
+        """No: the data are in the file."""
+        return False
+
     def cost(self) -> Cost:
         """Reading only."""
         return Cost(seconds=0.5)
@@ -105,6 +109,10 @@ class JsonUnits(Study):
         """The file."""
         return (self.input("report", self.report),)
 
+    def draws(self) -> bool:
+        """No: the data are in the file."""
+        return False
+
     def cost(self) -> Cost:
         """Reading only."""
         return Cost(seconds=0.5)
@@ -125,14 +133,17 @@ class JsonUnits(Study):
             row: dict[str, Any] = cast("dict[str, Any]", entry) if isinstance(entry, dict) else {}
             value: object = row.get("value")
             if not isinstance(row.get("id"), str) or not is_finite_number(value):
-                message = "needs id (text) and value (a finite number)"
-                faults.append(Fault("json.unit", message, str(path), name=f"units[{index}]"))
+                infinite = isinstance(value, float) and isinstance(row.get("id"), str)
+                code = "json.not_finite" if infinite else "json.unit"
+                message = f"the value is {value}" if infinite else "needs id (text) and value (a finite number)"
+                faults.append(Fault(code, message, str(path), name=f"units[{index}]"))
                 continue
             ids.append(row["id"])
             values.append(float(value))
             clusters.append(str(row.get("cluster", row["id"])))
         if faults:
-            raise Faulty(faults, ExitCode.EVIDENCE)
+            infinite = all(fault.code == "json.not_finite" for fault in faults)
+            raise Faulty(faults, ExitCode.NUMERICAL if infinite else ExitCode.EVIDENCE)
         return Items(ids, {"value": np.array(values)}, clusters=clusters)
 
     def summarise(self, items: Items) -> Summary:
