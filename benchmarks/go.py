@@ -4,10 +4,10 @@
                             [--sizes 9 19] [--batches 1 8 32 64] [--types float32 bfloat16] [--threads 1 2]
 
 Evaluations include the input features, ladders among them, computed anew for every position. KataGo (analysis mode, one
-visit a position, one Eigen thread) evaluates the same positions in the same run; what it spends before the first four
-is subtracted. It draws a symmetry for each position, so that its win estimates are near ours and not equal (equality
-is tested on golden outputs without one); the largest difference is printed. Everything is in CPU seconds of the
-process, not of the clock. open_spiel plays with its own C++ random bots.
+visit a position, one Eigen thread, buffers of the board's size, no symmetry) evaluates the same positions in the same
+run; what it spends before the first four is subtracted. The largest difference between its win estimates and ours is
+printed. Everything is in CPU seconds of the process; seconds of the clock are printed too. open_spiel plays with its own
+C++ random bots. ``OMP_WAIT_POLICY=passive`` keeps two threads from burning CPU seconds while they wait for each other.
 """
 
 from __future__ import annotations
@@ -40,6 +40,11 @@ numNNServerThreadsPerModel = 1
 numEigenThreadsPerModel = 1
 reportAnalysisWinratesAs = WHITE
 nnRandomize = false
+ignorePreRootHistory = false
+analysisIgnorePreRootHistory = false
+conservativePass = false
+maxBoardXSizeForNNBuffer = {size}
+maxBoardYSizeForNNBuffer = {size}
 """
 WARM = 4
 
@@ -105,7 +110,7 @@ def katago(binary: str, net: str, games: Games, threads: int) -> tuple[float, li
         for b in range(games.batch)
     ]
     with tempfile.NamedTemporaryFile("w", suffix=".cfg") as config:
-        config.write(CONFIG.format(threads=threads))
+        config.write(CONFIG.format(threads=threads, size=games.size))
         config.flush()
 
         def run(asked: list[str]) -> tuple[float, dict[int, float]]:
