@@ -85,3 +85,12 @@ def test_numbers_and_tips(bound_verdict: Verdict, record: Evidence, open_page: A
     assert page.get_by_role("img", name="2026-08-01").count() == 2
     page.locator("#history a", has_text="E1").first.click()
     assert page.locator("[aria-selected='true']").get_attribute("data-key") == "E1"
+
+
+def test_it_prints_within_the_paper(random_verdict: Callable[..., Verdict], open_page: Any) -> None:
+    verdict = random_verdict(60, 3)
+    page = open_page(render_case(verdict, history=past_of(verdict, 60)), width=700)
+    page.emulate_media(media="print")
+    wide = "[...document.querySelectorAll('#history .scroll')].every((e) => e.scrollWidth <= e.clientWidth)"
+    assert page.evaluate(wide)
+    assert page.locator("#history .status .icon").first.bounding_box()["height"] < 20
