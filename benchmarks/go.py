@@ -6,8 +6,9 @@
 Evaluations include the input features, ladders among them, computed anew for every position. KataGo (analysis mode, one
 visit a position, one Eigen thread, buffers of the board's size, no symmetry) evaluates the same positions in the same
 run; what it spends before the first four is subtracted. The largest difference between its win estimates and ours is
-printed. Everything is in CPU seconds of the process; seconds of the clock are printed too. open_spiel plays with its own
-C++ random bots. ``OMP_WAIT_POLICY=passive`` keeps two threads from burning CPU seconds while they wait for each other.
+printed. Everything is in CPU seconds of the process; rates by the clock are printed too. open_spiel plays with its
+own C++ random bots. ``OMP_WAIT_POLICY=passive`` keeps two threads from burning CPU seconds while they wait for each
+other.
 """
 
 from __future__ import annotations
