@@ -84,6 +84,29 @@ of = "D"
 by = "Jo"
 on = 2026-01-01
 """
+SEED_LOCK = """\
+version = 1
+[inputs]
+"file:coin.txt" = "ab"
+[evidence.E]
+criterion = "rate.low >= 0.9"
+registered = 2026-01-01
+evidence = ["ab"]
+[[history]]
+on = 2026-01-01
+health = "supported"
+freshness = "stale"
+exit_code = 3
+low = 0.25
+high = 0.5
+changed = { G = "supported, stale", E = "supported" }
+[[history]]
+on = 2026-02-01
+health = "refuted"
+freshness = "current"
+exit_code = 1
+changed = { G = "refuted", E = "gone" }
+"""
 PART = '[case]\n[[goal]]\nid = "P"\ntext = "Part"\nundeveloped = true\n'
 SCRAPS = [
     "1e400", "nan", "-inf", "9" * 5000, "0x", '""', "''", "[", "]", "{", "}", "[[goal]]", "[case]",
@@ -175,9 +198,7 @@ def test_mutations_of_a_case(ground, seed):
 def test_a_lock_of_any_bytes(ground):
     rng = random.Random(0)
     for _ in range(30):
-        (ground / "case.lock").write_bytes(
-            mutate("version = 1\n[evidence.E]\ncriterion = 'n >= 1'\n", rng).encode("utf-8", "replace")
-        )
+        (ground / "case.lock").write_bytes(mutate(SEED_LOCK, rng).encode("utf-8", "replace"))
         survives(ground, SEED_CASE.encode())
 
 
@@ -197,6 +218,10 @@ def test_the_reader_for_as_long_as_asked(ground):
         if rng.random() < 0.2:
             place = rng.randrange(len(data))
             data = data[:place] + rng.randbytes(rng.randint(1, 8)) + data[place:]
+        (ground / "case.lock").unlink(missing_ok=True)
+        if rng.random() < 0.2:
+            (ground / "case.lock").write_bytes(mutate(SEED_LOCK, rng).encode("utf-8", "replace"))
+            data = data if rng.random() < 0.5 else SEED_CASE.encode()
         try:
             survives(ground, data)
         except BaseException:

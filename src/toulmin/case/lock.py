@@ -15,7 +15,7 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError
 
-from toulmin.case.elements import Strict
+from toulmin.case.elements import Strict, Unit
 from toulmin.case.tomlwriter import write_key, write_table
 from toulmin.faults import Fault, Faulty, faults_of_validation, read_toml
 
@@ -46,8 +46,8 @@ class Moment(Strict):
     health: str
     freshness: str
     exit_code: int
-    low: float | None = None
-    high: float | None = None
+    low: Unit | None = None
+    high: Unit | None = None
     changed: dict[str, str] = Field(default_factory=dict[str, str])
 
 
