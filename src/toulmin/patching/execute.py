@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from toulmin.patching.cells import Cells
-from toulmin.patching.plan import CLEAN, Plan, StagePlan
+from toulmin.patching.plan import CLEAN, LOOK_BACK, Plan, StagePlan
 from toulmin.patching.sources import Scored, Values, constant_biases, pick_scored
 
 if TYPE_CHECKING:
@@ -79,8 +79,8 @@ class Execution:
                 return self._logits(number, stage, scored)
             late = stage.stage.kind == "mlp" and self._is_last(stage)
             self.rows.append(self._assemble(number, stage, self._at_scored if late else lambda x: x))
-            if number > 3:
-                self.rows[number - 4] = self.rows[number - 4][:0]
+            if number >= LOOK_BACK:  # no later row continues one from so far back
+                self.rows[number - LOOK_BACK] = self.rows[number].new_empty(0)
             if stage.blocks:
                 self._blocks(number, stage)
             if stage.heads:
@@ -292,9 +292,11 @@ class Execution:
         """[N, B, T, E] the projections of the (row, head) ``pairs``, and where each is; heads are K/V groups."""
         order = sorted(pairs, key=lambda pair: (pair[1], pair[0]))
         heads = self.plan.graph.n_heads // group
-        if len(order) * 2 >= x.shape[0] * heads:
-            every = weights(x, at)
-            out = every.movedim(-2, 1)[[row for row, _ in order], [head for _, head in order]]
+        used = sorted({row for row, _ in order})
+        if len(order) * 2 >= len(used) * heads:
+            every = weights(x if len(used) == x.shape[0] else x[used], at).movedim(-2, 1)
+            where = {row: index for index, row in enumerate(used)}
+            out = every[[where[row] for row, _ in order], [head for _, head in order]]
         else:
             parts: list[Tensor] = []
             for head in sorted({head for _, head in order}):

@@ -125,25 +125,24 @@ class Plan:
 
         :param everywhere: whether all positions are scored; if not, what the last layer writes is held at few of them.
         """
-        work, table = 0.0, float(len(self.deltas))
+        work, table, heads = 0.0, float(len(self.deltas)), self.graph.n_heads
         for stage in self.stages:
             last = stage.stage.layer >= self.graph.n_layers - 1
             share = 1 / length if last and not everywhere else 1.0
-            rows = len({row for c in stage.heads for row in (c.q, *c.k, *c.v)}) or len(stage.rows)
-            kept = 3 * (len(stage.rows) + rows) * d_model * (share if stage.stage.kind != "attn" else 1)
-            if stage.heads:
-                read = len({(row, c.head) for c in stage.heads for row in (*c.k, *c.v)})
-                full = read * 2 >= rows * self.graph.n_heads
-                kept += 3 * (rows * self.graph.n_heads if full else read) * d_head
-                kept += len(stage.heads) * (3 * d_head + 3 * length + d_model) * share
-            if stage.blocks:
-                heads = self.graph.n_heads * d_head
-                kept += len(stage.blocks) * (2 * d_model + 2 * heads + (3 * heads + d_model) * share)
-            work = max(work, kept + (len(stage.mlps) * d_model + min(len(stage.mlps), 1) * 3 * d_mlp) * share)
+            rows = len({row for c in stage.heads for row in (c.q, *c.k, *c.v)})
+            read = len({(row, c.head) for c in stage.heads for row in (*c.k, *c.v)})
+            projected = rows * heads if read * 2 >= rows * heads else read
+            single = 2 * rows * d_model + 3 * projected * d_head
+            single += len(stage.heads) * (3 * d_head + 3 * length + d_model) * share
+            width = heads * d_head
+            block = len(stage.blocks) * (2 * d_model + 2 * width + (3 * width + d_model) * share)
+            mlp = (2 * len(stage.mlps) * d_model + min(len(stage.mlps), 1) * 3 * d_mlp) * share
+            made = len(stage.rows) * (1 + any(row.late for row in stage.rows)) * d_model
+            work = max(work, made * (share if stage.stage.kind != "attn" else 1) + max(single, block, mlp))
             filled = sum(map(len, stage.slots)) + sum(map(len, stage.parts)) + sum(slot >= 0 for slot in stage.whole)
             table += filled * share
-        rows_kept = sum(sorted((len(stage.rows) for stage in self.stages[:-1]), reverse=True)[: LOOK_BACK + 1])
-        return int((table + rows_kept + 4 * len(self.graph.sources)) * d_model + work) * itemsize
+        before = sum(sorted((len(stage.rows) for stage in self.stages[:-1]), reverse=True)[:LOOK_BACK])
+        return int((table + before + 4 * len(self.graph.sources)) * d_model + work) * itemsize
 
 
 class Planner:
