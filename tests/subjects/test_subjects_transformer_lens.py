@@ -57,6 +57,16 @@ def test_gated_bias_comes_after_the_gate_there() -> None:
     torch.testing.assert_close(cache["L0.mlp_out"], inside @ mlp["W_out"] + mlp["b_out"], rtol=0, atol=1e-12)
 
 
+def test_input_weights_are_one_matrix_in_memory() -> None:
+    """Else every projection of all heads would copy them."""
+    state = random_state()
+    attn = from_transformer_lens(state, CFG).layers[0].attn
+    for slot in "QKV":
+        weight = getattr(attn, f"W_{slot}")
+        assert torch.equal(weight, state[f"blocks.0.attn.W_{slot}"].to(weight.dtype))
+        assert weight.permute(1, 0, 2).reshape(6, -1).data_ptr() == weight.data_ptr()
+
+
 def test_live_object_is_read_through_cfg_and_state_dict() -> None:
     live = SimpleNamespace(cfg=SimpleNamespace(**CFG), state_dict=random_state)
     tokens = torch.tensor([1, 4, 2])

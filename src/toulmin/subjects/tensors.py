@@ -167,10 +167,18 @@ def build_transformer(
         raise Faulty(faults, ExitCode.SUBJECT)
     with torch.device("meta"):
         model = Transformer(config)
-    model.load_state_dict({name: tensor.detach().to(dtype) for name, tensor in state.items()}, assign=True)
+    given = {name: _laid_out(name, tensor.detach().to(dtype)) for name, tensor in state.items()}
+    model.load_state_dict(given, assign=True)
     for parameter in model.parameters():
         parameter.requires_grad_(True)
     return model
+
+
+def _laid_out(name: str, tensor: Tensor) -> Tensor:
+    """An input weight [H, D, E] of attention as one matrix [D, H E] in memory, or every projection would copy it."""
+    if name.rsplit(".", 1)[-1] not in ("W_Q", "W_K", "W_V") or tensor.stride(0) == tensor.shape[2] * tensor.stride(2):
+        return tensor
+    return tensor.permute(1, 0, 2).contiguous().permute(1, 0, 2)
 
 
 def without(state: Mapping[str, Tensor], endings: Iterable[str]) -> dict[str, Tensor]:
