@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 Terms = Mapping[str, Mapping[str, Callable[[Tensor], Tensor]]]
 DENSE_SHARE = 0.25
-HIDDEN_BYTES = 4 * 2**20  # of an MLP's hidden layer at once: what stays in the cache
+HIDDEN_BYTES, HIDDEN_TOKENS = 4 * 2**20, 1024  # of copies computed together: what a cache holds, what a product needs
 
 
 class Execution:
@@ -206,11 +206,16 @@ class Execution:
     # ------------------------------------------------------------------ copies
 
     def _mlps(self, number: int, stage: StagePlan) -> None:
-        layer, copies = self.model.layers[stage.stage.layer], stage.mlps
-        x = self._streams(number, copies)
-        width = x[0].numel() // x.shape[-1] * self.model.config.d_mlp * x.element_size()
-        out = [layer.mlp_out(part) for part in x.split(max(1, HIDDEN_BYTES // width))]
-        self._store(stage.stage.writes, stage.slots, out[0] if len(out) == 1 else torch.cat(out))
+        layer = self.model.layers[stage.stage.layer]
+        for some in self._slices(len(stage.mlps), self.model.config.d_mlp):
+            out = layer.mlp_out(self._streams(number, stage.mlps[some]))
+            self._store(stage.stage.writes, stage.slots[some], out)
+
+    def _slices(self, count: int, width: int) -> list[slice]:
+        """Pieces of ``count`` copies whose hidden values stay in the cache, but no smaller than a matrix product needs."""
+        tokens = self.batch * self.length
+        step = max(HIDDEN_BYTES // (tokens * width * self.model.W_E.element_size()), HIDDEN_TOKENS // tokens, 1)
+        return [slice(start, start + step) for start in range(0, count, step)]
 
     def _store(self, source: int, slots: Sequence[Mapping[str, int]], out: Tensor) -> None:
         if not slots:
@@ -226,24 +231,26 @@ class Execution:
 
     def _blocks(self, number: int, stage: StagePlan) -> None:
         """Layers all of whose heads read one row: the attention of an ordinary forward pass, on N rows."""
-        attn = self.model.layers[stage.stage.layer].attn
-        x = self.model.layers[stage.stage.layer].norm1(self._streams(number, stage.blocks))
-        read, at = self._queries_of(stage, x)
-        z = attn.attend(attn.q(read, at), attn.k(x, self.at), attn.v(x, self.at), at, self.at)
-        first = stage.stage.writes
+        layer, first = self.model.layers[stage.stage.layer], stage.stage.writes
+        attn = layer.attn
 
-        def near(value: Tensor) -> Tensor:
-            return value if z.shape[-3] == self.length else self._at_scored(value)
+        def near(value: Tensor, like: Tensor) -> Tensor:
+            return value if like.shape[-2] == self.length else self._at_scored(value)
 
-        whole = [index for index, slot in enumerate(stage.whole) if slot >= 0]
-        if whole:
-            some = z if len(whole) == len(z) else z[whole]
-            out = some.flatten(-2) @ attn.W_O.flatten(0, 1) - near(self.near.heads(first))
-            self.table.update(zip((stage.whole[index] for index in whole), out, strict=True))
-        for head in sorted({head for parts in stage.parts for head in parts}):
-            some = [index for index, parts in enumerate(stage.parts) if head in parts]
-            out = attn.result(z[some][..., head, None, :], [head])[..., 0, :] - near(self.near.value(first + head))
-            self.table.update(zip((stage.parts[index][head] for index in some), out, strict=True))
+        for some in self._slices(len(stage.blocks), 4 * self.model.config.d_model):
+            x = layer.norm1(self._streams(number, stage.blocks[some]))
+            read, at = self._queries_of(stage, x)
+            z = attn.attend(attn.q(read, at), attn.k(x, self.at), attn.v(x, self.at), at, self.at)
+            slots = stage.whole[some]
+            if whole := [index for index, slot in enumerate(slots) if slot >= 0]:
+                out = (z if len(whole) == len(z) else z[whole]).flatten(-2) @ attn.W_O.flatten(0, 1)
+                out = out - near(self.near.heads(first), out)
+                self.table.update(zip((slots[index] for index in whole), out, strict=True))
+            for head in sorted({head for parts in stage.parts[some] for head in parts}):
+                rows = [index for index, parts in enumerate(stage.parts[some]) if head in parts]
+                out = attn.result(z[rows][..., head, None, :], [head])[..., 0, :]
+                out = out - near(self.near.value(first + head), out)
+                self.table.update(zip((stage.parts[some][index][head] for index in rows), out, strict=True))
 
     def _queries_of(self, stage: StagePlan, x: Tensor) -> tuple[Tensor, Positions]:
         """The positions of ``x`` whose queries are read."""

@@ -135,8 +135,8 @@ class Plan:
             single = 2 * rows * d_model + 3 * projected * d_head
             single += len(stage.heads) * (3 * d_head + 3 * length + d_model) * share
             width = heads * d_head
-            block = len(stage.blocks) * (2 * d_model + 2 * width + (3 * width + d_model) * share)
-            mlp = (2 * len(stage.mlps) * d_model + min(len(stage.mlps), 1) * 3 * d_mlp) * share
+            block = min(len(stage.blocks), 1) * (3 * d_model + 5 * width)  # these are computed in slices
+            mlp = min(len(stage.mlps), 1) * 3 * (d_mlp + d_model)
             made = len(stage.rows) * (1 + any(row.late for row in stage.rows)) * d_model
             work = max(work, made * (share if stage.stage.kind != "attn" else 1) + max(single, block, mlp))
             filled = sum(map(len, stage.slots)) + sum(map(len, stage.parts)) + sum(slot >= 0 for slot in stage.whole)
