@@ -212,7 +212,7 @@ class Execution:
             self._store(stage.stage.writes, stage.slots[some], out)
 
     def _slices(self, count: int, width: int) -> list[slice]:
-        """Pieces of ``count`` copies whose hidden values stay in the cache, but no smaller than a matrix product needs."""
+        """Pieces of ``count`` copies whose hidden values stay in the cache, yet large enough for a matrix product."""
         tokens = self.batch * self.length
         step = max(HIDDEN_BYTES // (tokens * width * self.model.W_E.element_size()), HIDDEN_TOKENS // tokens, 1)
         return [slice(start, start + step) for start in range(0, count, step)]
