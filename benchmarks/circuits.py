@@ -87,7 +87,7 @@ def write_inputs(folder: Path, shape: str) -> None:
         "sizes": wanted,
         "steps": 5,
         "tau": 1e-3,
-        "repeats": dict.fromkeys(CELLS, 1) | {"eap": 2, "patch": 2, "circuit": 2},
+        "repeats": dict.fromkeys(CELLS, 1) | {"eap": 2, "patch": 3, "circuit": 3},
     }
     (folder / "settings.json").write_text(json.dumps(settings))
 
