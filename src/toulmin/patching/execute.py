@@ -304,6 +304,8 @@ class Execution:
             every = weights(x if len(used) == x.shape[0] else x[used], at).movedim(-2, 1)
             where = {row: index for index, row in enumerate(used)}
             out = every[[where[row] for row, _ in order], [head for _, head in order]]
+        elif group == 1 and [head for _, head in order] == list(range(heads)):  # a row for each head: one product
+            out = weights(x[[row for row, _ in order]].movedim(0, -2), at, per_head=True).movedim(-2, 0)
         else:
             parts: list[Tensor] = []
             for head in sorted({head for _, head in order}):
