@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from toulmin.faults import Faulty
 from toulmin.patching import Graph, SourceValues, plan_circuits, run_edges, source_values
 from toulmin.subjects import Transformer, TransformerConfig
 
@@ -91,6 +92,37 @@ def test_a_sparse_circuit_does_not_run_the_model_it_leaves() -> None:
     assert made(a) == (0, 0)
     assert made(b) == (6, 1)  # every stream, and the one head whose place the copy takes
     close(got, run_edges(model, clean, source_values(model, other).values, masks.astype(float)))
+
+
+def test_a_run_of_another_model_is_values_and_no_more() -> None:
+    """A head whose inputs are all cut is computed by the model at hand, not taken from the other model's run."""
+    model, twin = small(), small()
+    with torch.no_grad():
+        twin.layers[1].attn.W_V.mul_(2.0)
+    graph, clean, other = Graph.of(model), tokens_of(0), tokens_of(1)
+    masks = torch.rand(5, *graph.allowed.shape, generator=torch.Generator().manual_seed(2)) < 0.8
+    masks[0] = True
+    masks[0, :, -1] = False  # every input cut, every output alive
+    run = source_values(twin, other)
+    close(run_edges(model, clean, run, masks), run_edges(model, clean, run.values, masks.double()))
+
+
+def test_runs_that_do_not_fit_and_runs_that_break_are_refused() -> None:
+    model = small()
+    graph, clean = Graph.of(model), tokens_of(0)
+    masks = np.zeros((1, *graph.allowed.shape), dtype=np.bool_)
+    masks[0, 1, -1] = True
+    with pytest.raises(Faulty, match=r"patching\.values.*\(3, 5\)"):
+        run_edges(model, clean, source_values(model, clean[:, :5]), masks)
+    split = Graph.of(model, split_embed=True)
+    with pytest.raises(Faulty, match=r"patching\.values.*graph=graph"):
+        run_edges(model, clean, source_values(model, clean, graph=split), masks)
+    with pytest.raises(Faulty, match=r"patching\.values.*graph=graph"):
+        run_edges(model, clean, source_values(model, clean), masks, clean=source_values(model, clean, graph=split))
+    with torch.no_grad():
+        model.layers[0].attn.W_V.fill_(torch.nan)
+    with pytest.raises(Faulty, match=r"patching\.nan"):
+        run_edges(model, clean, source_values(model, tokens_of(1)), masks)
 
 
 def test_a_few_cut_edges_run_the_other_only_as_far_as_they_reach() -> None:

@@ -72,11 +72,11 @@ def run_edges(
     check_tokens(model, tokens)
     mask = _checked_masks(masks, graph, tokens, model.W_E)
     boolean = masks.dtype in (torch.bool, np.bool_)
-    if isinstance(values, SourceValues) and values.shape != tuple(tokens.shape):
-        raise Faulty(
-            Fault("patching.values", f"the values are of a run on {values.shape} tokens, not {tuple(tokens.shape)}")
-        )
-    if not (boolean and isinstance(values, SourceValues)):
+    for run in (values, clean):
+        if isinstance(run, SourceValues):
+            _check_run(run, graph, tokens)
+    # of another model's run a node that reads only its values would not have its value: that is a tensor like any other
+    if not (boolean and isinstance(values, SourceValues) and values.is_of(model)):
         values = values.values if isinstance(values, SourceValues) else values
         _check_values(values, (len(graph.sources), *tokens.shape, model.config.d_model))
     if graph.merged_qkv:
@@ -89,6 +89,13 @@ def run_edges(
     chunk = max(1, int(max_bytes // per_circuit))
     parts = [_dense(model, tokens, values, part, graph, scored) for part in mask.split(chunk)]
     return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def _check_run(run: SourceValues, graph: Graph, tokens: Tensor) -> None:
+    if run.shape != tuple(tokens.shape):
+        raise Faulty(Fault("patching.values", f"a run on {run.shape} tokens is given for {tuple(tokens.shape)} tokens"))
+    if run.graph.sources != graph.sources:
+        raise Faulty(Fault("patching.values", "a run's sources are not the graph's: make it with graph=graph"))
 
 
 def _check_values(values: Tensor, width: tuple[int, ...]) -> None:
@@ -159,7 +166,10 @@ def _sparse(
             for rows in (slice(at, min(batch, at + chunk)) for at in range(0, batch, chunk))
         ]
         outputs.append(parts[0] if len(parts) == 1 else torch.cat(parts, 1))
-    return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+    logits = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+    if is_run and bool(torch.isnan(logits).any()):  # of fixed values this is asked before anything runs
+        raise Faulty(Fault("patching.nan", "the patched run's logits are NaN"), ExitCode.NUMERICAL)
+    return logits
 
 
 class _Stream:

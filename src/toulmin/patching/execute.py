@@ -97,9 +97,9 @@ class Execution:
         """The common scored positions of [.., T, D]; what has only those already, as it is."""
         if self.keep is None or x.shape[-2] != self.length:
             return x
-        first, count = self.keep[0], len(self.keep)
-        if self.keep == list(range(first, first + count)):
-            return x.narrow(-2, first, count)
+        first = self.keep[0] if self.keep else 0
+        if self.keep == list(range(first, first + len(self.keep))):
+            return x.narrow(-2, first, len(self.keep))
         return x[..., self.keep, :]
 
     # ------------------------------------------------------------------ rows

@@ -75,7 +75,7 @@ class FixedValues:
 class SourceValues:
     """The outputs of the sources in one run of a model, each made when first asked for.
 
-    Gradients flow, or not, as they did where the object was made.
+    Gradients flow, or not, as they did where the object was made. The weights must not change while it is in use.
     """
 
     def __init__(self, model: Transformer, tokens: Int[Tensor, "B T"], graph: Graph, scored: Scored = None) -> None:
@@ -157,6 +157,10 @@ class SourceValues:
     def heads(self, source: int) -> Float[Tensor, "B T D"]:
         """The sum over the heads of the layer whose first head is ``source``."""
         return self._heads[self._place(source)[0]]
+
+    def is_of(self, model: Transformer) -> bool:
+        """Whether this is a run of that very model."""
+        return self._model is model
 
     def is_like(self, other: SourceValues) -> bool:
         """Whether the next stage of both can be one batch."""
