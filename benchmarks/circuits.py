@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from toulmin.circuits import Bench, Circuit, Methodology, acdc, eap, integrated, removal_order
+from toulmin.circuits import Circuit, CircuitRunner, Methodology, acdc, eap, integrated, removal_order
 from toulmin.circuits.edges import parse_edge
 from toulmin.circuits.formats import from_autocircuit_name, to_autocircuit_name
 from toulmin.patching import Graph
@@ -115,7 +115,7 @@ def run_ours(folder: Path, job: str, out: Path) -> dict[str, Any]:
         return Circuit(graph, table)
 
     def run() -> dict[str, torch.Tensor]:
-        bench = Bench(model, pairs)
+        bench = CircuitRunner(model, pairs)
         if job in ("eap", "eap_ig"):
             found = eap(bench) if job == "eap" else integrated(bench, steps=settings["steps"])
             # theirs is the gradient of minus the mean difference: the drop

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from toulmin.circuits.discover_study import Discovery
+from toulmin.circuits.studies.discover import Discovery
 from toulmin.evidence import Evidence, Store
 from toulmin.studies import Run, execute
 from toulmin.subjects import load

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from toulmin.go import Evaluator, Games, Rules, random_playouts, vertex_of
-from toulmin.go.features import input_features
+from toulmin.go.nets.features import input_features
 
 KOMI = 7.5
 CONFIG = """

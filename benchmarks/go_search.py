@@ -6,7 +6,7 @@
 Positions are drawn from the net's own policy. KataGo (one search thread, Eigen backend, no tree or cache carried from
 one position to the next) searches each of them twice: as ``genmove`` with its own defaults, and with its later
 additions switched off (and its cache of evaluations, which takes transpositions for the same position although the
-net sees the last moves): that is the search ``toulmin.go.search`` does, and its visit counts must be equal. Ours
+net sees the last moves): that is the search ``toulmin.go.search.mcts`` does, and its visit counts must be equal. Ours
 runs one game at a time, and 16 and all games at once. CPU seconds are those of the process, on one thread; everything
 is run ``--repeats`` times, the programs in turn, and the least counts.
 """
@@ -24,11 +24,11 @@ import numpy as np
 import torch
 
 from toulmin.go import Games, Rules
-from toulmin.go.gtp_client import Engine
+from toulmin.go.engine.points import action_of, vertex_of
+from toulmin.go.gtp.client import Engine
 from toulmin.go.nets import Evaluator
-from toulmin.go.points import action_of, vertex_of
-from toulmin.go.search import Searched, sample, search
-from toulmin.go.search_settings import SearchSettings
+from toulmin.go.search.mcts import Searched, sample, search
+from toulmin.go.search.settings import SearchSettings
 
 KOMI = 7.5
 COMMON = """

@@ -5,14 +5,14 @@ python examples/circuits.py [SUBJECT] [SIZE]
 
 import sys
 
-from toulmin.circuits import Bench, audit, eap, faithfulness_card, integrated, relp
+from toulmin.circuits import CircuitRunner, audit, eap, faithfulness_card, integrated, relp
 from toulmin.subjects import load
 from toulmin.tasks import find_task
 
 subject = load(sys.argv[1] if len(sys.argv) > 1 else "embedded:induction-2l")
 size = int(sys.argv[2]) if len(sys.argv) > 2 else 60
 task = find_task("induction", subject, length=16)
-bench = Bench(subject.transformer, task.generate(16, seed=0))
+bench = CircuitRunner(subject.transformer, task.generate(16, seed=0))
 print(f"{bench.graph.n_edges} edges; circuits of {size}")
 for scores in (eap(bench), integrated(bench, steps=5), relp(bench)):
     circuit = scores.top(size)

@@ -78,7 +78,7 @@ def coins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @dataclass
-class Bench:
+class CircuitRunner:
     """A folder with a case in it, and short ways to change and check it."""
 
     folder: Path
@@ -113,20 +113,20 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, coins: None) -> Bench:
+def bench(tmp_path: Path, coins: None) -> CircuitRunner:
     """A fresh folder with a fair-ish coin in it."""
     (tmp_path / "coin.txt").write_text("0.97")
-    return Bench(tmp_path)
+    return CircuitRunner(tmp_path)
 
 
 @pytest.fixture
-def make_bench(tmp_path: Path, coins: None) -> Callable[[str], Bench]:
+def make_bench(tmp_path: Path, coins: None) -> Callable[[str], CircuitRunner]:
     """Several such folders."""
 
-    def make(name: str) -> Bench:
+    def make(name: str) -> CircuitRunner:
         folder = tmp_path / name
         folder.mkdir()
         (folder / "coin.txt").write_text("0.97")
-        return Bench(folder)
+        return CircuitRunner(folder)
 
     return make

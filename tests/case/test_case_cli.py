@@ -13,9 +13,9 @@ import pytest
 from typer.testing import CliRunner
 
 from toulmin.case import check_case, write_case
-from toulmin.case.casefile import read_case
+from toulmin.case.file.casefile import read_case
 from toulmin.cli.case import app
-from toulmin.faults import Faulty
+from toulmin.faults import FaultError
 
 CASE = """\
 [case]
@@ -49,7 +49,7 @@ def coin(bench):
 
 def call(*arguments: object) -> tuple[int, str]:
     result = CliRunner().invoke(app, [str(a) for a in arguments])
-    if isinstance(result.exception, Faulty):  # the program's entry prints these and exits so
+    if isinstance(result.exception, FaultError):  # the program's entry prints these and exits so
         return int(result.exception.exit_code), result.output + "\n".join(map(str, result.exception.faults))
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result.exit_code, result.output

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toulmin.case import CriterionError, Outcome, compare_criteria, parse_criterion
-from toulmin.case.criterion import comparisons_of, decide, measures_of
+from toulmin.case.evidence.criterion import comparisons_of, decide, measures_of
 from toulmin.evidence import Interval, Measure
 
 

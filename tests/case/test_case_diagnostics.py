@@ -152,7 +152,7 @@ def test_each_edit_triggers_exactly_its_diagnostic(clean, code):
 
 
 def test_too_large(clean, monkeypatch):
-    monkeypatch.setattr("toulmin.case.casefile.MAX_CASE_BYTES", 100)
+    monkeypatch.setattr("toulmin.case.file.casefile.MAX_CASE_BYTES", 100)
     assert clean.codes() == ["C002"]
 
 

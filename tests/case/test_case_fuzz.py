@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from toulmin.case import Verdict, check_case, explain
-from toulmin.faults import ExitCode, Faulty
+from toulmin.faults import ExitCode, FaultError
 
 TODAY = dt.date(2026, 11, 22)
 SEED_CASE = """\
@@ -163,7 +163,7 @@ def survives(folder: Path, data: bytes, name: str = "case.toml") -> None:
         checked.sensitivity()
         try:
             explain(checked)
-        except Faulty as faulty:
+        except FaultError as faulty:
             pytest.fail(str(faulty))
     assert time.monotonic() - start < 30
 

@@ -8,7 +8,7 @@ import tomllib
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toulmin.case.plain_toml import read_plain
+from toulmin.case.file.plain_toml import read_plain
 
 PIECES = [
     "[case]", "[[goal]]", "[goal]", "[a.b]", "[ case ]", 'id = "x"', 'id = "x" # c', "id = 'x'", 'id="x"',

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toulmin.case import Health, Probability, conservative_bayes
-from toulmin.case.argument import Argument, Vertex
-from toulmin.case.confidence import Quantities, propagate
-from toulmin.case.evaluate import evaluate
-from toulmin.case.probability import (
+from toulmin.case.argument.confidence import Quantities, propagate
+from toulmin.case.argument.evaluate import evaluate
+from toulmin.case.argument.graph import Argument, Vertex
+from toulmin.case.argument.probability import (
     bound_all,
     bound_any,
     bound_at_least,

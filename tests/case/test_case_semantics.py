@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toulmin.case.argument import Argument, Vertex
-from toulmin.case.carry import resting, staleness
-from toulmin.case.evaluate import evaluate
-from toulmin.case.health import Health, Label
+from toulmin.case.argument.dependencies import resting, staleness
+from toulmin.case.argument.evaluate import evaluate
+from toulmin.case.argument.graph import Argument, Vertex
+from toulmin.case.argument.health import Health, Label
 
 LEAF_STATES = (Health.REFUTED, Health.UNSUPPORTED, Health.SUPPORTED)
 

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toulmin.case import Freshness, Health, Probability
-from toulmin.case.argument import Argument, Vertex
-from toulmin.case.carry import staleness
-from toulmin.case.confidence import Quantities, propagate
-from toulmin.case.cutsets import cut_sets
-from toulmin.case.evaluate import evaluate
-from toulmin.case.sensitivity import hinges, leaf_effects, leaves_of, tornado
+from toulmin.case.argument.confidence import Quantities, propagate
+from toulmin.case.argument.cutsets import cut_sets
+from toulmin.case.argument.dependencies import staleness
+from toulmin.case.argument.evaluate import evaluate
+from toulmin.case.argument.graph import Argument, Vertex
+from toulmin.case.argument.sensitivity import hinges, leaf_effects, leaves_of, tornado
 
 
 def random_argument(seed: int, defeaters: int = 0, states: tuple[Health, ...] = tuple(Health)) -> Argument:

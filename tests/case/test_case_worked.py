@@ -16,9 +16,9 @@ from toulmin.case import (
     run_case,
     with_faults,
 )
-from toulmin.case.lock import Lock, Moment, read_lock, states_of, with_moment, write_lock
-from toulmin.case.running import moment_of
-from toulmin.faults import ExitCode, Faulty
+from toulmin.case.evidence.running import moment_of
+from toulmin.case.file.lock import HistoryEntry, Lock, read_lock, states_of, with_moment, write_lock
+from toulmin.faults import ExitCode, FaultError
 from toulmin.studies import ProcessPool
 
 TODAY = dt.date(2026, 11, 22)
@@ -128,7 +128,7 @@ def test_a_threshold_is_loosened(worked):
     assert accepted.verdict.releasable
     assert accepted.lock.evidence["E"].by == "Jo"
     assert accepted.lock.evidence["E"].loosened_from == "rate.low >= 0.9 and n >= 100"
-    with pytest.raises(Faulty, match="say who"):
+    with pytest.raises(FaultError, match="say who"):
         accept_case(worked.folder, " ")
 
 
@@ -325,7 +325,7 @@ def test_history_is_kept(worked):
 
 def test_long_histories_lose_only_their_beginning(tmp_path):
     moments = [
-        Moment(on=dt.date(2026, 1, 1), health="supported", freshness="current", exit_code=0, changed=changed)
+        HistoryEntry(on=dt.date(2026, 1, 1), health="supported", freshness="current", exit_code=0, changed=changed)
         for changed in ({"G": "refuted", "E": "supported"}, *({"G": f"state {i}"} for i in range(600)))
     ]
     write_lock(tmp_path / "case.lock", Lock(history=tuple(moments)))

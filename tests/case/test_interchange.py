@@ -13,7 +13,7 @@ from toulmin.case import CaseFile, write_case
 from toulmin.case.interchange import FORMATS, export_case, guess_format, import_case
 from toulmin.case.interchange.items import Document, Item, case_of
 from toulmin.case.templates import TEMPLATES, template_text
-from toulmin.faults import Faulty
+from toulmin.faults import FaultError
 
 READABLE = [name for name, form in FORMATS.items() if form.read is not None]
 
@@ -236,7 +236,7 @@ def test_markdown_names_every_node_and_escapes(tmp_path) -> None:
     text, _ = export_case(parse(WHOLE), "markdown")
     for name in ("G1", "S1", "E1", "A1", "D1", "M1"):
         assert f"**{name}**" in text
-    with pytest.raises(Faulty, match="only written"):
+    with pytest.raises(FaultError, match="only written"):
         import_case(tmp_path / "x.md")
 
 
@@ -258,7 +258,7 @@ def test_markdown_names_every_node_and_escapes(tmp_path) -> None:
 )
 def test_hostile_files_are_refused(tmp_path, name: str, text: str, code: str) -> None:
     (tmp_path / name).write_text(text)
-    with pytest.raises(Faulty, match=code):
+    with pytest.raises(FaultError, match=code):
         import_case(tmp_path / name)
 
 
@@ -304,7 +304,7 @@ def test_no_mutation_of_a_foreign_file_crashes(tmp_path) -> None:
         try:
             parsed, _ = import_case(path)
             write_case(parsed)
-        except Faulty:
+        except FaultError:
             pass
         runs += 1
     print(f"{runs} inputs")

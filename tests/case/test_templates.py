@@ -8,7 +8,7 @@ import pytest
 
 from toulmin.case import Health, check, severity
 from toulmin.case.templates import TEMPLATES, template_text, write_template
-from toulmin.faults import ExitCode, Faulty
+from toulmin.faults import ExitCode, FaultError
 
 TODAY = dt.date(2026, 11, 22)
 
@@ -20,7 +20,7 @@ def test_a_template_is_undeveloped_and_otherwise_sound(tmp_path, name: str) -> N
     assert (verdict.health, verdict.exit_code) == (Health.UNDEVELOPED, ExitCode.NOT_SUPPORTED)
     assert [fault for fault in verdict.faults if severity(fault) == "error"] == []
     assert {fault.code for fault in verdict.faults} <= {"C050"}  # the standard doubts are listed as open
-    with pytest.raises(Faulty, match=r"case\.exists"):
+    with pytest.raises(FaultError, match=r"case\.exists"):
         write_template(name, tmp_path / "case", owner="Ada", today=TODAY)
 
 
@@ -45,5 +45,5 @@ def test_a_standard_doubt_wakes_when_evidence_is_bound(tmp_path) -> None:
 
 
 def test_unknown_templates_are_named() -> None:
-    with pytest.raises(Faulty, match=r"no such template.*scheming"):
+    with pytest.raises(FaultError, match=r"no such template.*scheming"):
         template_text("schemin", owner="Ada")

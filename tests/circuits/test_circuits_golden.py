@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from toulmin.circuits.bench import Bench
 from toulmin.circuits.circuit import Circuit
-from toulmin.circuits.faithfulness import recovered
+from toulmin.circuits.discovery.acdc import acdc
+from toulmin.circuits.faithfulness.methodology import Methodology, Value
+from toulmin.circuits.faithfulness.recovered import recovered
 from toulmin.circuits.formats import from_autocircuit, from_autocircuit_name, to_autocircuit_name
-from toulmin.circuits.methodology import Methodology, Value
-from toulmin.circuits.removal import acdc
+from toulmin.circuits.runner import CircuitRunner
 from toulmin.tasks.pair import Pair
 
 VALUES: dict[str, Value] = {
@@ -27,11 +27,11 @@ VALUES: dict[str, Value] = {
 }
 
 
-def bench_of(golden: Any, rows: int = 12) -> Bench:
+def bench_of(golden: Any, rows: int = 12) -> CircuitRunner:
     case = golden.case
     columns = zip(case["clean"], case["corrupt"], case["answers"], case["wrong"], strict=True)
     pairs = [Pair(tuple(c), tuple(x), tuple(a), tuple(w), unit=str(i)) for i, (c, x, a, w) in enumerate(columns)]
-    return Bench(golden.model, pairs[:rows], batch=4)
+    return CircuitRunner(golden.model, pairs[:rows], batch=4)
 
 
 def test_names_and_graph(golden: Any) -> None:

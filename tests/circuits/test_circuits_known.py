@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from toulmin.circuits import (
-    Bench,
     Circuit,
+    CircuitRunner,
     EdgeScores,
     Methodology,
     acdc,
@@ -28,7 +28,7 @@ from toulmin.circuits import (
     random_scores,
     relp,
 )
-from toulmin.faults import Faulty
+from toulmin.faults import FaultError
 from toulmin.patching.graph import Graph
 from toulmin.subjects import Transformer, TransformerConfig
 from toulmin.tasks.pair import Pair
@@ -70,7 +70,7 @@ def swapped(pairs: list[Pair]) -> list[Pair]:
     return [Pair(p.counterfactual, p.clean, p.answers, p.wrong, unit=p.unit, at=p.at) for p in pairs]
 
 
-def logits_of(bench: Bench, circuits: list[Circuit], method: Methodology) -> Tensor:
+def logits_of(bench: CircuitRunner, circuits: list[Circuit], method: Methodology) -> Tensor:
     return torch.cat([out for _, out in bench.run(circuits, method)], 1)
 
 
@@ -87,7 +87,7 @@ def some_circuits(graph: Graph, count: int = 4, positions: int | None = None) ->
 
 def test_nothing_ablated_is_the_model_and_everything_is_the_counterfactual() -> None:
     pairs, model = pairs_of(), model_of()
-    bench = Bench(model, pairs)
+    bench = CircuitRunner(model, pairs)
     at = torch.tensor([p.scored for p in pairs])
     clean, other = (
         model(torch.tensor([getattr(p, s) for p in pairs]))[torch.arange(6), at] for s in ("clean", "counterfactual")
@@ -104,7 +104,7 @@ def test_nothing_ablated_is_the_model_and_everything_is_the_counterfactual() -> 
 
 def test_equal_prompts_give_zero_scores() -> None:
     pairs = [Pair(p.clean, p.clean, p.answers, p.wrong, at=p.at) for p in pairs_of()]
-    bench = Bench(model_of(), pairs)
+    bench = CircuitRunner(model_of(), pairs)
     for scores in (
         eap(bench),
         integrated(bench, steps=2),
@@ -118,7 +118,7 @@ def test_equal_prompts_give_zero_scores() -> None:
 @pytest.mark.parametrize("positions", [None, T])
 def test_ablating_with_roles_swapped_is_restoring(positions: int | None) -> None:
     pairs, model = pairs_of(), model_of()
-    bench, other = Bench(model, pairs), Bench(model, swapped(pairs))
+    bench, other = CircuitRunner(model, pairs), CircuitRunner(model, swapped(pairs))
     where = "specific" if positions else "all"
     circuits = some_circuits(bench.graph, positions=positions)
     restored = logits_of(bench, circuits, Methodology(direction="restore", positions=where))
@@ -134,7 +134,7 @@ def test_ablating_with_roles_swapped_is_restoring(positions: int | None) -> None
 def test_pruning_dangling_edges_changes_nothing_under_resampling(
     positions: int | None, changes: dict[str, Any]
 ) -> None:
-    bench = Bench(model_of(**changes), pairs_of())
+    bench = CircuitRunner(model_of(**changes), pairs_of())
     where = "specific" if positions else "all"
     circuits = some_circuits(bench.graph, positions=positions)
     pruned = [c.pruned(causal=bench.model.config.causal) for c in circuits]
@@ -153,7 +153,7 @@ def test_pruning_dangling_edges_changes_nothing_under_resampling(
 
 def test_a_node_is_all_its_out_edges() -> None:
     pairs, model = pairs_of(), model_of()
-    bench = Bench(model, pairs)
+    bench = CircuitRunner(model, pairs)
     tokens, at = torch.tensor([p.clean for p in pairs]), torch.tensor([p.scored for p in pairs])
     for node in ("L0.H1", "L0.mlp", "L1.H0"):
         kept = Circuit.of_nodes(bench.graph, [s for s in bench.graph.sources if s != node])
@@ -214,7 +214,7 @@ def brute_force(model: Transformer, clean: Tensor, other: Tensor, kept: np.ndarr
 
 def test_edges_at_positions_against_a_brute_force() -> None:
     model, pairs = model_of(), pairs_of(3)
-    bench = Bench(model, pairs)
+    bench = CircuitRunner(model, pairs)
     circuits = some_circuits(bench.graph, 3, positions=T)
     found = logits_of(bench, circuits, Methodology(positions="specific"))
     for row, circuit in zip(found, circuits, strict=True):
@@ -233,7 +233,7 @@ def linear_model() -> Transformer:
 
 
 def test_attributions_are_exact_on_a_linear_model() -> None:
-    bench = Bench(linear_model(), pairs_of())
+    bench = CircuitRunner(linear_model(), pairs_of())
     exact = exact_effects(bench)
     assert np.abs(exact.values).max() > 0.01
     for scores in (eap(bench), relp(bench), integrated(bench, steps=3), integrated(bench, path="activations", steps=2)):
@@ -241,7 +241,7 @@ def test_attributions_are_exact_on_a_linear_model() -> None:
 
 
 def test_mask_integrated_gradients_sum_to_the_total_effect() -> None:
-    bench = Bench(model_of(), pairs_of())
+    bench = CircuitRunner(model_of(), pairs_of())
     ends = logits_of(bench, [Circuit.full(bench.graph), Circuit.empty(bench.graph)], Methodology())
     assert ends.shape[0] == 2
     scores = bench.scores([Circuit.full(bench.graph), Circuit.empty(bench.graph)], Methodology(), ["logit_diff"])
@@ -255,7 +255,7 @@ def test_mask_integrated_gradients_sum_to_the_total_effect() -> None:
 
 def test_batch_size_and_position_sums_change_nothing() -> None:
     pairs, model = pairs_of(7), model_of()
-    whole, split = Bench(model, pairs), Bench(model, pairs, batch=2)
+    whole, split = CircuitRunner(model, pairs), CircuitRunner(model, pairs, batch=2)
     for make in (eap, relp, activation_magnitude, exact_effects, lambda b: integrated(b, steps=2, path="masks")):
         if make is not activation_magnitude:  # a mean over the batch, then its size
             close(make(whole).values, make(split).values)
@@ -271,9 +271,13 @@ def test_prompts_of_several_lengths_come_back_in_their_order() -> None:
     pairs = [*pairs_of(3), *pairs_of(3, seed=2, length=4)]
     mixed = [pairs[i] for i in (0, 3, 1, 4, 2, 5)]
     model = model_of()
-    found = Bench(model, mixed).scores([Circuit.empty(Graph.of(model))], Methodology(), ["logit_diff"])["logit_diff"][0]
+    found = CircuitRunner(model, mixed).scores([Circuit.empty(Graph.of(model))], Methodology(), ["logit_diff"])[
+        "logit_diff"
+    ][0]
     alone = [
-        Bench(model, [p]).scores([Circuit.empty(Graph.of(model))], Methodology(), ["logit_diff"])["logit_diff"][0, 0]
+        CircuitRunner(model, [p]).scores([Circuit.empty(Graph.of(model))], Methodology(), ["logit_diff"])["logit_diff"][
+            0, 0
+        ]
         for p in mixed
     ]
     close(found, np.array(alone))
@@ -281,7 +285,7 @@ def test_prompts_of_several_lengths_come_back_in_their_order() -> None:
 
 def test_identical_prompts_make_means_resamples() -> None:
     pairs = pairs_of(1) * 4
-    bench = Bench(model_of(), pairs)
+    bench = CircuitRunner(model_of(), pairs)
     circuits = some_circuits(bench.graph)
     expected = logits_of(bench, circuits, Methodology())
     for value in ("mean_counterfactual", "batch_mean"):
@@ -290,7 +294,7 @@ def test_identical_prompts_make_means_resamples() -> None:
 
 @pytest.mark.parametrize("tau", [0.003, 0.05])
 def test_speculative_acdc_is_sequential_acdc(tau: float) -> None:
-    bench = Bench(model_of(), pairs_of())
+    bench = CircuitRunner(model_of(), pairs_of())
     sequential = acdc(bench, tau, speculate=1)
     assert 0 < len(sequential.circuit) < bench.graph.n_edges
     for speculate in (2, 7, 64):
@@ -303,9 +307,9 @@ def test_speculative_acdc_is_sequential_acdc(tau: float) -> None:
 def test_acdc_does_not_depend_on_the_hash_seed() -> None:
     code = (
         f"import importlib.util as u; s = u.spec_from_file_location('k', {__file__!r}); k = u.module_from_spec(s); "
-        "s.loader.exec_module(k); print(k.acdc(k.Bench(k.model_of(), k.pairs_of()), 0.05).circuit.digest())"
+        "s.loader.exec_module(k); print(k.acdc(k.CircuitRunner(k.model_of(), k.pairs_of()), 0.05).circuit.digest())"
     )
-    own = acdc(Bench(model_of(), pairs_of()), 0.05).circuit.digest()
+    own = acdc(CircuitRunner(model_of(), pairs_of()), 0.05).circuit.digest()
     for seed in ("77",):
         environment = {**os.environ, "PYTHONHASHSEED": seed, "OMP_NUM_THREADS": "1"}
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
@@ -314,35 +318,35 @@ def test_acdc_does_not_depend_on_the_hash_seed() -> None:
 
 def test_bad_input_is_refused() -> None:
     model = model_of()
-    bench = Bench(model, pairs_of())
-    with pytest.raises(Faulty, match=r"(?s)L9.*nonsense"):
+    bench = CircuitRunner(model, pairs_of())
+    with pytest.raises(FaultError, match=r"(?s)L9.*nonsense"):
         Circuit.of(bench.graph, ["embed->L9.H0[Q]", "embed->L0.H0[Q]", "nonsense"])
-    with pytest.raises(Faulty, match="no prompts"):
-        Bench(model, [])
-    with pytest.raises(Faulty, match="length"):
+    with pytest.raises(FaultError, match="no prompts"):
+        CircuitRunner(model, [])
+    with pytest.raises(FaultError, match="length"):
         Pair((1, 2), (1, 2, 3), (1,))
-    with pytest.raises(Faulty, match="unknown metric"):
+    with pytest.raises(FaultError, match="unknown metric"):
         eap(bench, "happiness")
-    with pytest.raises(Faulty, match="no gradient"):
+    with pytest.raises(FaultError, match="no gradient"):
         eap(bench, "accuracy")
-    with pytest.raises(Faulty, match="one length"):
-        eap(Bench(model, [*pairs_of(2), *pairs_of(2, length=4)]), per_position=True)
-    with pytest.raises(Faulty, match="order names"):
+    with pytest.raises(FaultError, match="one length"):
+        eap(CircuitRunner(model, [*pairs_of(2), *pairs_of(2, length=4)]), per_position=True)
+    with pytest.raises(FaultError, match="order names"):
         acdc(bench, 0.1, order=["embed->logits"])
-    with pytest.raises(Faulty, match="positive"):
+    with pytest.raises(FaultError, match="positive"):
         acdc(bench, -1.0)
-    with pytest.raises(Faulty, match="another model"):
+    with pytest.raises(FaultError, match="another model"):
         bench.scores([Circuit.empty(Graph(3, 2))], Methodology(), ["kl"])
-    with pytest.raises(Faulty, match="names no positions"):
+    with pytest.raises(FaultError, match="names no positions"):
         bench.scores([Circuit.empty(bench.graph)], Methodology(positions="specific"), ["kl"])
-    with pytest.raises(Faulty, match="not a finite number"):
+    with pytest.raises(FaultError, match="not a finite number"):
         EdgeScores(bench.graph, np.full(bench.graph.allowed.shape, np.nan), "x")
     broken = model_of()
     broken.W_E[3] = torch.nan
-    with pytest.raises(Faulty, match="NaN"):
-        Bench(broken, [Pair((3,) * T, (2,) * T, (1,), (2,))]).full_scores(["kl"])
-    with pytest.raises(Faulty, match="outside the vocabulary"):
-        Bench(model, [Pair((99,) * T, (2,) * T, (1,), (2,))]).full_scores(["kl"])
+    with pytest.raises(FaultError, match="NaN"):
+        CircuitRunner(broken, [Pair((3,) * T, (2,) * T, (1,), (2,))]).full_scores(["kl"])
+    with pytest.raises(FaultError, match="outside the vocabulary"):
+        CircuitRunner(model, [Pair((99,) * T, (2,) * T, (1,), (2,))]).full_scores(["kl"])
 
 
 def test_scores_order_is_total() -> None:

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from toulmin.circuits import (
-    Bench,
     Circuit,
+    CircuitRunner,
     HardConcrete,
     Methodology,
     collect_test_data,
@@ -28,16 +28,16 @@ from toulmin.circuits import (
     sweep_sizes,
     worst_knockout,
 )
-from toulmin.faults import Faulty
+from toulmin.faults import FaultError
 from toulmin.subjects import load
 from toulmin.tasks import find_task
 
 
 @pytest.fixture(scope="module")
-def bench() -> Bench:
+def bench() -> CircuitRunner:
     subject: Any = load("embedded:induction-2l")
     pairs = find_task("induction", subject, length=16).generate(16, 0)
-    return Bench(subject.model, pairs)
+    return CircuitRunner(subject.model, pairs)
 
 
 def test_gates_have_their_distribution() -> None:
@@ -54,7 +54,7 @@ def test_gates_have_their_distribution() -> None:
 
 
 @pytest.mark.slow
-def test_probing_finds_a_better_circuit_than_chance(bench: Bench) -> None:
+def test_probing_finds_a_better_circuit_than_chance(bench: CircuitRunner) -> None:
     size = 60
     scores = probe_edges(bench, size=size, epochs=30, value="resample", seed=1)
     again = probe_edges(bench, size=size, epochs=30, value="resample", seed=1)
@@ -70,7 +70,7 @@ def test_probing_finds_a_better_circuit_than_chance(bench: Bench) -> None:
     assert set(np.unique(nested.values)) <= {0.0, 1.0, 2.0}
 
 
-def test_learned_constants_hurt_less_than_means(bench: Bench) -> None:
+def test_learned_constants_hurt_less_than_means(bench: CircuitRunner) -> None:
     circuit = integrated(bench, steps=3).top(80)
     losses = learn_constants(bench, circuit, steps=40)
     assert losses[-1] < losses[0]
@@ -79,12 +79,12 @@ def test_learned_constants_hurt_less_than_means(bench: Bench) -> None:
         for value in ("learned", "mean_counterfactual", "zero")
     }
     assert kl["learned"] < min(kl["mean_counterfactual"], kl["zero"])
-    fresh = Bench(bench.model, bench.pairs)
-    with pytest.raises(Faulty, match="no constants"):
+    fresh = CircuitRunner(bench.model, bench.pairs)
+    with pytest.raises(FaultError, match="no constants"):
         fresh.scores([circuit], Methodology(value="learned"), ["kl"])
 
 
-def test_completeness_of_the_whole_model_and_of_a_part(bench: Bench) -> None:
+def test_completeness_of_the_whole_model_and_of_a_part(bench: CircuitRunner) -> None:
     rng = np.random.default_rng(0)
     full, part = Circuit.full(bench.graph), integrated(bench, steps=3).top(60)
     whole = compare_knockouts(bench, full, random_knockouts(full, 3, rng))
@@ -95,14 +95,14 @@ def test_completeness_of_the_whole_model_and_of_a_part(bench: Bench) -> None:
     worst = worst_knockout(bench, part, size=10, steps=10)
     assert len(worst) == 10
     assert worst <= part
-    with pytest.raises(Faulty, match="outside of the circuit"):
+    with pytest.raises(FaultError, match="outside of the circuit"):
         compare_knockouts(bench, part, [full])
     effects = edge_effects_in(bench, part)
     assert list(effects) == list(part)
     assert max(effects.values()) > 0.01
 
 
-def test_random_circuits_fail_and_the_model_passes(bench: Bench) -> None:
+def test_random_circuits_fail_and_the_model_passes(bench: CircuitRunner) -> None:
     method = Methodology()
     full_scores = bench.full_scores(["logit_diff"])["logit_diff"]
     rng = np.random.default_rng(0)
@@ -119,7 +119,7 @@ def test_random_circuits_fail_and_the_model_passes(bench: Bench) -> None:
     assert good.knocked_out > good.distance
 
 
-def test_the_card_of_a_circuit_moves_with_the_methodology(bench: Bench) -> None:
+def test_the_card_of_a_circuit_moves_with_the_methodology(bench: CircuitRunner) -> None:
     circuit = integrated(bench, steps=3).top(60)
     card = faithfulness_card(circuit, bench.model, bench.pairs, metrics=("logit_diff", "kl"), resamples=100)
     assert card.n == 16
@@ -131,7 +131,7 @@ def test_the_card_of_a_circuit_moves_with_the_methodology(bench: Bench) -> None:
     assert not whole.flips
 
 
-def test_the_curve_ends_at_the_model(bench: Bench) -> None:
+def test_the_curve_ends_at_the_model(bench: CircuitRunner) -> None:
     scores = integrated(bench, steps=3)
     sweep = sweep_sizes(bench, scores, [0, 30, 120, bench.graph.n_edges])
     faithful = sweep.faithfulness("logit_diff")

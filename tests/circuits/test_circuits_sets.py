@@ -10,15 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toulmin.circuits.auditing import audit_scores, overlap, ranks, spearman
-from toulmin.circuits.card import Values, judge, make_card
 from toulmin.circuits.circuit import Circuit
-from toulmin.circuits.curves import area_under, cmd, cpr, roc, sizes_for
-from toulmin.circuits.edge_scores import EdgeScores, random_scores, reference_scores
+from toulmin.circuits.discovery.agreement import audit_scores, overlap, ranks, spearman
+from toulmin.circuits.discovery.edge_scores import EdgeScores, random_scores, reference_scores
 from toulmin.circuits.edges import edge_name, parse_edge, removal_order
-from toulmin.circuits.faithfulness import recovered
-from toulmin.circuits.formats import from_autocircuit, from_mib, to_autocircuit, to_mib
-from toulmin.circuits.hypothesis_tests import (
+from toulmin.circuits.faithfulness.card import Values, judge, make_card
+from toulmin.circuits.faithfulness.curves import area_under, cmd, cpr, roc, sizes_for
+from toulmin.circuits.faithfulness.hypothesis_tests import (
     adjust,
     equivalence,
     hsic,
@@ -27,10 +25,12 @@ from toulmin.circuits.hypothesis_tests import (
     partial_necessity,
     sufficiency,
 )
-from toulmin.circuits.methodology import Methodology, grid
+from toulmin.circuits.faithfulness.methodology import Methodology, grid
+from toulmin.circuits.faithfulness.recovered import recovered
+from toulmin.circuits.formats import from_autocircuit, from_mib, to_autocircuit, to_mib
 from toulmin.circuits.pictures import draw_audit, draw_card, draw_circuit, draw_curves, draw_percents
 from toulmin.evidence import Interval
-from toulmin.faults import Faulty
+from toulmin.faults import FaultError
 from toulmin.patching.graph import Graph
 
 GRAPH = Graph(2, 2)
@@ -107,7 +107,7 @@ def test_mib_files_come_back(shared: Path) -> None:
     ],
 )
 def test_broken_mib_files_are_refused(broken: dict) -> None:
-    with pytest.raises(Faulty):
+    with pytest.raises(FaultError):
         from_mib(broken)
 
 
@@ -131,9 +131,9 @@ def test_percentages_by_hand() -> None:
     none = recovered(np.array([1.0, 1.0]), np.array([1.0, 0.0]), np.zeros(2), "mean_of_percents")
     assert none.interval is None
     assert "zero" in (none.why_no_interval or "")
-    with pytest.raises(Faulty, match="nothing to recover"):
+    with pytest.raises(FaultError, match="nothing to recover"):
         recovered(c, e, e, "percent_of_means")
-    with pytest.raises(Faulty, match="NaN"):
+    with pytest.raises(FaultError, match="NaN"):
         recovered(np.array([np.nan, 1.0, 1.0]), f, e, "percent_of_means")
 
 
@@ -144,9 +144,9 @@ def test_areas() -> None:
     assert cmd(shares, f) == pytest.approx((1 + 0.5) / 4 + 0.5 / 4)
     assert cmd(shares, [1, 1, 1]) == 0
     assert area_under([1, np.e], [2, 2], log_x=True) == pytest.approx(2)
-    with pytest.raises(Faulty, match="logarithm"):
+    with pytest.raises(FaultError, match="logarithm"):
         area_under(shares, f, log_x=True)
-    with pytest.raises(Faulty, match="rising"):
+    with pytest.raises(FaultError, match="rising"):
         area_under([1, 0], [1, 1])
     assert sizes_for(1000, 10)[:2] == [0, 1]
     assert sizes_for(1000, 10)[-1] == 1000
@@ -163,7 +163,7 @@ def test_roc_against_a_count_of_pairs() -> None:
     found = roc(scores, reference)
     assert found.auroc == pytest.approx(np.mean(wins))
     assert (found.false_positive_rate[0], found.true_positive_rate[-1]) == (0, 1)
-    with pytest.raises(Faulty, match="none or all"):
+    with pytest.raises(FaultError, match="none or all"):
         roc(scores, Circuit.full(GRAPH))
 
 
@@ -213,7 +213,7 @@ def test_random_circuit_tests() -> None:
     p = minimality([5.0, 1.5, 0.0], randoms)
     assert p[0] == pytest.approx(1 / 101)
     assert p[2] == 1.0
-    with pytest.raises(Faulty):
+    with pytest.raises(FaultError):
         sufficiency(0.5, [])
 
 
@@ -247,13 +247,13 @@ def test_the_card_says_what_flips() -> None:
     assert card.flipped_by()["metric"] > 0
     assert {cell.aggregation for cell in card.cells if cell.metric == "choice_accuracy"} == {"percent_of_means"}
     assert len(card.skipped) == 2
-    with pytest.raises(Faulty, match="nothing to recover"):
+    with pytest.raises(FaultError, match="nothing to recover"):
         card.find(Methodology(value="mean_clean"), "kl", "percent_of_means", "ablated")
     heatmap = draw_card(card)
     assert (len(heatmap.y_labels), heatmap.threshold) == (2, 80)
     assert draw_percents(card).rows()
     assert not make_card({(Methodology(), "logit_diff"): good}).flips
-    with pytest.raises(Faulty, match="no cell"):
+    with pytest.raises(FaultError, match="no cell"):
         make_card({(Methodology(), "kl"): none})
 
 

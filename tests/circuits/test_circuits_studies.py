@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from toulmin.evidence import Heatmap, Store
-from toulmin.faults import Faulty
+from toulmin.faults import FaultError
 from toulmin.studies import Run, execute, find_study, re_derive
 
 KINDS = ["circuits.discover", "circuits.card", "circuits.tests"]
@@ -20,7 +20,7 @@ def test_tiny_gives_evidence_that_re_derives(kind: str, tmp_path: Path) -> None:
     study, store = find_study(kind).preset("tiny"), Store(tmp_path / "store")
     evidence = execute(study, store, Run(tmp_path / "work"))
     assert re_derive(evidence, store) == []
-    assert set(evidence.measures) == set(study.declared())
+    assert set(evidence.measures) == set(study.measure_specs())
     assert any(artefact.name == "circuit.json" for artefact in evidence.artefacts)
     assert (store.artefact(evidence.id, "circuit.json")).is_file()
     if kind != "circuits.tests":
@@ -69,12 +69,12 @@ def test_an_unreadable_circuit_is_a_fault(tmp_path: Path) -> None:
         ('{"format": "toulmin.circuit/1", "graph": {"n_layers": 1, "n_heads": 1}, "edges": []}', "another model"),
     ):
         file.write_text(text)
-        with pytest.raises(Faulty, match=message):
+        with pytest.raises(FaultError, match=message):
             find_study("circuits.card").model_validate(base).collect(Run(tmp_path))
 
 
 def test_study_modules_need_no_torch() -> None:
-    modules = "toulmin.circuits.discover_study, toulmin.circuits.card_study, toulmin.circuits.tests_study"
+    modules = "toulmin.circuits.studies.discover, toulmin.circuits.studies.card, toulmin.circuits.studies.tests"
     code = f"import sys, {modules}; print(sorted({{'torch', 'numba', 'scipy.stats'}} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from toulmin.circuits.bench import Bench
 from toulmin.circuits.circuit import Circuit
-from toulmin.circuits.curves import roc
-from toulmin.circuits.exact import effects_per_prompt, exact_effects
+from toulmin.circuits.discovery.acdc import acdc
+from toulmin.circuits.discovery.exact_effects import effects_per_prompt, exact_effects
+from toulmin.circuits.faithfulness.curves import roc
+from toulmin.circuits.faithfulness.methodology import Methodology, Value
 from toulmin.circuits.formats import from_autocircuit_name
-from toulmin.circuits.methodology import Methodology, Value
-from toulmin.circuits.removal import acdc
+from toulmin.circuits.runner import CircuitRunner
 from toulmin.subjects import load_tracr
 from toulmin.tasks.pair import Pair
 
@@ -23,7 +23,7 @@ PROGRAMS = ["reverse", "frac_prevs_x", "hist"]
 VALUES: list[Value] = ["zero", "resample"]
 
 
-def program(shared: Path, name: str) -> tuple[Bench, dict[str, Any]]:
+def program(shared: Path, name: str) -> tuple[CircuitRunner, dict[str, Any]]:
     """Every input at every position but BOS; the counterfactual is the input before."""
     folder = shared / "data/tracr"
     case, tokens = json.loads((folder / f"{name}.json").read_text()), np.load(folder / f"{name}.npz")["tokens"]
@@ -34,10 +34,10 @@ def program(shared: Path, name: str) -> tuple[Bench, dict[str, Any]]:
         for row, (clean, other) in enumerate(zip(tokens, others, strict=True))
         for at in range(1, tokens.shape[1])
     ]
-    return Bench(model, pairs, batch=320), case
+    return CircuitRunner(model, pairs, batch=320), case
 
 
-def edge_set(bench: Bench, names: list[str]) -> Circuit:
+def edge_set(bench: CircuitRunner, names: list[str]) -> Circuit:
     return Circuit.of(bench.graph, [from_autocircuit_name(name) for name in names])
 
 

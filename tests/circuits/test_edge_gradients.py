@@ -11,11 +11,11 @@ from torch import Tensor
 
 from toulmin.circuits.edges import parse_edge
 from toulmin.circuits.formats import from_autocircuit_name
-from toulmin.faults import Faulty
-from toulmin.patching.attribution import edge_gradients
-from toulmin.patching.edges import run_edges
+from toulmin.faults import FaultError
+from toulmin.patching.cache import source_values
+from toulmin.patching.edge_gradients import edge_gradients
 from toulmin.patching.graph import Graph
-from toulmin.patching.sources import source_values
+from toulmin.patching.run_circuits import run_edges
 from toulmin.subjects import Transformer, TransformerConfig
 
 BATCHES = [slice(0, 4), slice(4, 8), slice(8, 12)]
@@ -136,11 +136,11 @@ def test_relevance_patching_is_the_gradient_of_a_linear_model() -> None:
 
 def test_refusals() -> None:
     model, clean, _ = tiny({"d_mlp": 20})
-    with pytest.raises(Faulty, match="values that cut edges carry"):
+    with pytest.raises(FaultError, match="values that cut edges carry"):
         edge_gradients(model, clean, lambda logits: logits.sum())
     post, clean, _ = tiny({"d_mlp": 20, "post_norms": True})
-    with pytest.raises(Faulty, match="post-norms"):
+    with pytest.raises(FaultError, match="post-norms"):
         edge_gradients(post, clean, lambda logits: logits.sum(), values=torch.zeros(1))
     values = torch.zeros(1, 1, 1, 1, dtype=torch.float64)
-    with pytest.raises(Faulty, match="NaN"):
+    with pytest.raises(FaultError, match="NaN"):
         edge_gradients(model, clean, lambda logits: logits.sum() * torch.nan, values=values)

@@ -14,7 +14,7 @@ from toulmin.evidence import (
     zero_failure_upper,
 )
 from toulmin.evidence.intervals import _normal_cdf
-from toulmin.faults import Faulty
+from toulmin.faults import FaultError
 
 
 def test_known_bounds() -> None:
@@ -162,5 +162,5 @@ def test_bca_is_that_of_scipy() -> None:
     ],
 )
 def test_nonsense_is_refused(call, code: str) -> None:
-    with pytest.raises(Faulty, match=code):
+    with pytest.raises(FaultError, match=code):
         call()

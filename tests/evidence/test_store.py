@@ -11,7 +11,7 @@ import pytest
 
 from toulmin.evidence import Evidence, Items, Measure, Store, Table, bootstrap_mean, inputs_hash, study_hash
 from toulmin.evidence.items import read_items, write_items
-from toulmin.faults import ExitCode, Faulty
+from toulmin.faults import ExitCode, FaultError
 
 VALUES = np.array([1.0, 0.0, 1.0, 0.25])
 
@@ -52,12 +52,12 @@ def test_items_round_trip(tmp_path) -> None:
 
 
 def test_items_refuse_what_is_not_evidence() -> None:
-    with pytest.raises(Faulty, match=r"items\.not_finite.*\[value\].*\[1\]") as caught:
+    with pytest.raises(FaultError, match=r"items\.not_finite.*\[value\].*\[1\]") as caught:
         Items(["a", "b"], {"value": np.array([0.0, np.nan])})
     assert caught.value.exit_code is ExitCode.NUMERICAL
-    with pytest.raises(Faulty, match=r"items\.duplicate_unit.*\[a\]"):
+    with pytest.raises(FaultError, match=r"items\.duplicate_unit.*\[a\]"):
         Items(["a", "a"], {})
-    with pytest.raises(Faulty, match=r"items\.length"):
+    with pytest.raises(FaultError, match=r"items\.length"):
         Items(["a"], {"value": np.zeros(2)})
 
 
@@ -73,7 +73,7 @@ def test_written_is_read(tmp_path) -> None:
     assert store.ids() == [kept.id]
     other = store.write(draft("b"), items())
     assert len(list(store.list())) == 2
-    with pytest.raises(Faulty, match=r"evidence\.not_found"):
+    with pytest.raises(FaultError, match=r"evidence\.not_found"):
         store.read("ffffffff")
     assert other.inputs_hash != kept.inputs_hash
 
@@ -86,11 +86,11 @@ def test_every_change_is_found(tmp_path) -> None:
 
     whole = record.read_bytes()
     record.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(Faulty, match=r"evidence\.malformed") as caught:
+    with pytest.raises(FaultError, match=r"evidence\.malformed") as caught:
         store.read(kept.id)
     assert caught.value.exit_code is ExitCode.EVIDENCE
     record.write_bytes(whole.replace(b"0.5625", b"0.9625", 1))
-    with pytest.raises(Faulty, match=r"evidence\.tampered") as caught:
+    with pytest.raises(FaultError, match=r"evidence\.tampered") as caught:
         store.read(kept.id)
     assert caught.value.exit_code is ExitCode.EVIDENCE
     record.write_bytes(whole)
@@ -100,7 +100,7 @@ def test_every_change_is_found(tmp_path) -> None:
     row["values"]["value"] = 1.0
     rows.write_text(lines[0] + json.dumps(row) + "\n" + "".join(lines[2:]))
     assert [fault.code for fault in store.verify(kept)] == ["evidence.tampered"]
-    with pytest.raises(Faulty, match=r"evidence\.tampered.*items\.jsonl"):
+    with pytest.raises(FaultError, match=r"evidence\.tampered.*items\.jsonl"):
         store.items(kept)
     rows.unlink()
     (folder / "extra.bin").write_bytes(b"x")

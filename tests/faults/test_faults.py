@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from toulmin.faults import (
     ExitCode,
     Fault,
-    Faulty,
+    FaultError,
     LocatedToml,
     MissingExtra,
     faults_of_validation,
@@ -64,7 +64,7 @@ def test_line_of_key(path: tuple[str | int, ...], line: int | None) -> None:
     ("text", "line"), [("a = 1\nb = \n", 2), ("a = 1\na = 2\n", None), ("x = 'unclosed", None), ("[t\n", 1)]
 )
 def test_syntax_fault_has_a_line(text: str, line: int | None) -> None:
-    with pytest.raises(Faulty) as caught:
+    with pytest.raises(FaultError) as caught:
         LocatedToml(text, "f.toml")
     (fault,) = caught.value.faults
     assert fault.code == "toml.syntax"
@@ -74,15 +74,15 @@ def test_syntax_fault_has_a_line(text: str, line: int | None) -> None:
 
 
 def test_unreadable_files(tmp_path) -> None:
-    with pytest.raises(Faulty, match=r"file\.unreadable"):
+    with pytest.raises(FaultError, match=r"file\.unreadable"):
         read_toml(tmp_path / "absent.toml")
     (tmp_path / "latin.toml").write_bytes(b"a = '\xe9'")
-    with pytest.raises(Faulty, match=r"file\.encoding.*byte 5"):
+    with pytest.raises(FaultError, match=r"file\.encoding.*byte 5"):
         read_toml(tmp_path / "latin.toml")
 
 
 def test_deep_nesting_is_a_fault_not_a_crash() -> None:
-    with pytest.raises(Faulty, match="nested too deeply"):
+    with pytest.raises(FaultError, match="nested too deeply"):
         LocatedToml("a = " + "[" * 5000 + "]" * 5000, "f.toml")
 
 
@@ -104,7 +104,7 @@ def test_every_validation_error_is_a_fault_at_its_line() -> None:
 
 
 def test_faulty_crosses_processes() -> None:
-    original = Faulty([Fault("a.b", "bad", "f", 3, "x", "do that")], ExitCode.SUBJECT)
+    original = FaultError([Fault("a.b", "bad", "f", 3, "x", "do that")], ExitCode.SUBJECT)
     copy = pickle.loads(pickle.dumps(original))
     assert copy.faults == original.faults
     assert copy.exit_code is ExitCode.SUBJECT

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from toulmin.faults import Faulty
+from toulmin.faults import FaultError
 from toulmin.go import Games, Rules, board
 from toulmin.go import action_of as act
-from toulmin.go.compiled import user_cache_directory
+from toulmin.go.engine.compiled import user_cache_directory
 
 PASS = None
 
@@ -213,7 +213,7 @@ def test_a_copied_game_is_a_value():
 def test_an_illegal_move_plays_nothing_and_is_named():
     games = Games(2, 9)
     games.play([act("E5", 9), act("E5", 9)])
-    with pytest.raises(Faulty) as raised:
+    with pytest.raises(FaultError) as raised:
         games.play([act("E5", 9), act("D4", 9)])
     assert raised.value.faults[0].code == "go.illegal"
     assert raised.value.faults[0].name == "E5"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from toulmin.go import Game, Games, Rules, action_of, random_playouts
-from toulmin.go.features import input_features
+from toulmin.go.nets.features import input_features
 
 
 def position(rows, rules=None, to_move=1):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from toulmin.go import Games, Rules
-from toulmin.go.rollouts import Guess, Rollouts
-from toulmin.go.search import Searched, search
-from toulmin.go.search_settings import SearchSettings
+from toulmin.go.search.mcts import Searched, search
+from toulmin.go.search.rollouts import Guess, Rollouts
+from toulmin.go.search.settings import SearchSettings
 
 
 class Counting(Rollouts):

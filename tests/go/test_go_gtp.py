@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toulmin.faults import ExitCode, Faulty
-from toulmin.go.gtp import RESIGN, Answer, Command, colour_of, format_answer, parse_answer, parse_command
-from toulmin.go.gtp_client import Engine, EngineFailure, Refusal
+from toulmin.faults import ExitCode, FaultError
+from toulmin.go.gtp.client import Engine, EngineFailure, Refusal
+from toulmin.go.gtp.protocol import RESIGN, Answer, Command, colour_of, format_answer, parse_answer, parse_command
 
 GNUGO = shutil.which("gnugo") or "/usr/games/gnugo"
 needs_gnugo = pytest.mark.skipif(not os.access(GNUGO, os.X_OK), reason="GNU Go is not installed")
@@ -48,7 +48,7 @@ def test_answers_go_over_the_wire_and_back():
     assert parse_answer("?9 illegal move\r\n") == Answer(False, 9, "illegal move")
     assert parse_answer("= a\nb\n") == Answer(True, None, "a\nb")
     assert parse_answer("=6\ninfo move E5") == Answer(True, 6, "info move E5")
-    with pytest.raises(Faulty, match=r"gtp\.answer"):
+    with pytest.raises(FaultError, match=r"gtp\.answer"):
         parse_answer("GNU Go says hello")
 
 
@@ -76,13 +76,13 @@ def test_any_answer_survives_the_wire(ok, number, text):
 def test_any_text_is_an_answer_or_a_fault(text):
     try:
         assert isinstance(parse_answer(text), Answer)
-    except Faulty as error:
+    except FaultError as error:
         assert error.faults[0].code == "gtp.answer"  # noqa: PT017 - either outcome is right
 
 
 def test_colours():
     assert [colour_of(name) for name in ("b", "Black", "W", "white")] == [1, 1, 2, 2]
-    with pytest.raises(Faulty, match=r"gtp\.colour"):
+    with pytest.raises(FaultError, match=r"gtp\.colour"):
         colour_of("green")
 
 
@@ -169,7 +169,7 @@ def test_what_an_engine_started_ends_with_it(tmp_path):
 
 def test_a_program_that_is_not_there():
     for command in ([], ["no-such-engine-at-all"]):
-        with pytest.raises(Faulty, match=r"gtp\.program") as caught:
+        with pytest.raises(FaultError, match=r"gtp\.program") as caught:
             Engine(command)
         assert caught.value.exit_code == ExitCode.MISSING
 

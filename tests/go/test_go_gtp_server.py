@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toulmin.go import Games, Rules
-from toulmin.go.gtp import parse_answer
-from toulmin.go.gtp_client import Engine
-from toulmin.go.gtp_server import Server
-from toulmin.go.hardcoded import HardCoded
-from toulmin.go.match_play import Pairing, play_games
-from toulmin.go.players import EnginePlayer
-from toulmin.go.points import action_of
+from toulmin.go.engine.points import action_of
+from toulmin.go.gtp.client import Engine
+from toulmin.go.gtp.protocol import parse_answer
+from toulmin.go.gtp.server import Server
+from toulmin.go.match.play import Pairing, play_games
+from toulmin.go.players.hardcoded import HardCoded
+from toulmin.go.players.making import EnginePlayer
 
 GNUGO = shutil.which("gnugo") or "/usr/games/gnugo"
 needs_gnugo = pytest.mark.skipif(not os.access(GNUGO, os.X_OK), reason="GNU Go is not installed")

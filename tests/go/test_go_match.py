@@ -12,15 +12,15 @@ from pydantic import ValidationError
 from sgfmill import sgf as reference_sgf
 
 from toulmin.evidence import Store, wilson
-from toulmin.faults import Faulty
+from toulmin.faults import FaultError
 from toulmin.go import Games, Rules
-from toulmin.go.game_record import GameRecord
-from toulmin.go.hardcoded import HardCoded
-from toulmin.go.match import Match, win_rate
-from toulmin.go.match_play import Pairing, draw_openings, play_games
-from toulmin.go.match_sgf import sgf_of
-from toulmin.go.match_work import pieces_of, play_piece
-from toulmin.go.points import action_of
+from toulmin.go.engine.points import action_of
+from toulmin.go.match.game_record import GameRecord
+from toulmin.go.match.play import Pairing, draw_openings, play_games
+from toulmin.go.match.sgf import sgf_of
+from toulmin.go.match.shards import pieces_of, play_piece
+from toulmin.go.match.study import Match, win_rate
+from toulmin.go.players.hardcoded import HardCoded
 from toulmin.studies import Run, execute, find_study, re_derive, reproduce
 
 SMALL = {"size": 5, "komi": 0.5, "games": 8, "parallel": 4, "opening_moves": 2}
@@ -31,7 +31,9 @@ def study_of(*kinds: str, **fields: object) -> Match:
 
 
 def test_importing_the_study_needs_neither_tensors_nor_a_compiler():
-    code = "import sys, toulmin.go.match; print([m for m in ('torch', 'numba', 'scipy.stats') if m in sys.modules])"
+    code = (
+        "import sys, toulmin.go.match.study; print([m for m in ('torch', 'numba', 'scipy.stats') if m in sys.modules])"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
     assert find_study("go.match") is Match
 
@@ -83,7 +85,7 @@ def test_a_limit_ends_a_game_as_it_stands():
 
 def test_a_record_that_is_none_is_a_fault():
     for text in ("", "{}", "[1]", "null", '{"black": 1}', "nonsense"):
-        with pytest.raises(Faulty, match=r"go\.record"):
+        with pytest.raises(FaultError, match=r"go\.record"):
             GameRecord.from_json(text)
 
 
@@ -121,7 +123,7 @@ def test_evidence_of_a_match(tmp_path):
     evidence = execute(study, store, Run(tmp_path / "work", seed=5))
     assert re_derive(evidence, store) == []
     assert reproduce(evidence, store, Run(tmp_path / "again")) == []
-    assert set(evidence.measures) == set(study.declared())
+    assert set(evidence.measures) == set(study.measure_specs())
     games = [GameRecord.from_json(text) for text in store.items(evidence)["record"].tolist()]
     assert evidence.measures["win_rate:random:pass"] == win_rate(
         [game for game in games if {game.black, game.white} == {"random", "pass"}], "random"
@@ -190,7 +192,7 @@ def test_a_configuration_that_cannot_be_played_is_refused():
 
 def test_a_program_that_is_not_installed_stops_the_match(tmp_path):
     study = study_of("random", "pass", players=[{"kind": "random"}, {"kind": "gtp", "command": ["no-such-engine"]}])
-    with pytest.raises(Faulty, match=r"gtp\.program"):
+    with pytest.raises(FaultError, match=r"gtp\.program"):
         study.collect(Run(tmp_path))
 
 

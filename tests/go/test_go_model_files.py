@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toulmin.faults import ExitCode, Faulty
+from toulmin.faults import ExitCode, FaultError
 from toulmin.go.nets import read_network, write_network
 
 _spec = importlib.util.spec_from_file_location("go_small_networks", Path(__file__).with_name("test_go_nets.py"))
@@ -34,7 +34,7 @@ def same(a, b):
 
 
 def refuse(data):
-    with pytest.raises(Faulty) as raised:
+    with pytest.raises(FaultError) as raised:
         read_network(data)
     assert raised.value.exit_code in {ExitCode.SUBJECT, ExitCode.LIMIT}
     return raised.value.faults[0]
@@ -122,7 +122,7 @@ def test_files_that_are_no_network(tmp_path):
     assert refuse(b"\x1f\x8b").code == "go.net"
     assert refuse(b"PK\x03\x04 a zip").code.startswith("go.net")
     assert refuse(gzip.compress(b"")).name == "header"
-    with pytest.raises(Faulty) as raised:
+    with pytest.raises(FaultError) as raised:
         read_network(tmp_path / "none.bin.gz")
     assert raised.value.faults[0].file.endswith("none.bin.gz")
     assert raised.value.exit_code == ExitCode.SUBJECT
@@ -155,7 +155,7 @@ def test_damaged_files_are_read_or_refused(which, seed, packed):
     problems = []
     try:
         version = read_network(bytes(data)).version
-    except Faulty as error:
+    except FaultError as error:
         version, problems = 8, [error]
     assert version in range(8, 18)
     assert all(e.faults[0].message and e.exit_code in {ExitCode.SUBJECT, ExitCode.LIMIT} for e in problems)

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from toulmin.faults import ExitCode, Faulty
+from toulmin.faults import ExitCode, FaultError
 from toulmin.go import Game, Games, Rules, action_of
-from toulmin.go.features import input_features
 from toulmin.go.nets import (
     Activation,
     Bottleneck,
@@ -30,6 +29,7 @@ from toulmin.go.nets import (
     write_network,
 )
 from toulmin.go.nets.evaluator import symmetry_order
+from toulmin.go.nets.features import input_features
 from toulmin.go.nets.network import can_pack
 
 NET = "data/katago_nets/g170-b6c96-s175395328-d26788732.bin.gz"
@@ -316,7 +316,7 @@ def test_numbers_that_are_not_finite_are_refused():
             broken.trunk, conv=replace(broken.trunk.conv, weights=broken.trunk.conv.weights * np.float32(1e30))
         ),
     )
-    with pytest.raises(Faulty) as raised:
+    with pytest.raises(FaultError) as raised:
         Evaluator(wide).evaluate(some_games(5, 1, 3))
     assert raised.value.exit_code == ExitCode.NUMERICAL
 

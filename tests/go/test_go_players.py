@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from toulmin.faults import Faulty
+from toulmin.faults import FaultError
 from toulmin.go import Game, Games, Rules
-from toulmin.go.hardcoded import POLICIES, HardCoded
-from toulmin.go.passing import allowed_actions, without_suicide
-from toulmin.go.player_spec import HARD_CODED, PlayerSpec, parse_player
-from toulmin.go.players import PolicyPlayer, SearchPlayer, make_player
-from toulmin.go.points import action_of, vertex_of
-from toulmin.go.rollouts import Guess
-from toulmin.go.search import Evaluates, add_noise, sample, search
-from toulmin.go.search_settings import SearchSettings, Temperature
+from toulmin.go.engine.passing import allowed_actions, without_suicide
+from toulmin.go.engine.points import action_of, vertex_of
+from toulmin.go.players.hardcoded import POLICIES, HardCoded
+from toulmin.go.players.making import PolicyPlayer, SearchPlayer, make_player
+from toulmin.go.players.spec import HARD_CODED, PlayerSpec, parse_player
+from toulmin.go.search.mcts import Evaluates, add_noise, sample, search
+from toulmin.go.search.rollouts import Guess
+from toulmin.go.search.settings import SearchSettings, Temperature
 
 
 class Preferring:
@@ -198,7 +198,7 @@ def test_search_finds_the_capture_that_decides():
     """White at A1 in atari: with uniform policy only the value after the end of the game tells moves apart."""
     games = position(3, "B2 A1 B1 pass", Rules(komi=0.5))
     settings = SearchSettings(visits=400, static_score=0.3)
-    from toulmin.go.rollouts import Rollouts
+    from toulmin.go.search.rollouts import Rollouts
 
     player = SearchPlayer("s", Rollouts(4), settings)
     choices = player.choose(games, np.array([0]), [np.random.default_rng(0)])
@@ -275,7 +275,7 @@ def test_players_are_written_in_one_word(text, want):
 
 @pytest.mark.parametrize("text", ["", "nobody", "random:x", "net", "net:", "gtp:", "gtp:'", "rollouts@x", "rollouts@0"])
 def test_what_is_no_player_is_a_fault(text):
-    with pytest.raises(Faulty, match=r"go\.player"):
+    with pytest.raises(FaultError, match=r"go\.player"):
         parse_player(text)
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from toulmin.go import Games, Rules, random_playouts
-from toulmin.go.board import COLOR, COUNT, HEAD, LIBERTIES, NEXT, TOUCHED
-from toulmin.go.playouts import play_rows
+from toulmin.go.engine.board import COLOR, COUNT, HEAD, LIBERTIES, NEXT, TOUCHED
+from toulmin.go.engine.playouts import play_rows
 
 WORD = 2**64 - 1
 

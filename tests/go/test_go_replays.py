@@ -7,10 +7,10 @@ import pytest
 from typer.testing import CliRunner
 
 from toulmin.cli.go import app
-from toulmin.faults import Faulty
+from toulmin.faults import FaultError
 from toulmin.go import Games
 from toulmin.go.replays import board_of_files, replay_figure
-from toulmin.go.rollouts import Guess
+from toulmin.go.search.rollouts import Guess
 from toulmin.go.sgf import read_sgf
 
 GAME = b"""(;GM[1]FF[4]SZ[5]KM[0.5]RU[koPOSITIONALscoreAREAtaxNONEsui1]PB[one]PW[two]RE[B+24.5]
@@ -65,12 +65,12 @@ def test_every_bad_file_is_named(tmp_path):
     good.write_bytes(GAME)
     other.write_bytes(OTHER)
     broken.write_bytes(b"(;GM[1]SZ[5];B[zz")
-    with pytest.raises(Faulty) as caught:
+    with pytest.raises(FaultError) as caught:
         board_of_files([good, other, broken, tmp_path / "absent.sgf"])
     text = str(caught.value)
     assert "broken.sgf" in text
     assert "absent.sgf" in text
     assert "one size of board" in text
     broken.write_bytes(GAME.replace(b";W[aa]", b";W[cc]"))
-    with pytest.raises(Faulty, match="illegal"):
+    with pytest.raises(FaultError, match="illegal"):
         board_of_files([broken])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from toulmin.faults import Faulty
+from toulmin.faults import FaultError
 from toulmin.go import BLACK, WHITE, Game, Games, Rules, action_of, handicap_points, random_playouts, vertex_of
 
 
@@ -23,7 +23,7 @@ def test_vertices_name_the_points():
     assert action_of("PASS", 9) == 81
     assert all(action_of(vertex_of(a, 13), 13) == a for a in range(170))
     for bad in ("I5", "A0", "A10", "", "5", "Z3", "A١"):
-        with pytest.raises(Faulty):
+        with pytest.raises(FaultError):
             action_of(bad, 9)
 
 
@@ -167,9 +167,9 @@ def test_handicap_stones_and_their_compensation():
         ["D4", "Q16", "D16", "Q4", "D10", "Q10", "K4", "K16", "K10"]
     )
     assert [vertex_of(p, 9) for p in handicap_points(9, 3)] == ["C3", "G7", "C7"]
-    with pytest.raises(Faulty):
+    with pytest.raises(FaultError):
         handicap_points(9, 1)
-    with pytest.raises(Faulty):
+    with pytest.raises(FaultError):
         handicap_points(6, 2)
     for bonus, points_for_white in (("0", 0), ("N-1", 3), ("N", 4)):
         game = Game(19, Rules(handicap_bonus=bonus, komi=0.5), black=handicap_points(19, 4), to_move=WHITE)
@@ -178,13 +178,13 @@ def test_handicap_stones_and_their_compensation():
 
 def test_set_up_faults_are_named():
     games = Games(1, 5)
-    with pytest.raises(Faulty) as raised:
+    with pytest.raises(FaultError) as raised:
         games.place(0, black=[0, 0, 99])
     assert len(raised.value.faults) == 2
-    with pytest.raises(Faulty):
+    with pytest.raises(FaultError):
         games.place(0, black=[0], white=[1, 5])  # the black stone has no liberty
     games.play([12])
-    with pytest.raises(Faulty):
+    with pytest.raises(FaultError):
         games.place(0, black=[3])
 
 
@@ -196,9 +196,9 @@ def test_rules_are_read_from_every_form():
     for rules in (Rules(), Rules.chinese(), Rules.japanese(), Rules(button=True, tax="all")):
         assert Rules.parse(rules.compact(), komi=rules.komi) == rules
     for bad in ("kings", "koX", '{"ko":"SIMPLE","kom":3}', "{", '{"ko":"sometimes"}', "koSIMPLEscoreAREAkomi7.25"):
-        with pytest.raises(Faulty):
+        with pytest.raises(FaultError):
             Rules.parse(bad)
-    with pytest.raises(Faulty) as raised:
+    with pytest.raises(FaultError) as raised:
         Rules(ko="never", scoring="both", komi=float("nan"))
     assert len(raised.value.faults) == 3
 
@@ -219,5 +219,5 @@ def test_random_playouts_are_seeded_and_end():
 
 def test_boards_outside_two_to_nineteen_are_refused():
     for size in (1, 20, -3):
-        with pytest.raises(Faulty):
+        with pytest.raises(FaultError):
             Games(1, size)

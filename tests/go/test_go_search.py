@@ -8,8 +8,8 @@ from functools import cache
 import numpy as np
 import pytest
 
-from toulmin.go.search_settings import SearchSettings, Temperature
-from toulmin.go.tree import BUSY, FINISHED, NEW, Forest, selection_rule
+from toulmin.go.search.settings import SearchSettings, Temperature
+from toulmin.go.search.tree import BUSY, FINISHED, NEW, Forest, selection_rule
 
 LINES = ((0, 1, 2), (3, 4, 5), (6, 7, 8), (0, 3, 6), (1, 4, 7), (2, 5, 8), (0, 4, 8), (2, 4, 6))
 Position = tuple[int, ...]

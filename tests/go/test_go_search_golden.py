@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 
 from toulmin.go import Games, Rules
-from toulmin.go.hardcoded import HardCoded
-from toulmin.go.match_play import Pairing, play_games
+from toulmin.go.engine.points import action_of, vertex_of
+from toulmin.go.match.play import Pairing, play_games
 from toulmin.go.nets import Evaluator
-from toulmin.go.player_spec import PlayerSpec
-from toulmin.go.players import make_player
-from toulmin.go.points import action_of, vertex_of
-from toulmin.go.search import search
-from toulmin.go.search_settings import SearchSettings
+from toulmin.go.players.hardcoded import HardCoded
+from toulmin.go.players.making import make_player
+from toulmin.go.players.spec import PlayerSpec
+from toulmin.go.search.mcts import search
+from toulmin.go.search.settings import SearchSettings
 
 GOLDEN = json.loads((Path(__file__).parent / "katago_visits.json").read_text())
 

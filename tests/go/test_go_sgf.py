@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toulmin.faults import Faulty
+from toulmin.faults import FaultError
 from toulmin.go import Game, Rules, SgfGame, read_sgf, replay, replay_many, scan_sgf, write_sgf
 
 GAME = b"(;GM[1]FF[4]SZ[9]KM[6.5]RU[Chinese]PB[a\\]b]RE[W+3.5]AB[cc][gg]PL[W];W[ee]C[hi];B[];W[gc](;B[cg])(;B[aa]))"
@@ -65,7 +65,7 @@ def test_faults_have_a_line(data, line, words):
     assert games == []
     assert faults[0].line == line
     assert words in faults[0].message
-    with pytest.raises(Faulty):
+    with pytest.raises(FaultError):
         read_sgf(data)
 
 
@@ -77,7 +77,7 @@ def test_a_collection_gives_its_good_games_and_every_fault():
 
 def test_an_illegal_move_is_named_with_its_number():
     record = SgfGame(5, Rules(), ((1, 12), (2, 12)), file="x.sgf", line=4)
-    with pytest.raises(Faulty) as raised:
+    with pytest.raises(FaultError) as raised:
         replay(record)
     fault = raised.value.faults[0]
     assert (fault.file, fault.line, fault.name) == ("x.sgf", 4, "C3")
@@ -88,7 +88,7 @@ def test_an_illegal_move_is_named_with_its_number():
 
 
 def test_an_unreadable_file_is_a_fault(tmp_path):
-    with pytest.raises(Faulty) as raised:
+    with pytest.raises(FaultError) as raised:
         read_sgf(tmp_path / "none.sgf")
     assert raised.value.faults[0].file.endswith("none.sgf")
 

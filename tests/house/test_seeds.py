@@ -25,7 +25,7 @@ def collected(study: Study, folder: Path, seed: int) -> dict[str, list[float]]:
 def test_another_seed_draws_other_prompts(kind: str, tmp_path: Path) -> None:
     tiny = find_study(kind).preset("tiny")
     study = type(tiny).model_validate({**tiny.configuration(), **GENERATED[kind]})
-    assert study.draws()
+    assert study.seed_changes_data()
     assert "seed" not in type(study).model_fields  # one seed, the run's
     first = collected(study, tmp_path, 0)
     assert first == collected(study, tmp_path / "again", 0)
@@ -40,5 +40,7 @@ def test_data_of_a_file_are_one_observation() -> None:
         ("paths.matrix", {}),
         ("circuits.card", {}),
     ):
-        assert not find_study(kind).model_validate({**given, **more}).draws()
-    assert not find_study("external.json").model_validate({"report": "file:units.json", "unit": "1"}).draws()
+        assert not find_study(kind).model_validate({**given, **more}).seed_changes_data()
+    assert (
+        not find_study("external.json").model_validate({"report": "file:units.json", "unit": "1"}).seed_changes_data()
+    )

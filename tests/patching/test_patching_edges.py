@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from toulmin.faults import Faulty
+from toulmin.faults import FaultError
 from toulmin.patching import Graph, mean_values, resample_values, run_edges, source_values, zero_values
 from toulmin.subjects import Transformer, TransformerConfig
 
@@ -168,7 +168,7 @@ def test_edge_counts_of_gpt2_small() -> None:
     mask = graph.mask_from_edges([0, 7])
     assert mask.sum() == 2
     assert mask[graph.edge_source[7], graph.edge_receiver[7]]
-    with pytest.raises(Faulty, match=r"patching\.unknown_edge.*L0\.H1->L1\.H0\[K\]"):
+    with pytest.raises(FaultError, match=r"patching\.unknown_edge.*L0\.H1->L1\.H0\[K\]"):
         graph.edge_index("L0.H1->L1.H0[k]")
 
 
@@ -192,13 +192,13 @@ def test_bad_masks_and_values_are_refused() -> None:
     tokens, other = pair()
     values = source_values(model, other).values
     shape = Graph.of(model).allowed.shape
-    with pytest.raises(Faulty, match=r"patching\.masks"):
+    with pytest.raises(FaultError, match=r"patching\.masks"):
         run_edges(model, tokens, values, np.zeros(shape))
-    with pytest.raises(Faulty, match=r"patching\.nan"):
+    with pytest.raises(FaultError, match=r"patching\.nan"):
         run_edges(model, tokens, values, np.full((1, *shape), np.nan))
-    with pytest.raises(Faulty, match=r"patching\.values"):
+    with pytest.raises(FaultError, match=r"patching\.values"):
         run_edges(model, tokens, values[:, :, :3], np.zeros((1, *shape)))
-    with pytest.raises(Faulty, match=r"patching\.tokens"):
+    with pytest.raises(FaultError, match=r"patching\.tokens"):
         run_edges(model, tokens + 99, values, np.zeros((1, *shape)))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from toulmin.faults import Faulty
+from toulmin.faults import FaultError
 from toulmin.patching import Graph, SourceValues, plan_circuits, run_edges, source_values
 from toulmin.subjects import Transformer, TransformerConfig
 
@@ -112,16 +112,16 @@ def test_runs_that_do_not_fit_and_runs_that_break_are_refused() -> None:
     graph, clean = Graph.of(model), tokens_of(0)
     masks = np.zeros((1, *graph.allowed.shape), dtype=np.bool_)
     masks[0, 1, -1] = True
-    with pytest.raises(Faulty, match=r"patching\.values.*\(3, 5\)"):
+    with pytest.raises(FaultError, match=r"patching\.values.*\(3, 5\)"):
         run_edges(model, clean, source_values(model, clean[:, :5]), masks)
     split = Graph.of(model, split_embed=True)
-    with pytest.raises(Faulty, match=r"patching\.values.*graph=graph"):
+    with pytest.raises(FaultError, match=r"patching\.values.*graph=graph"):
         run_edges(model, clean, source_values(model, clean, graph=split), masks)
-    with pytest.raises(Faulty, match=r"patching\.values.*graph=graph"):
+    with pytest.raises(FaultError, match=r"patching\.values.*graph=graph"):
         run_edges(model, clean, source_values(model, clean), masks, clean=source_values(model, clean, graph=split))
     with torch.no_grad():
         model.layers[0].attn.W_V.fill_(torch.nan)
-    with pytest.raises(Faulty, match=r"patching\.nan"):
+    with pytest.raises(FaultError, match=r"patching\.nan"):
         run_edges(model, clean, source_values(model, tokens_of(1)), masks)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from toulmin.patching import Cells, Graph, Link, PathSet, Port, refine, run_paths
+from toulmin.patching import Graph, Link, PathSet, Port, PositionClasses, refine, run_paths
 from toulmin.subjects import Transformer
 
 Load = Callable[[str], tuple[Transformer, dict]]
@@ -33,7 +33,7 @@ def links_of(path: str) -> tuple[Link, ...]:
 def test_golden_path_sets(golden_model: Load, name: str) -> None:
     """All sets of a model in one call: outputs to 1e-10, numbers of paths, and which are edge circuits."""
     model, case = golden_model(name)
-    graph, cells = Graph.of(model), Cells.everywhere(case["cfg"]["T"])
+    graph, cells = Graph.of(model), PositionClasses.everywhere(case["cfg"]["T"])
     dag = refine(graph, cells)
     reference = torch.tensor([pair["x_r"] for pair in case["pairs"]])
     counterfactual = torch.tensor([pair["x_c"] for pair in case["pairs"]])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toulmin.faults import ExitCode, Faulty
+from toulmin.faults import ExitCode, FaultError
 from toulmin.patching.pathset import Automaton, Dag, Link
 from toulmin.patching.scalar import ScalarGraph
 
@@ -175,7 +175,7 @@ def test_bound_on_states() -> None:
     graph = ladder(8)
     odd = {p for i, p in enumerate(graph.dag.everything().paths()) if i % 3 == 0}
     made = graph.dag.of_paths(odd)
-    with pytest.raises(Faulty, match=r"pathset\.states") as caught:
+    with pytest.raises(FaultError, match=r"pathset\.states") as caught:
         made.bound(3)
     assert caught.value.exit_code == ExitCode.LIMIT
     automaton = Automaton(
@@ -183,18 +183,18 @@ def test_bound_on_states() -> None:
         tuple((i, lambda _: True, j) for i, j in itertools.product(range(1), range(1))),
         frozenset({0}),
     )
-    with pytest.raises(Faulty, match=r"pathset\.states"):
+    with pytest.raises(FaultError, match=r"pathset\.states"):
         graph.dag.accepted_by(automaton, max_states=4)
 
 
 def test_bad_graphs_and_paths_are_refused() -> None:
-    with pytest.raises(Faulty, match=r"pathset\.cycle"):
+    with pytest.raises(FaultError, match=r"pathset\.cycle"):
         Dag({"a": [Link("b", "a")], "b": [Link("a", "b")]}, "a")
-    with pytest.raises(Faulty, match=r"pathset\.unknown_node"):
+    with pytest.raises(FaultError, match=r"pathset\.unknown_node"):
         Dag({"a": [Link("z", "a")]}, "a")
-    with pytest.raises(Faulty, match=r"scalar\.unknown_path"):
+    with pytest.raises(FaultError, match=r"scalar\.unknown_path"):
         SQUARES.paths("x > q > y")
-    with pytest.raises(Faulty, match=r"pathset\.not_a_path"):
+    with pytest.raises(FaultError, match=r"pathset\.not_a_path"):
         SQUARES.dag.of_paths([(Link("a", "y", 0),)])
-    with pytest.raises(Faulty, match=r"pathset\.graphs"):
+    with pytest.raises(FaultError, match=r"pathset\.graphs"):
         SQUARES.dag.everything() | CROSSED.dag.everything()

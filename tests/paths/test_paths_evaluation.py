@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from toulmin.faults import ExitCode, Faulty
+from toulmin.faults import ExitCode, FaultError
 from toulmin.patching import Graph, run_edges, run_paths, source_values
 from toulmin.paths import effects, evaluate, explain_proportion, hypothesis, make_space, space_of
 from toulmin.paths.dissimilarity import find_dissimilarity
@@ -217,7 +217,7 @@ def test_splitting_changes_nothing_until_the_parts_differ() -> None:
     head = graph.sources.index("L0.H0")
     resid = b.resid(len(graph.stages) - 1) + (a.values[head] - b.values[head]) @ basis @ basis.T
     close(one, model.unembed(resid))
-    with pytest.raises(Faulty, match=r"paths\.terms"):
+    with pytest.raises(FaultError, match=r"paths\.terms"):
         effects(model, [hypothesis("L0.H0")], pairs, terms={"L0.H0": {"half": lambda x: x / 2}})
 
 
@@ -226,7 +226,7 @@ def test_the_two_parts_of_the_embedding() -> None:
     clean, other = tensors(pairs)
     close(patched(model, "embed.tok", pairs), model(clean))  # positions are the same in both runs
     close(patched(model, "embed.pos", pairs), model(other))
-    with pytest.raises(Faulty, match=r"patching\.positions"):
+    with pytest.raises(FaultError, match=r"patching\.positions"):
         patched(small(positions="rotary"), "embed.pos", pairs)
 
 
@@ -272,23 +272,23 @@ def test_bad_input() -> None:
     model, pairs = small(), some_pairs()
     h = hypothesis("!L1.H1")
     same = [Pair(p.clean, p.clean, p.answers, p.wrong) for p in pairs]
-    with pytest.raises(Faulty, match=r"paths\.no_effect") as caught:
+    with pytest.raises(FaultError, match=r"paths\.no_effect") as caught:
         evaluate(model, h, same, baseline="everything")
     assert caught.value.exit_code == ExitCode.NUMERICAL
-    with pytest.raises(Faulty, match=r"paths\.unknown_dissimilarity"):
+    with pytest.raises(FaultError, match=r"paths\.unknown_dissimilarity"):
         evaluate(model, h, pairs, baseline="everything", delta="signed_loss")
-    with pytest.raises(Faulty, match=r"paths\.duplicate"):
+    with pytest.raises(FaultError, match=r"paths\.duplicate"):
         evaluate(model, [h, h], pairs, baseline="everything")
-    with pytest.raises(Faulty, match=r"paths\.no_pairs"):
+    with pytest.raises(FaultError, match=r"paths\.no_pairs"):
         evaluate(model, h, [], baseline="everything")
-    with pytest.raises(Faulty, match=r"pathset\.states"):
+    with pytest.raises(FaultError, match=r"pathset\.states"):
         evaluate(model, hypothesis("embed -> L0.H0[V@i-1] ~> logits"), pairs, baseline="everything", max_copies=1)
-    with pytest.raises(Faulty, match=r"patching\.lengths"):
+    with pytest.raises(FaultError, match=r"patching\.lengths"):
         run_paths(
             model, [make_space(Graph.of(model), [], 6).dag.nothing()], *[torch.zeros(1, n).long() for n in (6, 5)]
         )
     with torch.no_grad():
         model.W_E[pairs[0].clean[0]] = torch.nan
-    with pytest.raises(Faulty, match=r"paths\.nan") as caught:
+    with pytest.raises(FaultError, match=r"paths\.nan") as caught:
         evaluate(model, h, pairs, baseline="everything")
     assert caught.value.exit_code == ExitCode.NUMERICAL

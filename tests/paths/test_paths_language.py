@@ -7,9 +7,9 @@ import itertools
 import numpy as np
 import pytest
 
-from toulmin.faults import ExitCode, Faulty
+from toulmin.faults import ExitCode, FaultError
 from toulmin.patching import Graph, Link, PathSet
-from toulmin.patching.cells import split_name
+from toulmin.patching.position_classes import split_name
 from toulmin.paths import hypothesis, make_space
 
 GRAPH = Graph(2, 2)
@@ -141,7 +141,7 @@ def test_edge_circuits_are_recognised() -> None:
     ],
 )
 def test_bad_text_is_refused_with_its_place(text: str, code: str) -> None:
-    with pytest.raises(Faulty) as caught:
+    with pytest.raises(FaultError) as caught:
         compiled(text)
     assert {fault.code for fault in caught.value.faults} == {code}
     if code == "paths.no_match":
@@ -149,16 +149,16 @@ def test_bad_text_is_refused_with_its_place(text: str, code: str) -> None:
 
 
 def test_every_fault_is_listed() -> None:
-    with pytest.raises(Faulty) as caught:
+    with pytest.raises(FaultError) as caught:
         hypothesis("L0.H0 ->\nembed\nL1.H0[W]")
     assert [fault.line for fault in caught.value.faults] == [1, 3]
-    with pytest.raises(Faulty) as caught:
+    with pytest.raises(FaultError) as caught:
         compiled("L5.H0 | L6.H0\nL0.H0")
     assert len(caught.value.faults) == 2
 
 
 def test_bound_on_copies() -> None:
     h = hypothesis("embed -> L0.H0[V@i-1] ~> logits")
-    with pytest.raises(Faulty, match=r"pathset\.states") as caught:
+    with pytest.raises(FaultError, match=r"pathset\.states") as caught:
         make_space(Graph(6, 8), [h], 16).compile(h, max_copies=3)
     assert caught.value.exit_code == ExitCode.LIMIT

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from toulmin.faults import Faulty
+from toulmin.faults import FaultError
 from toulmin.paths import activation_patching, effects, head_to_head, hypothesis, sender_to_logits
 from toulmin.paths.dissimilarity import logit_difference
 from toulmin.subjects import Transformer, TransformerConfig
@@ -116,13 +116,13 @@ def test_one_reference_is_one_draw() -> None:
 
 def test_bad_input_to_the_daily_tools() -> None:
     model = model_of()
-    with pytest.raises(Faulty, match=r"paths\.component"):
+    with pytest.raises(FaultError, match=r"paths\.component"):
         head_to_head(model, pairs_of(), "O")  # type: ignore[arg-type]
-    with pytest.raises(Faulty, match=r"paths\.lengths"):
+    with pytest.raises(FaultError, match=r"paths\.lengths"):
         activation_patching(model, [*pairs_of(2, 6), *pairs_of(2, 5)])
-    with pytest.raises(Faulty, match=r"paths\.activation"):
+    with pytest.raises(FaultError, match=r"paths\.activation"):
         activation_patching(model_of(d_mlp=0), pairs_of(), "mlp")
-    with pytest.raises(Faulty, match=r"paths\.layers"):
+    with pytest.raises(FaultError, match=r"paths\.layers"):
         head_to_head(model_of(n_layers=1), pairs_of())
-    with pytest.raises(Faulty, match=r"paths\.no_pairs"):
+    with pytest.raises(FaultError, match=r"paths\.no_pairs"):
         sender_to_logits(model, [])

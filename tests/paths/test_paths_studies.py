@@ -12,7 +12,7 @@ import torch
 from pydantic import ValidationError
 
 from toulmin.evidence import Store
-from toulmin.faults import Faulty
+from toulmin.faults import FaultError
 from toulmin.paths import describe, difference, draw, explain_inputs, hypothesis, make_space, space_of
 from toulmin.paths.evaluate_study import INDUCTION, PREVIOUS, Evaluate, induction_ladder
 from toulmin.paths.matrix_study import MatrixStudy
@@ -27,7 +27,7 @@ def test_studies_leave_evidence_that_re_derives(study: type, tmp_path: Path) -> 
     store = Store(tmp_path / "store")
     evidence = execute(study.preset("tiny"), store, Run(workdir=tmp_path / "work"))
     assert re_derive(evidence, store) == []
-    assert set(evidence.measures) == set(study.preset("tiny").declared())
+    assert set(evidence.measures) == set(study.preset("tiny").measure_specs())
     assert evidence.figures
 
 
@@ -83,7 +83,7 @@ def test_windows_of_a_text() -> None:
     starts = [pair.clean[0] for pair in pairs] + [pair.counterfactual[0] for pair in pairs]
     assert len(set(starts)) == 20
     assert all(pair.answers == (pair.clean[-1] + 1,) for pair in pairs)
-    with pytest.raises(Faulty, match=r"paths\.short_text"):
+    with pytest.raises(FaultError, match=r"paths\.short_text"):
         text_pairs(list(range(100)), 10, 8)
 
 

@@ -11,6 +11,7 @@ import pytest
 from toulmin.case import (
     Binding,
     Comparison,
+    Dependencies,
     Edge,
     Freshness,
     Health,
@@ -19,7 +20,6 @@ from toulmin.case import (
     NodeVerdict,
     Outcome,
     Probability,
-    Resting,
     Verdict,
 )
 from toulmin.evidence import Chart, Evidence, Heatmap, InputRecord, Interval, Measure, PositiveControl, Table
@@ -200,7 +200,7 @@ def bound_verdict(record: Evidence) -> Verdict:
         faults=(),
         nodes=nodes,
         edges=edges,
-        resting=(Resting("A1", "assumption", "Ada Lovelace", "2026-11-01", None, False),),
+        resting=(Dependencies("A1", "assumption", "Ada Lovelace", "2026-11-01", None, False),),
         probability=Probability(0.4, 0.9),
         checked_on="2026-11-22",
     )

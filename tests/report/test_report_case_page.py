@@ -11,11 +11,11 @@ from dataclasses import replace
 import pytest
 
 from toulmin.case import Edge, Freshness, Health, NodeVerdict, Probability, Verdict, check_case
-from toulmin.case.cutsets import CutSets
-from toulmin.case.lock import Moment
-from toulmin.case.sensitivity import Bar, Hinge, LeafEffect, Sensitivity
+from toulmin.case.argument.cutsets import CutSets
+from toulmin.case.argument.sensitivity import Bar, Hinge, LeafEffect, Sensitivity
+from toulmin.case.file.lock import HistoryEntry
 from toulmin.evidence import Evidence
-from toulmin.faults import ExitCode, Fault, Faulty
+from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.report import render_case, render_diagram, render_evidence
 from toulmin.report.cases import link_names
 from toulmin.report.drawings import wrap
@@ -68,7 +68,9 @@ def text_of(page: str) -> str:
 
 
 def test_the_page_says_everything_the_verdict_says(bound_verdict: Verdict, record: Evidence) -> None:
-    history = [Moment(on=dt.date(2026, 10, 1), health="supported", freshness="stale", exit_code=3, low=0.25, high=0.75)]
+    history = [
+        HistoryEntry(on=dt.date(2026, 10, 1), health="supported", freshness="stale", exit_code=3, low=0.25, high=0.75)
+    ]
     page = render_case(bound_verdict, sensitivity=sensitivity(), evidence={record.id: record}, history=history)
     said = text_of(page)
     for node in bound_verdict.nodes.values():
@@ -167,7 +169,7 @@ def test_the_argument_as_a_standalone_drawing(random_verdict: Callable[..., Verd
         assert not any(a.meets(b) for i, a in enumerate(boxes) for b in boxes[:i])
         titles = " ".join("".join(title.itertext()) for title in root.iter("{http://www.w3.org/2000/svg}title"))
         assert all(node.text in titles for name, node in verdict.nodes.items() if name not in outline(verdict).loose)
-    with pytest.raises(Faulty, match=r"report\.no_root"):
+    with pytest.raises(FaultError, match=r"report\.no_root"):
         render_diagram(replace(verdict, root=None))
     hostile = replace(verdict, nodes={name: replace(node, text=EVIL) for name, node in verdict.nodes.items()})
     assert "<script>" not in render_diagram(hostile)

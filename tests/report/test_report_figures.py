@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from toulmin.evidence import Board, Chart, FeatureIndex, Figure, Graph, Heatmap
 from toulmin.evidence.figures import Edge, Example, Feature, Game, Move, Node, Ownership
-from toulmin.faults import Faulty
+from toulmin.faults import FaultError
 from toulmin.report import render_figure
 from toulmin.report.charts import chart_svg
 from toulmin.report.graphs import lay_out_graph
@@ -186,7 +186,7 @@ def test_a_bad_specification_is_one_line() -> None:
     chart = Chart(
         title="t", spec={"data": {"values": [{"x": 1}]}, "mark": "nonsense", "encoding": {"x": {"field": "x"}}}
     )
-    with pytest.raises(Faulty) as caught:
+    with pytest.raises(FaultError) as caught:
         render_figure(chart)
     assert caught.value.faults[0].code == "report.chart"
     assert "\n" not in caught.value.faults[0].message

@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 
 from toulmin.case import Binding, Comparison, Health, InputState, Outcome, Verdict
-from toulmin.case.lock import Moment
+from toulmin.case.file.lock import HistoryEntry
 from toulmin.evidence import Evidence, Interval
 from toulmin.evidence.record import seal
 from toulmin.report import render_case
@@ -19,9 +19,9 @@ from toulmin.report.history import ROW, bar_height, trace_history
 DAY = dt.date(2026, 1, 5)
 
 
-def moment(day: int, health: str = "supported", freshness: str = "current", **more: object) -> Moment:
+def moment(day: int, health: str = "supported", freshness: str = "current", **more: object) -> HistoryEntry:
     values = {"on": DAY + dt.timedelta(days=day), "health": health, "freshness": freshness, "exit_code": 1, **more}
-    return Moment.model_validate(values)
+    return HistoryEntry.model_validate(values)
 
 
 def test_a_strip_is_one_bar_for_runs_of_one_state(bound_verdict: Verdict) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from toulmin.case import Health, Verdict
-from toulmin.case.lock import Moment
+from toulmin.case.file.lock import HistoryEntry
 from toulmin.evidence import Evidence
 from toulmin.evidence.record import seal
 from toulmin.report import render_case
@@ -41,8 +41,8 @@ CONTRAST = """() => {
 }"""
 
 
-def past_of(verdict: Verdict, runs: int) -> list[Moment]:
-    rng, day, moments = random.Random(runs), dt.date(2026, 1, 5), list[Moment]()
+def past_of(verdict: Verdict, runs: int) -> list[HistoryEntry]:
+    rng, day, moments = random.Random(runs), dt.date(2026, 1, 5), list[HistoryEntry]()
     names = [name for name, node in verdict.nodes.items() if node.type in ("goal", "strategy", "evidence")]
     for index in range(runs):
         changed = {
@@ -52,7 +52,7 @@ def past_of(verdict: Verdict, runs: int) -> list[Moment]:
         }
         health, low = rng.choice(list(Health)).word, rng.uniform(0, 0.5)
         values = {"on": day, "health": health, "freshness": rng.choice(["current", "stale"]), "exit_code": 1}
-        moments.append(Moment.model_validate({**values, "low": low, "high": low + 0.3, "changed": changed}))
+        moments.append(HistoryEntry.model_validate({**values, "low": low, "high": low + 0.3, "changed": changed}))
         day += dt.timedelta(days=rng.choice([0, 1, 9]))
     return moments
 

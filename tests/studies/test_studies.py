@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from toulmin.evidence import Store
-from toulmin.faults import ExitCode, Faulty
+from toulmin.faults import ExitCode, FaultError
 from toulmin.studies import (
     Pool,
     ProcessPool,
@@ -127,7 +127,7 @@ def test_an_edited_item_does_not_re_derive_even_with_a_forged_hash(outside) -> N
 )
 def test_every_fault_of_a_configuration_has_its_line(outside, text: str, expected) -> None:
     (outside / "bad.toml").write_text(text)
-    with pytest.raises(Faulty) as caught:
+    with pytest.raises(FaultError) as caught:
         read_study(outside / "bad.toml")
     assert sorted((f.code, f.line or 0) for f in caught.value.faults) == expected
     assert caught.value.exit_code is ExitCode.INVALID
@@ -136,7 +136,7 @@ def test_every_fault_of_a_configuration_has_its_line(outside, text: str, expecte
 def test_nan_is_refused_and_nothing_is_kept(outside) -> None:
     (outside / "study.toml").write_text(CONFIG + "poison = true\n")
     store = Store(outside / "store")
-    with pytest.raises(Faulty, match=r"finite") as caught:
+    with pytest.raises(FaultError, match=r"finite") as caught:
         execute(read_study(outside / "study.toml", store), store, Run(outside / "work"))
     assert caught.value.exit_code is ExitCode.NUMERICAL
     assert store.ids() == []
@@ -145,7 +145,7 @@ def test_nan_is_refused_and_nothing_is_kept(outside) -> None:
 def test_undeclared_measures_are_refused(outside, monkeypatch) -> None:
     cls = find_study("coins.bias")
     monkeypatch.setattr(cls, "measures", {})
-    with pytest.raises(Faulty, match=r"undeclared_measure.*heads"):
+    with pytest.raises(FaultError, match=r"undeclared_measure.*heads"):
         execute(read_study(outside / "study.toml"), Store(outside / "s"), Run(outside / "w"))
 
 
@@ -154,13 +154,13 @@ def test_undeclared_measures_are_refused(outside, monkeypatch) -> None:
     ["nothing", "ftp:x", "embedded:", "embedded:../x", "evidence:xyz/a", "evidence:abcdef", "evidence:abcdef/../x"],
 )
 def test_malformed_references(text: str) -> None:
-    with pytest.raises(Faulty, match=r"reference\.malformed"):
+    with pytest.raises(FaultError, match=r"reference\.malformed"):
         parse_reference(text)
 
 
 @pytest.mark.parametrize("text", ["embedded:no-such", "file:absent", "dir:absent", "evidence:abcdef012/a"])
 def test_references_to_nothing(tmp_path, text: str) -> None:
-    with pytest.raises(Faulty, match="not_found") as caught:
+    with pytest.raises(FaultError, match="not_found") as caught:
         Resolver(tmp_path, Store(tmp_path)).fingerprint(text)
     assert caught.value.exit_code in (ExitCode.SUBJECT, ExitCode.INVALID)
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from toulmin.faults import ExitCode, Faulty
+from toulmin.faults import ExitCode, FaultError
 from toulmin.subjects import Transformer, TransformerConfig, load, load_tokenizer, save_subject
 
 WEIRD: list[Any] = [
@@ -71,7 +71,7 @@ def survive(read: Callable[[], object]) -> bool:
     """True if it was read; a fault of class SUBJECT is the only other way to end."""
     try:
         read()
-    except Faulty as error:
+    except FaultError as error:
         faulty = error
     else:
         faulty = None

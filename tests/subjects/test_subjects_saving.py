@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from toulmin.faults import ExitCode, Faulty
+from toulmin.faults import ExitCode, FaultError
 from toulmin.subjects import ConvAutoencoder, Mlp, Transformer, TransformerConfig, load, load_tokenizer, save_subject
 
 CONFIG = TransformerConfig(n_layers=2, d_model=8, n_heads=2, d_head=4, d_vocab=11, n_ctx=6, d_mlp=12)
@@ -60,7 +60,7 @@ def test_other_networks_round_trip(model: Mlp | ConvAutoencoder, tmp_path: Path)
     x = torch.rand(3, 5) if isinstance(model, Mlp) else torch.rand(3, 2, 8, 8)
     assert torch.equal(subject.model(x), model(x))
     assert subject.model(x).shape == ((3, 3) if isinstance(model, Mlp) else x.shape)
-    with pytest.raises(Faulty, match="needs a transformer"):
+    with pytest.raises(FaultError, match="needs a transformer"):
         _ = subject.transformer
 
 
@@ -92,7 +92,7 @@ def test_llama2c_and_others_by_reference(shared: Path) -> None:
 
 
 def codes(reference: str) -> list[tuple[str, str | None]]:
-    with pytest.raises(Faulty) as caught:
+    with pytest.raises(FaultError) as caught:
         load(reference)
     assert caught.value.exit_code == ExitCode.SUBJECT
     return sorted((fault.code, fault.name) for fault in caught.value.faults)
@@ -127,7 +127,7 @@ def test_damaged_files(tmp_path: Path) -> None:
     messages = []
     for damaged in (b"", whole[:5], whole[:100], whole[:-100], b"\xff" * 40, struct.pack("<Q", 5) + b"{]}  " + whole):
         path.write_bytes(damaged)
-        with pytest.raises(Faulty) as caught:
+        with pytest.raises(FaultError) as caught:
             load(f"dir:{tmp_path}")
         assert [fault.code for fault in caught.value.faults] == ["subjects.safetensors"]
         messages.append(caught.value.faults[0].message)

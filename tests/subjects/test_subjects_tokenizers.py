@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from toulmin.faults import ExitCode, Faulty
+from toulmin.faults import ExitCode, FaultError
 from toulmin.subjects import load_gpt2_tokenizer, load_llama2c_tokenizer, load_tokenizer
 
 TEXTS = [
@@ -95,12 +95,12 @@ def test_json_keeps_everything(shared: Path, tmp_path: Path) -> None:
 )
 def test_bad_files(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(Faulty) as caught:
+    with pytest.raises(FaultError) as caught:
         load_tokenizer(tmp_path)
     assert caught.value.exit_code == ExitCode.SUBJECT
     assert caught.value.faults[0].code == "subjects.tokenizer"
 
 
 def test_nothing_to_read(tmp_path: Path) -> None:
-    with pytest.raises(Faulty, match=r"no tokenizer\.json"):
+    with pytest.raises(FaultError, match=r"no tokenizer\.json"):
         load_tokenizer(tmp_path)

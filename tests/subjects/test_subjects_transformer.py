@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, grad, hessian, jvp, vmap
 
-from toulmin.faults import ExitCode, Faulty
+from toulmin.faults import ExitCode, FaultError
 from toulmin.subjects import (
     KeyValueCache,
     Transformer,
@@ -209,7 +209,7 @@ def test_shares_sum_to_the_logits(norm: str) -> None:
 
 
 def test_unknown_names_are_all_listed() -> None:
-    with pytest.raises(Faulty) as caught:
+    with pytest.raises(FaultError) as caught:
         make("attention-only").run_with_cache(TOKENS, ["L0.mlp", "L0.H4", "embed"], {"L9.q": torch.zeros_like})
     assert [fault.name for fault in caught.value.faults] == ["L0.mlp", "L0.H4", "L9.q"]
 
@@ -243,15 +243,15 @@ def test_sampling_repeats_with_its_seed_and_stops() -> None:
     first = int(generate(model, prompt, 1)[0, -1])
     assert generate(model, prompt, 7, stop=[first]).tolist() == [[1, 2, first]]
     for wrong in ({"n_tokens": 8}, {"n_tokens": 2, "temperature": 1.0}):
-        with pytest.raises(Faulty):
+        with pytest.raises(FaultError):
             generate(model, prompt, **wrong)
-    with pytest.raises(Faulty) as caught:
+    with pytest.raises(FaultError) as caught:
         generate(model, prompt, 8)
     assert caught.value.exit_code == ExitCode.LIMIT
 
 
 def test_contradictory_shapes_are_all_listed() -> None:
-    with pytest.raises(Faulty) as caught:
+    with pytest.raises(FaultError) as caught:
         TransformerConfig(0, 8, 4, 3, 13, 9, n_kv_heads=3, positions="rotary", tied=True, d_vocab_out=4, biases=("x",))
     names = [fault.name for fault in caught.value.faults]
     assert names == ["n_layers", "n_kv_heads", "biases", "rotary_dim", "tied"]

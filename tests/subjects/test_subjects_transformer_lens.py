@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn.functional import silu
 
-from toulmin.faults import Faulty
+from toulmin.faults import FaultError
 from toulmin.subjects import from_transformer_lens
 
 CFG: dict[str, Any] = {
@@ -87,15 +87,15 @@ def test_everything_wrong_is_listed_under_their_names() -> None:
     del state["blocks.0.attn.W_Q"]
     state["blocks.0.mlp.b_out"] = torch.zeros(5).double()
     state["surplus"] = torch.zeros(1)
-    with pytest.raises(Faulty) as caught:
+    with pytest.raises(FaultError) as caught:
         from_transformer_lens(state, CFG)
     assert sorted(str(fault.name) for fault in caught.value.faults) == [
         "blocks.0.attn.W_Q",
         "blocks.0.mlp.b_out",
         "surplus",
     ]
-    with pytest.raises(Faulty) as caught:
+    with pytest.raises(FaultError) as caught:
         from_transformer_lens(state, CFG | {"act_fn": "solu_ln", "num_experts": 4, "d_model": "six"})
     assert sorted(str(fault.name) for fault in caught.value.faults) == ["act_fn", "d_model", "num_experts"]
-    with pytest.raises(Faulty, match="not a HookedTransformer"):
+    with pytest.raises(FaultError, match="not a HookedTransformer"):
         from_transformer_lens(object())

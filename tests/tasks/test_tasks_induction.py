@@ -7,7 +7,7 @@ import itertools
 import pytest
 import torch
 
-from toulmin.faults import Faulty
+from toulmin.faults import FaultError
 from toulmin.tasks import (
     MarkovRepeats,
     Mixture,
@@ -49,7 +49,7 @@ def test_pairs_are_a_function_of_seed_and_place():
     assert task.generate(5, 1) == task.generate(9, 1)[:5]
     assert task.generate(5, 1) != task.generate(5, 2)
     assert len({p.unit for p in task.generate(200, 1)}) == 200
-    with pytest.raises(Faulty):
+    with pytest.raises(FaultError):
         induction_task(10, 20)
 
 
@@ -87,7 +87,7 @@ def test_prefix_matching_by_brute_force():
                 count += bool(keys)
                 total += pattern[b, :, i, keys].sum(-1) if keys else 0
         assert torch.allclose(prefix_matching_score(pattern, tokens, skip_bos=skip_bos), total / count)
-    with pytest.raises(Faulty, match="no token occurs twice"):
+    with pytest.raises(FaultError, match="no token occurs twice"):
         prefix_matching_score(torch.zeros(1, 1, 3, 3), torch.tensor([[1, 2, 3]]))
 
 
@@ -135,7 +135,7 @@ def test_a_mixture_takes_rows_in_proportion():
     assert bool((from_a | from_b).all())
     assert 0.68 < float(from_a.float().mean()) < 0.82
     assert torch.equal(rows[100:110], mixed.rows(100, 10))
-    with pytest.raises(Faulty, match="differ"):
+    with pytest.raises(FaultError, match="differ"):
         Mixture([a, RepeatedTokens(17, 9)], [1, 1])
-    with pytest.raises(Faulty, match="weights"):
+    with pytest.raises(FaultError, match="weights"):
         Mixture([a, b], [1, -1])

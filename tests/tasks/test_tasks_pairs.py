@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toulmin.faults import ExitCode, Faulty
+from toulmin.faults import ExitCode, FaultError
 from toulmin.tasks import (
     SCORES,
     Pair,
@@ -39,7 +39,7 @@ def pair(length: int = 4, unit: str = "u") -> Pair:
 
 
 def test_a_pair_says_everything_that_is_wrong_with_it():
-    with pytest.raises(Faulty) as caught:
+    with pytest.raises(FaultError) as caught:
         Pair((1, 2, 3), (1, -2), (), (), {"x": 9}, "u", at=3)
     assert {f.code for f in caught.value.faults} == {
         "tasks.unequal_lengths",
@@ -48,7 +48,7 @@ def test_a_pair_says_everything_that_is_wrong_with_it():
         "tasks.position",
     }
     assert "clean has 3 tokens, counterfactual 2" in str(caught.value)
-    with pytest.raises(Faulty, match=r"tokens \[4\] are both right and wrong"):
+    with pytest.raises(FaultError, match=r"tokens \[4\] are both right and wrong"):
         Pair((1,), (2,), (4,), (4,))
 
 
@@ -64,20 +64,20 @@ def test_a_pair_is_a_value():
 def test_task_refuses_unknown_splits_and_short_generators():
     task = Task("t", lambda n, seed, split: [pair()] * min(n, 2), ("a", "b"))
     assert len(task.generate(2, 0)) == 2
-    with pytest.raises(Faulty, match="no split 'c'"):
+    with pytest.raises(FaultError, match="no split 'c'"):
         task.generate(1, 0, "c")
-    with pytest.raises(Faulty, match="made 2 of 3"):
+    with pytest.raises(FaultError, match="made 2 of 3"):
         task.generate(3, 0)
-    with pytest.raises(Faulty, match="0 pairs"):
+    with pytest.raises(FaultError, match="0 pairs"):
         task.generate(0, 0)
 
 
 def test_collate_refuses_other_lengths_and_names_them():
-    with pytest.raises(Faulty, match="pair 1 has 5 tokens, pair 0 has 4") as caught:
+    with pytest.raises(FaultError, match="pair 1 has 5 tokens, pair 0 has 4") as caught:
         collate([pair(4), pair(5, "odd"), pair(4), pair(6)])
     assert len(caught.value.faults) == 2
     assert caught.value.faults[0].name == "odd"
-    with pytest.raises(Faulty, match="no pairs"):
+    with pytest.raises(FaultError, match="no pairs"):
         collate([])
 
 
@@ -87,7 +87,7 @@ def test_batches_group_lengths_and_keep_places():
     assert [b.units for b in batches] == [("a", "c"), ("d",), ("b",)]
     assert [b.index for b in batches] == [(0, 2), (3,), (1,)]
     assert [tuple(b.clean.shape) for b in batches] == [(2, 4), (1, 4), (1, 5)]
-    with pytest.raises(Faulty):
+    with pytest.raises(FaultError):
         next(batch_pairs(pairs, 0))
 
 
@@ -130,7 +130,7 @@ def test_accuracy_of_the_vocabulary_and_of_the_choice():
 
 
 def test_logit_diff_needs_wrong_ids():
-    with pytest.raises(Faulty, match="at least one wrong"):
+    with pytest.raises(FaultError, match="at least one wrong"):
         logit_diff(torch.zeros(1, 3), torch.tensor([[0]]), torch.empty(1, 0, dtype=torch.long))
 
 
@@ -149,10 +149,10 @@ def test_text_is_encoded(tmp_path: Path):
     (only,) = read_pairs(file, encode=lambda text: ["abc".index(c) for c in text.split()])
     assert (only.clean, only.counterfactual, only.answers, only.wrong) == ((0, 1), (1, 1), (2,), (0,))
     assert only.text == "a b"
-    with pytest.raises(Faulty, match="no tokenizer"):
+    with pytest.raises(FaultError, match="no tokenizer"):
         read_pairs(file)
     file.write_text('{"clean": "a", "counterfactual": "b", "answers": ["a b"]}')
-    with pytest.raises(Faulty, match="'a b' is 2 tokens"):
+    with pytest.raises(FaultError, match="'a b' is 2 tokens"):
         read_pairs(file, encode=lambda text: list(range(len(text.split()))))
 
 
@@ -179,7 +179,7 @@ BAD = [
 def test_a_bad_line_is_located(tmp_path: Path, text: str, message: str, line: int | None):
     file = tmp_path / "p.jsonl"
     file.write_text(text)
-    with pytest.raises(Faulty, match=message) as caught:
+    with pytest.raises(FaultError, match=message) as caught:
         read_pairs(file, vocabulary=9)
     assert caught.value.faults[0].line == line
     assert caught.value.faults[0].file == str(file)
@@ -190,14 +190,14 @@ def test_every_bad_line_is_reported_and_bad_files_too(tmp_path: Path):
     good = json.dumps({"clean": [1], "counterfactual": [2], "answers": [3]})
     longer = json.dumps({"clean": [1, 1], "counterfactual": [2, 2], "answers": [3]})
     file.write_text("\n".join([good, "x", good, "[]", longer]))
-    with pytest.raises(Faulty) as caught:
+    with pytest.raises(FaultError) as caught:
         read_pairs(file, same_length=True)
     assert [f.line for f in caught.value.faults] == [2, 4, 5]
     file.write_bytes(b"\xff\xfe")
-    with pytest.raises(Faulty, match="not UTF-8") as caught:
+    with pytest.raises(FaultError, match="not UTF-8") as caught:
         read_pairs(file)
     assert caught.value.exit_code is ExitCode.SUBJECT
-    with pytest.raises(Faulty, match=r"tasks\.file"):
+    with pytest.raises(FaultError, match=r"tasks\.file"):
         read_pairs(tmp_path / "none.jsonl")
 
 
@@ -220,7 +220,7 @@ def test_any_file_gives_pairs_or_located_faults(rows, tail):
         pairs, faults = [], []
         try:
             pairs = read_pairs(file, vocabulary=9)
-        except Faulty as error:
+        except FaultError as error:
             faults = error.faults
     assert bool(pairs) != bool(faults)
     assert all(fault.file == str(file) for fault in faults)
@@ -230,9 +230,9 @@ def test_any_file_gives_pairs_or_located_faults(rows, tail):
 def test_the_catalogue_names_what_it_has():
     assert {"induction", "repeats", "story.two_name", "story.pronoun"} <= set(task_names())
     assert find_task("induction", None, vocabulary=64, length=16).generate(3, 0)[0].length == 16
-    with pytest.raises(Faulty, match=r"no task 'inducton'.*induction"):
+    with pytest.raises(FaultError, match=r"no task 'inducton'.*induction"):
         find_task("inducton")
-    with pytest.raises(Faulty, match=r"\[lenght\].*options: length"):
+    with pytest.raises(FaultError, match=r"\[lenght\].*options: length"):
         find_task("induction", None, vocabulary=64, lenght=16)
-    with pytest.raises(Faulty, match="needs a subject"):
+    with pytest.raises(FaultError, match="needs a subject"):
         find_task("induction")

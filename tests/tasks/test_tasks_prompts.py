@@ -13,7 +13,7 @@ from tokenizers import Regex, Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Split
 
-from toulmin.faults import Faulty
+from toulmin.faults import FaultError
 from toulmin.tasks import (
     TokenRows,
     capitals_task,
@@ -82,7 +82,7 @@ def test_ioi_is_balanced_and_named():
             assert len(set(others)) == (2 if kind == "swap" else 3)
             assert (set(others) == set(names)) == (kind == "swap")
     assert first == {True: 60, False: 60}
-    with pytest.raises(Faulty, match="swap or abc"):
+    with pytest.raises(FaultError, match="swap or abc"):
         ioi_task(tokenizer, counterfactual="none")
 
 
@@ -94,7 +94,7 @@ def test_years_are_split_and_later_ones_are_right():
         assert len(pair.wrong) == year + 1
         assert tokenizer.decode([pair.clean[pair.positions["year"]]]) == f"{year:02d}"
         assert tokenizer.decode([pair.counterfactual[pair.positions["year"]]]) == "01"
-    with pytest.raises(Faulty, match="no year is a century"):
+    with pytest.raises(FaultError, match="no year is a century"):
         years_task(Words(whole_years=True))
 
 
@@ -117,13 +117,13 @@ def test_capitals_and_tokenizers_that_do_not_fit():
         def encode(self, text: str) -> list[int]:
             return [ord(c) for c in text]
 
-    with pytest.raises(Faulty, match="single tokens"):
+    with pytest.raises(FaultError, match="single tokens"):
         ioi_task(Letters())
-    with pytest.raises(Faulty, match="needs a subject that has a tokenizer"):
+    with pytest.raises(FaultError, match="needs a subject that has a tokenizer"):
         find_task("ioi", None)
     with_none = Words()
     with_none.bos = None
-    with pytest.raises(Faulty, match="bos was asked for"):
+    with pytest.raises(FaultError, match="bos was asked for"):
         ioi_task(with_none, bos=True)
 
 
@@ -151,7 +151,7 @@ def test_tracr_pairs_are_the_recorded_ones(shared: Path, program: str):
     assert len({p.unit for p in pairs}) == len(pairs)
     everything = task.generate(5 * len(pairs), 0)
     assert {p.at for p in everything} == {1, 2, 3, 4, 5}
-    with pytest.raises(Faulty, match=r"tasks\.count"):
+    with pytest.raises(FaultError, match=r"tasks\.count"):
         task.generate(5 * len(pairs) + 1, 0)
 
 
@@ -162,15 +162,15 @@ def test_reverse_answers_are_the_reversed_input(shared: Path):
 
 
 def test_bad_tracr_folders(tmp_path: Path):
-    with pytest.raises(Faulty, match=r"tasks\.tracr"):
+    with pytest.raises(FaultError, match=r"tasks\.tracr"):
         tracr_task(tmp_path, "reverse")
     (tmp_path / "reverse.npz").write_bytes(b"PK\x03\x04 no")
-    with pytest.raises(Faulty, match=r"tasks\.tracr"):
+    with pytest.raises(FaultError, match=r"tasks\.tracr"):
         tracr_task(tmp_path, "reverse")
     np.savez(tmp_path / "reverse.npz", tokens=np.zeros((2, 3), int), logits=np.zeros((3, 3, 1)))
-    with pytest.raises(Faulty, match="do not fit"):
+    with pytest.raises(FaultError, match="do not fit"):
         tracr_task(tmp_path, "reverse")
-    with pytest.raises(Faulty, match=r"\[program\]"):
+    with pytest.raises(FaultError, match=r"\[program\]"):
         find_task("tracr", None, folder=str(tmp_path))
 
 
@@ -185,9 +185,9 @@ def test_text_files_become_rows(tmp_path: Path):
     assert plain.rows(0, 2).tolist() == [[1, 2, 3, 4, 5], [6, 7, 8, 9, 10]]
     ended = text_rows(paths, lambda t: tokenizer.encode(t).ids, 4, 11, separator=0, bos=0, shuffle=False)
     assert ended.rows(0, 2).tolist() == [[0, 1, 2, 3], [0, 0, 4, 5]]
-    with pytest.raises(Faulty, match="do not fill one row"):
+    with pytest.raises(FaultError, match="do not fill one row"):
         text_rows(paths, lambda t: tokenizer.encode(t).ids, 50, 11)
-    with pytest.raises(Faulty, match="the vocabulary has 0 to 4"):
+    with pytest.raises(FaultError, match="the vocabulary has 0 to 4"):
         text_rows(paths, lambda t: tokenizer.encode(t).ids, 2, 5)
 
 
@@ -211,7 +211,7 @@ def test_token_files(tmp_path: Path):
     np.save(tmp_path / "floats.npy", np.zeros(9))
     (tmp_path / "bad.npy").write_bytes(b"no array")
     for name in ("odd.bin", "floats.npy", "bad.npy", "none.bin"):
-        with pytest.raises(Faulty, match=r"tasks\.text_file"):
+        with pytest.raises(FaultError, match=r"tasks\.text_file"):
             token_rows(tmp_path / name, 2, 40)
 
 
@@ -221,9 +221,9 @@ def test_token_files(tmp_path: Path):
 )
 def test_bad_text_files_are_located(tmp_path: Path, name: str, text: str, line: int | None):
     (tmp_path / name).write_text(text)
-    with pytest.raises(Faulty, match=r"tasks\.text_file") as caught:
+    with pytest.raises(FaultError, match=r"tasks\.text_file") as caught:
         read_texts(tmp_path / name)
     assert caught.value.faults[0].line == line
     (tmp_path / "latin.txt").write_bytes(b"\xe9")
-    with pytest.raises(Faulty, match="not UTF-8"):
+    with pytest.raises(FaultError, match="not UTF-8"):
         read_texts(tmp_path / "latin.txt")

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from toulmin.faults import Faulty
+from toulmin.faults import FaultError
 from toulmin.tasks import Stories, find_task
 from toulmin.tasks.storyworld import (
     HELD_OUT_NAMES,
@@ -222,9 +222,9 @@ def test_tasks_are_functions_of_seed_and_all_splits_work():
     assert find_task("story.two_name").name == "two_name"
     induction = find_task("story.induction", None, length=20).generate(20, 0)
     assert all(min(p.clean[1:]) > 1 and p.length == 20 for p in induction)
-    with pytest.raises(Faulty, match="the subject has 9"):
+    with pytest.raises(FaultError, match="the subject has 9"):
         find_task("story.two_name", SimpleNamespace(model=SimpleNamespace(config=SimpleNamespace(d_vocab=9))))
-    with pytest.raises(Faulty, match="no task 'three_name'"):
+    with pytest.raises(FaultError, match="no task 'three_name'"):
         story_task("three_name")
 
 

@@ -18,7 +18,7 @@ import pytest
 import torch
 from torch import nn
 
-from toulmin.faults import ExitCode, Faulty
+from toulmin.faults import ExitCode, FaultError
 from toulmin.training import (
     Checkpoint,
     IndexedBatches,
@@ -120,7 +120,7 @@ def test_schedules_at_known_steps():
 
 
 def test_bad_schedules_list_every_fault():
-    with pytest.raises(Faulty) as caught:
+    with pytest.raises(FaultError) as caught:
         Schedule(-1, math.nan, "cubic", floor=2)  # type: ignore[arg-type]
     assert {f.name for f in caught.value.faults} >= {"steps", "lr", "kind", "floor"}
 
@@ -170,7 +170,7 @@ def test_keep_says_how_many_remain(tmp_path: Path):
 
 def test_not_finite_stops_before_a_checkpoint_holds_it(tmp_path: Path):
     state, batches, step = regression(stop_at_nan=7)
-    with pytest.raises(Faulty, match=r"training.not_finite \[loss\]") as caught:
+    with pytest.raises(FaultError, match=r"training.not_finite \[loss\]") as caught:
         fit(step, state, batches, Schedule(30, 1e-2), Checkpoint(tmp_path, every=5))
     assert caught.value.exit_code is ExitCode.NUMERICAL
     assert Checkpoint(tmp_path).steps() == [5]
@@ -180,16 +180,16 @@ def test_damage_and_other_runs_are_refused(tmp_path: Path):
     state, batches, step = regression()
     mine = Checkpoint(tmp_path, every=5, run={"seed": 1, "width": 8})
     fit(step, state, batches, Schedule(5, 1e-2), mine)
-    with pytest.raises(Faulty, match=r"training.other_run \[seed\]: was 1, is 2"):
+    with pytest.raises(FaultError, match=r"training.other_run \[seed\]: was 1, is 2"):
         Checkpoint(tmp_path, run={"seed": 2, "width": 8}).resume(state, batches)
     data = bytearray((mine.path(5) / "state.safetensors").read_bytes())
     data[-1] ^= 1
     (mine.path(5) / "state.safetensors").write_bytes(data)
-    with pytest.raises(Faulty, match=r"training\.checkpoint_damaged") as caught:
+    with pytest.raises(FaultError, match=r"training\.checkpoint_damaged") as caught:
         mine.resume(state, batches)
     assert caught.value.exit_code is ExitCode.SUBJECT
     (mine.path(5) / "state.json").write_text("{")
-    with pytest.raises(Faulty, match=r"training\.checkpoint_damaged"):
+    with pytest.raises(FaultError, match=r"training\.checkpoint_damaged"):
         mine.resume(state, batches)
 
 
@@ -198,7 +198,7 @@ def test_a_module_of_another_shape_is_refused(tmp_path: Path):
     fit(step, state, batches, Schedule(2, 1e-2), Checkpoint(tmp_path))
     module = nn.Linear(3, 1)
     other = State(module, torch.optim.AdamW(module.parameters()))
-    with pytest.raises(Faulty) as caught:
+    with pytest.raises(FaultError) as caught:
         Checkpoint(tmp_path).resume(other, batches)
     assert {"module.0.weight", "module.weight", "tensors.seen"} <= {f.name for f in caught.value.faults}
 
@@ -209,12 +209,12 @@ def test_other_parameter_groups_are_refused_and_the_module_alone_loads(tmp_path:
     other, _, _ = regression(seed=5)
     groups = [{"params": list(other.module.parameters())[:2]}, {"params": list(other.module.parameters())[2:]}]
     split = State(other.module, torch.optim.AdamW(groups), generators=other.generators, tensors=other.tensors)
-    with pytest.raises(Faulty, match=r"parameter groups of \[4\] parameters, expected \[2, 2\]"):
+    with pytest.raises(FaultError, match=r"parameter groups of \[4\] parameters, expected \[2, 2\]"):
         Checkpoint(tmp_path).resume(split, batches)
     assert Checkpoint(tmp_path).load_module(other.module) == 3
     for mine, theirs in zip(other.module.parameters(), state.module.parameters(), strict=True):
         assert torch.equal(mine, theirs)
-    with pytest.raises(Faulty, match=r"\[0\.weight\]: unexpected"):
+    with pytest.raises(FaultError, match=r"\[0\.weight\]: unexpected"):
         Checkpoint(tmp_path).load_module(nn.Linear(3, 1))
     assert Checkpoint(tmp_path / "none").load_module(other.module) is None
 

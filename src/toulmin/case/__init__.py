@@ -4,12 +4,27 @@ After Balesni et al. 2024, "Towards evaluations-based safety cases for AI schemi
 Community Standard v3. No tensors here.
 """
 
-from toulmin.case.casefile import Case, case_schema, load_case, read_case
+from toulmin.case.argument.explaining import explain
+from toulmin.case.argument.health import Freshness, Health, Label, Outcome
+from toulmin.case.argument.probability import conservative_bayes
+from toulmin.case.argument.sensitivity import Hinge, LeafEffect, Sensitivity, TornadoBar
+from toulmin.case.argument.verdict import (
+    Binding,
+    Comparison,
+    Dependencies,
+    Edge,
+    InputState,
+    NodeVerdict,
+    Probability,
+    Verdict,
+)
 from toulmin.case.checking import Checked, check, check_case
-from toulmin.case.criterion import CriterionError, compare_criteria, parse_criterion
-from toulmin.case.diagnostics import DIAGNOSTICS, Diagnostic, severity
-from toulmin.case.difference import Change, compare_cases
-from toulmin.case.elements import (
+from toulmin.case.evidence.criterion import CriterionError, compare_criteria, parse_criterion
+from toulmin.case.evidence.running import RunReport, accept_case, reproduce_leaves, run_case, with_faults
+from toulmin.case.file.casefile import Case, case_schema, load_case, read_case
+from toulmin.case.file.diagnostics import DIAGNOSTICS, Diagnostic, severity
+from toulmin.case.file.difference import Change, compare_cases
+from toulmin.case.file.elements import (
     Acceptance,
     Assumption,
     CaseFile,
@@ -25,19 +40,12 @@ from toulmin.case.elements import (
     Prior,
     Strategy,
 )
-from toulmin.case.explaining import explain
-from toulmin.case.health import Freshness, Health, Label, Outcome
-from toulmin.case.probability import conservative_bayes
-from toulmin.case.running import RunReport, accept_case, reproduce_leaves, run_case, with_faults
-from toulmin.case.sensitivity import Bar, Hinge, LeafEffect, Sensitivity
-from toulmin.case.tomlwriter import write_case
-from toulmin.case.verdict import Binding, Comparison, Edge, InputState, NodeVerdict, Probability, Resting, Verdict
+from toulmin.case.file.tomlwriter import write_case
 
 __all__ = [
     "DIAGNOSTICS",
     "Acceptance",
     "Assumption",
-    "Bar",
     "Binding",
     "Case",
     "CaseFile",
@@ -48,6 +56,7 @@ __all__ = [
     "CriterionError",
     "Declared",
     "Defeater",
+    "Dependencies",
     "Diagnostic",
     "Edge",
     "Element",
@@ -66,10 +75,10 @@ __all__ = [
     "Outcome",
     "Prior",
     "Probability",
-    "Resting",
     "RunReport",
     "Sensitivity",
     "Strategy",
+    "TornadoBar",
     "Verdict",
     "accept_case",
     "case_schema",

@@ -11,33 +11,33 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from toulmin.case.argument import Argument, LeafState, build_argument
-from toulmin.case.binding import Binder
-from toulmin.case.carry import resting, staleness
-from toulmin.case.casefile import LOCK_NAME, Case, load_case
-from toulmin.case.collection import collector_paused
-from toulmin.case.confidence import (
+from toulmin.case.argument.confidence import (
     Quantities,
     check_independence,
     propagate,
     quantify_evidence,
     warn_of_rare_failures,
 )
-from toulmin.case.diagnostics import severity, worst_first
-from toulmin.case.elements import Acceptance, Assumption, Defeater, EvidenceNode, Header
-from toulmin.case.evaluate import Evaluation, evaluate
-from toulmin.case.health import Freshness, Health, Label, Outcome
-from toulmin.case.lock import Lock, read_lock
-from toulmin.case.modules import ModuleStates, check_modules
-from toulmin.case.reasons import Explainer
-from toulmin.case.resolve import Resolution, Resolver
-from toulmin.case.rules import default_defeaters
-from toulmin.case.sensitivity import Sensitivity, analyse
-from toulmin.case.structure import check_structure, find_root
-from toulmin.case.verdict import Binding, Probability, Resting, Verdict
-from toulmin.case.verdict_nodes import edges_of, node_verdicts
+from toulmin.case.argument.dependencies import resting, staleness
+from toulmin.case.argument.evaluate import Evaluation, evaluate
+from toulmin.case.argument.graph import Argument, LeafState, build_argument
+from toulmin.case.argument.health import Freshness, Health, Label, Outcome
+from toulmin.case.argument.modules import ModuleStates, check_modules
+from toulmin.case.argument.reasons import Explainer
+from toulmin.case.argument.sensitivity import Sensitivity, analyse
+from toulmin.case.argument.verdict import Binding, Dependencies, Probability, Verdict
+from toulmin.case.argument.verdict_nodes import edges_of, node_verdicts
+from toulmin.case.evidence.binding import Binder
+from toulmin.case.evidence.doubts import default_defeaters
+from toulmin.case.evidence.resolve import Resolution, Resolver
+from toulmin.case.file.casefile import LOCK_NAME, Case, load_case
+from toulmin.case.file.diagnostics import severity, worst_first
+from toulmin.case.file.elements import Acceptance, Assumption, Defeater, EvidenceNode, Header
+from toulmin.case.file.garbage import collector_paused
+from toulmin.case.file.lock import Lock, read_lock
+from toulmin.case.file.structure import check_structure, find_root
 from toulmin.evidence import Store
-from toulmin.faults import ExitCode, Fault, Faulty
+from toulmin.faults import ExitCode, Fault, FaultError
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,12 @@ class Checked:
     resolutions: Mapping[str, Resolution] = field(default_factory=dict[str, Resolution])
     modules: ModuleStates = field(default_factory=ModuleStates)
 
-    def resting_of(self, identifier: str) -> tuple[Resting, ...]:
+    def resting_of(self, identifier: str) -> tuple[Dependencies, ...]:
         """What an element rests on, with who accepted it."""
         if self.case is None or self.evaluated is None:
             return ()
         decisions = {acceptance.of: acceptance for acceptance in self.case.acceptances}
-        entries: list[Resting] = []
+        entries: list[Dependencies] = []
         for name in sorted(self.evaluated.rests_on.get(identifier, ())):
             if name in self.modules.resting:
                 entries.append(self.modules.resting[name])
@@ -76,7 +76,7 @@ class Checked:
             entries.append(self._entry(name, decisions.get(name)))
         return tuple(entries)
 
-    def _entry(self, name: str, decision: Acceptance | None) -> Resting:
+    def _entry(self, name: str, decision: Acceptance | None) -> Dependencies:
         assert self.case is not None
         assert self.evaluated is not None
         element = self.case.nodes.get(name)
@@ -88,10 +88,10 @@ class Checked:
             if decision is not None and (decision.kind == "answer") != (kind == "answer"):
                 decision = None  # living with a doubt is not believing an answer
         if decision is None:
-            return Resting(name, kind, None, None, None, overdue)
+            return Dependencies(name, kind, None, None, None, overdue)
         until = decision.until.isoformat() if decision.until else None
         expired = overdue or not holds(decision, self.today)
-        return Resting(name, kind, decision.by, decision.on.isoformat(), until, expired)
+        return Dependencies(name, kind, decision.by, decision.on.isoformat(), until, expired)
 
     def sensitivity(self) -> Sensitivity | None:
         """What the conclusion hinges on; None where the case could not be evaluated."""
@@ -317,7 +317,7 @@ def _warnings(case: Case, argument: Argument, state: Evaluation, today: dt.date)
 
 
 def _conclude(
-    root: str, faults: Iterable[Fault], explainer: Explainer, entries: Iterable[Resting]
+    root: str, faults: Iterable[Fault], explainer: Explainer, entries: Iterable[Dependencies]
 ) -> tuple[ExitCode, tuple[str, ...]]:
     """The exit status, and every reason in the order of precedence."""
     by_class: dict[ExitCode, list[str]] = {
@@ -366,9 +366,9 @@ def _broken(file: str, title: str, root: str | None, faults: Iterable[Fault], to
 def require_valid(checked: Checked) -> Case:
     """The case of a check whose form is sound.
 
-    :raises Faulty: it is not.
+    :raises FaultError: it is not.
     """
     invalid = [fault for fault in checked.verdict.faults if severity(fault) == "invalid"]
     if checked.case is None or invalid:
-        raise Faulty(invalid or list(checked.verdict.faults))
+        raise FaultError(invalid or list(checked.verdict.faults))
     return checked.case

@@ -26,14 +26,14 @@ from toulmin.circuits.edges import (
     receiver_components,
     table_of,
 )
-from toulmin.faults import Fault, Faulty
+from toulmin.faults import Fault, FaultError
 from toulmin.patching.graph import Graph
 
 
 class Circuit:
     """Edges of ``graph``: ``table`` is ``[S, R]``, or ``[S, R, T]`` when edges are kept per token position.
 
-    :raises Faulty: the table has the wrong shape, or names an edge that does not exist.
+    :raises FaultError: the table has the wrong shape, or names an edge that does not exist.
     """
 
     __slots__ = ("_table", "graph")
@@ -41,13 +41,13 @@ class Circuit:
     def __init__(self, graph: Graph, table: NDArray[Any]) -> None:
         table = np.array(table, dtype=bool)
         if table.shape[:2] != graph.allowed.shape or table.ndim not in (2, 3):
-            raise Faulty(
+            raise FaultError(
                 Fault("circuits.shape", f"an edge table of this graph is {graph.allowed.shape}, not {table.shape}")
             )
         outside = table.reshape(*table.shape[:2], -1).any(-1) & ~graph.allowed
         if outside.any():
             names = [edge_name(graph, int(s), int(r)) for s, r in np.argwhere(outside)[:5]]
-            raise Faulty([Fault("circuits.edge", "no such edge in this model", name=name) for name in names])
+            raise FaultError([Fault("circuits.edge", "no such edge in this model", name=name) for name in names])
         table.setflags(write=False)
         self.graph = graph
         self._table = table
@@ -67,7 +67,7 @@ class Circuit:
     def of(cls, graph: Graph, names: Iterable[str]) -> Circuit:
         """The edges with the given names.
 
-        :raises Faulty: every unknown name, with the nearest known ones.
+        :raises FaultError: every unknown name, with the nearest known ones.
         """
         return cls(graph, table_of(graph, parse_edges(graph, names)))
 
@@ -77,7 +77,7 @@ class Circuit:
         nodes = list(nodes)
         unknown = [name for name in nodes if name not in graph.sources]
         if unknown:
-            raise Faulty([Fault("circuits.node", "no such component in this model", name=name) for name in unknown])
+            raise FaultError([Fault("circuits.node", "no such component in this model", name=name) for name in unknown])
         keep = np.zeros(len(graph.sources), dtype=bool)
         keep[[graph.sources.index(name) for name in nodes]] = True
         return cls(graph, graph.allowed & keep[:, None])
@@ -87,7 +87,7 @@ class Circuit:
         """``size`` edges drawn uniformly without replacement."""
         rows, columns = np.nonzero(graph.allowed)
         if not 0 <= size <= len(rows):
-            raise Faulty(Fault("circuits.size", f"a circuit of {size} edges in a graph of {len(rows)}"))
+            raise FaultError(Fault("circuits.size", f"a circuit of {size} edges in a graph of {len(rows)}"))
         chosen = rng.choice(len(rows), size=size, replace=False)
         table = np.zeros(graph.allowed.shape, dtype=bool)
         table[rows[chosen], columns[chosen]] = True
@@ -152,7 +152,7 @@ class Circuit:
 
     def _with(self, other: Circuit) -> tuple[BoolTable, BoolTable]:
         if self.graph != other.graph:
-            raise Faulty(Fault("circuits.graph", "the two circuits are edge sets of different models"))
+            raise FaultError(Fault("circuits.graph", "the two circuits are edge sets of different models"))
         if self.positions == other.positions:
             return self._table, other._table
         positions = self.positions or other.positions or 1
@@ -160,7 +160,9 @@ class Circuit:
 
     def _check_positions(self, positions: int) -> None:
         if self.positions != positions:
-            raise Faulty(Fault("circuits.positions", f"edges at {self.positions} positions, prompts of {positions}"))
+            raise FaultError(
+                Fault("circuits.positions", f"edges at {self.positions} positions, prompts of {positions}")
+            )
 
     def __or__(self, other: Circuit) -> Circuit:
         a, b = self._with(other)
@@ -248,22 +250,24 @@ class Circuit:
     def from_json(cls, data: Mapping[str, Any]) -> Circuit:
         """Read what :meth:`to_json` wrote.
 
-        :raises Faulty: another format, missing keys, unknown edges.
+        :raises FaultError: another format, missing keys, unknown edges.
         """
         if data.get("format") != "toulmin.circuit/1":
-            raise Faulty(Fault("circuits.format", f"not a circuit: format {data.get('format')!r}"))
+            raise FaultError(Fault("circuits.format", f"not a circuit: format {data.get('format')!r}"))
         try:
             graph = graph_from(data["graph"])
             names = list(data["edges"])
             positions = int(data["positions"]) if "positions" in data else None
             places = [[int(at) for at in row] for row in data["at"]] if positions is not None else []
         except (KeyError, TypeError, ValueError) as error:
-            raise Faulty(Fault("circuits.format", f"a circuit without a readable graph or edges: {error}")) from None
+            raise FaultError(
+                Fault("circuits.format", f"a circuit without a readable graph or edges: {error}")
+            ) from None
         edges = parse_edges(graph, names)
         if positions is None:
             return cls(graph, table_of(graph, edges))
         if len(places) != len(edges) or any(not 0 <= at < positions for row in places for at in row):
-            raise Faulty(Fault("circuits.positions", "one list of positions an edge, all inside the prompt"))
+            raise FaultError(Fault("circuits.positions", "one list of positions an edge, all inside the prompt"))
         table = np.zeros((*graph.allowed.shape, positions), dtype=bool)
         for (source, receiver), row in zip(edges, places, strict=True):
             table[source, receiver, row] = True

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toulmin.faults import Fault, Faulty
+from toulmin.faults import Fault, FaultError
 from toulmin.patching.graph import Graph
 
 BoolTable = NDArray[np.bool_]
@@ -28,7 +28,7 @@ def edge_name(graph: Graph, source: int, receiver: int) -> str:
 def parse_edge(graph: Graph, name: str) -> Pair:
     """(source, receiver) of an edge: ``embed->L0.H3[Q]`` or, as in path hypotheses, ``embed -> [Q] L0.H3``.
 
-    :raises Faulty: the graph has no such edge; the nearest names are listed.
+    :raises FaultError: the graph has no such edge; the nearest names are listed.
     """
     form = _PATH_FORM.match(name)
     edge = graph.edges[graph.edge_index(f"{form[1]}->{form[3]}[{form[2]}]" if form else name)]
@@ -38,17 +38,17 @@ def parse_edge(graph: Graph, name: str) -> Pair:
 def parse_edges(graph: Graph, names: Iterable[str]) -> list[Pair]:
     """Edges from names; every unknown name is reported, not only the first.
 
-    :raises Faulty: some names are no edges of this graph.
+    :raises FaultError: some names are no edges of this graph.
     """
     faults: list[Fault] = []
     found: list[Pair] = []
     for name in names:
         try:
             found.append(parse_edge(graph, name))
-        except Faulty as error:
+        except FaultError as error:
             faults += error.faults
     if faults:
-        raise Faulty(faults)
+        raise FaultError(faults)
     return found
 
 
@@ -85,7 +85,7 @@ def describe(graph: Graph) -> dict[str, int | bool]:
 def graph_from(data: Mapping[str, Any]) -> Graph:
     """The inverse of :func:`describe`.
 
-    :raises Faulty: unknown or missing keys, or values of the wrong kind.
+    :raises FaultError: unknown or missing keys, or values of the wrong kind.
     """
     known = {field.name for field in fields(Graph)}
     faults = [Fault("circuits.graph", "unknown key", name=str(key)) for key in data if key not in known]
@@ -99,5 +99,5 @@ def graph_from(data: Mapping[str, Any]) -> Graph:
         if key in known - {"n_layers", "n_heads"} and not isinstance(value, bool)
     ]
     if faults:
-        raise Faulty(faults)
+        raise FaultError(faults)
     return Graph(**{str(key): value for key, value in data.items()})

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toulmin.circuits.circuit import Circuit
-from toulmin.circuits.edge_scores import EdgeScores
+from toulmin.circuits.discovery.edge_scores import EdgeScores
 from toulmin.circuits.edges import graph_from, parse_edge, parse_edges, table_of
-from toulmin.faults import Fault, Faulty
+from toulmin.faults import Fault, FaultError
 from toulmin.patching.graph import Graph
 
 _OUR_HEAD = re.compile(r"^L(\d+)\.H(\d+)(?:\[([QKV])\])?$")
@@ -68,14 +68,14 @@ def from_autocircuit(graph: Graph, names: Iterable[str], positions: int | None =
     """A circuit from AutoCircuit's edge names.
 
     :param positions: the prompt's length, needed when names carry a token position.
-    :raises Faulty: unknown edges; a position without, or outside of, ``positions``.
+    :raises FaultError: unknown edges; a position without, or outside of, ``positions``.
     """
     names = list(names)
     edges = parse_edges(graph, [from_autocircuit_name(name) for name in names])
     placed = [_THEIR_POSITION.match(name) for name in names]
     if positions is None:
         if any(placed):
-            raise Faulty(Fault("circuits.positions", "edges at token positions: give the number of positions"))
+            raise FaultError(Fault("circuits.positions", "edges at token positions: give the number of positions"))
         return Circuit(graph, table_of(graph, edges))
     table = np.zeros((*graph.allowed.shape, positions), dtype=bool)
     for (source, receiver), found in zip(edges, placed, strict=True):
@@ -84,7 +84,7 @@ def from_autocircuit(graph: Graph, names: Iterable[str], positions: int | None =
         elif int(found[1]) < positions:
             table[source, receiver, int(found[1])] = True
         else:
-            raise Faulty(Fault("circuits.positions", f"position {found[1]} of {positions}", name=found[0]))
+            raise FaultError(Fault("circuits.positions", f"position {found[1]} of {positions}", name=found[0]))
     return Circuit(graph, table)
 
 
@@ -110,11 +110,11 @@ def _from_mib_edge(edge: str) -> str:
 def to_mib(circuit: Circuit, d_model: int, scores: EdgeScores | None = None) -> dict[str, Any]:
     """MIB's JSON: ``cfg``, ``nodes`` and ``edges`` with ``score`` and ``in_graph`` (edges 0 where no scores are given).
 
-    :raises Faulty: MIB has no per-position edges and no merged inputs.
+    :raises FaultError: MIB has no per-position edges and no merged inputs.
     """
     graph = circuit.graph
     if circuit.positions is not None or graph.merged_qkv or not graph.has_mlp:
-        raise Faulty(Fault("circuits.mib", "MIB's format has split Q, K, V, MLPs, and no token positions"))
+        raise FaultError(Fault("circuits.mib", "MIB's format has split Q, K, V, MLPs, and no token positions"))
     values: NDArray[Any] = scores.values if scores is not None else np.zeros(graph.allowed.shape)
     kept = set(circuit.nodes())
     edges = {}
@@ -135,14 +135,14 @@ def to_mib(circuit: Circuit, d_model: int, scores: EdgeScores | None = None) -> 
 def from_mib(data: Mapping[str, Any]) -> tuple[Circuit, EdgeScores]:
     """A circuit and its scores from MIB's JSON.
 
-    :raises Faulty: missing parts, unknown or missing edges, a score that is not a finite number.
+    :raises FaultError: missing parts, unknown or missing edges, a score that is not a finite number.
     """
     try:
         cfg, listed = data["cfg"], dict(data["edges"])
         parallel = bool(cfg.get("parallel_attn_mlp", False))
         graph = graph_from({"n_layers": cfg["n_layers"], "n_heads": cfg["n_heads"], "parallel": parallel})
     except (KeyError, TypeError, ValueError) as error:
-        raise Faulty(Fault("circuits.mib", f"not a circuit in MIB's format: {error}")) from None
+        raise FaultError(Fault("circuits.mib", f"not a circuit in MIB's format: {error}")) from None
     faults: list[Fault] = []
     values, table = np.zeros(graph.allowed.shape), np.zeros(graph.allowed.shape, dtype=bool)
     edges = parse_edges(graph, [_from_mib_edge(name) for name in listed])
@@ -155,5 +155,5 @@ def from_mib(data: Mapping[str, Any]) -> tuple[Circuit, EdgeScores]:
     if len(set(edges)) != graph.n_edges:
         faults.append(Fault("circuits.mib", f"{len(set(edges))} edges listed, the graph has {graph.n_edges}"))
     if faults:
-        raise Faulty(faults)
+        raise FaultError(faults)
     return Circuit(graph, table), EdgeScores(graph, values, "MIB file")

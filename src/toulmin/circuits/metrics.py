@@ -15,7 +15,7 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor
 
-from toulmin.faults import Fault, Faulty
+from toulmin.faults import Fault, FaultError
 from toulmin.tasks.batch import PairBatch
 from toulmin.tasks.scores import accuracy, cross_entropy, kl, logit_diff, prob_diff
 
@@ -72,11 +72,13 @@ def find_metric(metric: str | Metric, *, smooth: bool = False) -> Metric:
     """A metric by name.
 
     :param smooth: refuse metrics without a gradient.
-    :raises Faulty: an unknown name, or a metric without a gradient where one is needed.
+    :raises FaultError: an unknown name, or a metric without a gradient where one is needed.
     """
     found = METRICS.get(metric) if isinstance(metric, str) else metric
     if found is None:
-        raise Faulty(Fault("circuits.metric", "unknown metric", name=str(metric), hint=f"one of {', '.join(METRICS)}"))
+        raise FaultError(
+            Fault("circuits.metric", "unknown metric", name=str(metric), hint=f"one of {', '.join(METRICS)}")
+        )
     if smooth and not found.smooth:
-        raise Faulty(Fault("circuits.metric", "this metric has no gradient", name=found.name))
+        raise FaultError(Fault("circuits.metric", "this metric has no gradient", name=found.name))
     return found

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from toulmin.circuits.auditing import Audit
-from toulmin.circuits.card import Card, Cell
 from toulmin.circuits.circuit import Circuit
-from toulmin.circuits.edge_scores import EdgeScores
+from toulmin.circuits.discovery.agreement import Audit
+from toulmin.circuits.discovery.edge_scores import EdgeScores
 from toulmin.circuits.edges import parse_edge, receiver_components
+from toulmin.circuits.faithfulness.card import Card, Cell
 from toulmin.evidence import Chart, Graph, Heatmap
 from toulmin.evidence.figures import Edge, Node
 

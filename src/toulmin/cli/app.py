@@ -9,7 +9,7 @@ import typer
 from toulmin import __version__
 from toulmin.cli import case, demo, evidence, go, run, subjects
 from toulmin.cli.output import print_faults
-from toulmin.faults import ExitCode, Faulty
+from toulmin.faults import ExitCode, FaultError
 
 EXIT_STATUSES = "  ".join(f"{code.value} {code.name.lower().replace('_', ' ')}" for code in ExitCode)
 
@@ -50,7 +50,7 @@ def main() -> None:
     """Run the command line and exit with its status."""
     try:
         app()
-    except Faulty as faulty:
+    except FaultError as faulty:
         print_faults(faulty)
         sys.exit(int(faulty.exit_code))
     except KeyboardInterrupt:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from toulmin.cli.output import JSON_OPTION, print_json, print_table
-from toulmin.faults import ExitCode, Fault, Faulty
+from toulmin.faults import ExitCode, Fault, FaultError
 
 if TYPE_CHECKING:
     from toulmin.case import Checked
@@ -30,7 +30,7 @@ THREADS = typer.Option(1, min=1, help="Threads of tensor operations, in each stu
 def _finish(checked: Checked, as_json: bool, *, hinges: bool = False) -> None:
     """Print a verdict and exit with its status."""
     from toulmin.case import severity
-    from toulmin.case.verdict import plain
+    from toulmin.case.argument.verdict import plain
 
     verdict = checked.verdict
     sensitivity = checked.sensitivity() if hinges else None
@@ -115,7 +115,7 @@ def run(
 ) -> None:
     """Run the studies whose evidence is missing or stale, then check. Killed, it goes on where it stopped."""
     from toulmin.case import run_case
-    from toulmin.case.running import Ran, Work
+    from toulmin.case.evidence.running import Ran, Work
     from toulmin.studies import Pool, ProcessPool
 
     def tell(event: Work | Ran) -> None:
@@ -156,12 +156,12 @@ def diff(
 ) -> None:
     """Say how B differs from A; whatever became easier to pass is flagged. Exit 1 where they differ."""
     from toulmin.case import check_case, compare_cases
-    from toulmin.case.verdict import plain
+    from toulmin.case.argument.verdict import plain
 
     checked = [check_case(path) for path in (first, second)]
     unreadable = [fault for c in checked if c.case is None for fault in c.verdict.faults]
     if unreadable:
-        raise Faulty(unreadable)
+        raise FaultError(unreadable)
     changes = compare_cases(*checked)
     if as_json:
         print_json([plain(change) for change in changes])
@@ -182,7 +182,7 @@ def explain(
     """Explain one element: its state, why, what it rests on, what uses it, and the root without it."""
     from toulmin.case import check_case
     from toulmin.case import explain as explained
-    from toulmin.case.verdict import plain
+    from toulmin.case.argument.verdict import plain
 
     checked = check_case(case, store=store)
     lines = explained(checked, node)
@@ -206,7 +206,7 @@ def render(
 
     checked = check_case(case, store=store)
     if checked.case is None:
-        raise Faulty(checked.verdict.faults)
+        raise FaultError(checked.verdict.faults)
     typer.echo(str(write_report(checked, out or Path(checked.verdict.file).parent / "case.html")))
     raise typer.Exit(int(checked.verdict.exit_code))
 
@@ -273,9 +273,9 @@ def _write_new(path: Path, text: str) -> None:
         with path.open("x", encoding="utf-8", newline="\n") as file:
             file.write(text)
     except FileExistsError:
-        raise Faulty(Fault("file.exists", "there is a file already; it was left as it is", str(path))) from None
+        raise FaultError(Fault("file.exists", "there is a file already; it was left as it is", str(path))) from None
     except OSError as error:
-        raise Faulty(Fault("file.unwritable", error.strerror or str(error), str(path))) from None
+        raise FaultError(Fault("file.unwritable", error.strerror or str(error), str(path))) from None
 
 
 @app.command()

@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from toulmin.cli.output import JSON_OPTION, STORE_OPTION, print_evidence, print_faults, print_json, print_table
-from toulmin.faults import ExitCode, Fault, Faulty
+from toulmin.faults import ExitCode, Fault, FaultError
 
 app = typer.Typer(help="Look at evidence, and check that it is what it was.", no_args_is_help=True)
 
@@ -19,7 +19,7 @@ def list_records(store: Path = STORE_OPTION, as_json: bool = JSON_OPTION) -> Non
 
     records = list(Store(store).list())
     good = sorted((r for r in records if isinstance(r, Evidence)), key=lambda r: (r.created, r.id))
-    bad = [fault for r in records if isinstance(r, Faulty) for fault in r.faults]
+    bad = [fault for r in records if isinstance(r, FaultError) for fault in r.faults]
     if as_json:
         print_json(
             [{"id": r.id, "kind": r.kind, "created": r.created, "n": r.n, "measures": list(r.measures)} for r in good]
@@ -28,7 +28,7 @@ def list_records(store: Path = STORE_OPTION, as_json: bool = JSON_OPTION) -> Non
         rows = [(r.id[:12], r.kind, r.created[:19].replace("T", " "), r.n, ", ".join(r.measures)) for r in good]
         print_table(f"evidence in {store}", ("id", "study", "made (UTC)", "n", "measures"), rows)
     if bad:
-        raise Faulty(bad, ExitCode.EVIDENCE)
+        raise FaultError(bad, ExitCode.EVIDENCE)
 
 
 @app.command()
@@ -82,7 +82,7 @@ def verify(
         try:
             record = kept.read(identifier)
             found[identifier] = kept.verify(record) or re_derive(record, kept)
-        except Faulty as faulty:
+        except FaultError as faulty:
             found[identifier] = list(faulty.faults)
     if as_json:
         print_json({identifier: [vars(fault) for fault in faults] for identifier, faults in found.items()})

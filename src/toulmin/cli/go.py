@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from toulmin.cli.output import JSON_OPTION, STORE_OPTION, print_evidence, print_json, print_table
-from toulmin.faults import Faulty, faults_of_validation
+from toulmin.faults import FaultError, faults_of_validation
 
 if TYPE_CHECKING:
-    from toulmin.go.player_spec import PlayerSpec
+    from toulmin.go.players.spec import PlayerSpec
 
 app = typer.Typer(help="Go: players over GTP, matches, and games to replay.", no_args_is_help=True)
 
@@ -33,7 +33,7 @@ PASSING_OPTION = typer.Option(
 def _spec(text: str, passing: str) -> PlayerSpec:
     from pydantic import ValidationError
 
-    from toulmin.go.player_spec import PlayerSpec, parse_player
+    from toulmin.go.players.spec import PlayerSpec, parse_player
 
     spec = parse_player(text)
     if passing == "standard" or spec.kind not in ("rollouts", "policy", "net"):
@@ -41,7 +41,7 @@ def _spec(text: str, passing: str) -> PlayerSpec:
     try:
         return PlayerSpec.model_validate({**spec.model_dump(), "passing": passing})
     except ValidationError as error:
-        raise Faulty(faults_of_validation(error, "go.player")) from None
+        raise FaultError(faults_of_validation(error, "go.player")) from None
 
 
 @app.command()
@@ -55,9 +55,9 @@ def gtp(
     device: str = typer.Option("cpu", help="Where the net is evaluated."),
 ) -> None:
     """Play as a GTP engine on standard input and output, for any graphical board or tournament program."""
-    from toulmin.go.gtp_server import Server
-    from toulmin.go.players import make_player
-    from toulmin.go.rules import Rules
+    from toulmin.go.engine.rules import Rules
+    from toulmin.go.gtp.server import Server
+    from toulmin.go.players.making import make_player
     from toulmin.studies import Resolver
 
     parsed = Rules.parse(rules, komi=komi)
@@ -93,7 +93,7 @@ def match(
 
     from toulmin.cli.progress import BarProgress
     from toulmin.evidence import Store
-    from toulmin.go.match import Match
+    from toulmin.go.match.study import Match
     from toulmin.studies import Pool, ProcessPool, Resolver, Run, execute
 
     try:
@@ -109,7 +109,7 @@ def match(
             shown=shown,
         )
     except ValidationError as error:
-        raise Faulty(faults_of_validation(error, "go.match")) from None
+        raise FaultError(faults_of_validation(error, "go.match")) from None
     kept = Store(store)
     pool = ProcessPool(processes) if processes > 1 else Pool()
     run = Run(Path(store) / "work", BarProgress(), pool, threads=threads, seed=seed)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from toulmin.faults import Fault, Faulty
+from toulmin.faults import Fault, FaultError
 
 if TYPE_CHECKING:
     from toulmin.evidence import Evidence, Measure
@@ -24,9 +24,9 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
 
 
-def print_faults(faults: Faulty | Iterable[Fault]) -> None:
+def print_faults(faults: FaultError | Iterable[Fault]) -> None:
     """Each fault on its line of standard error; as JSON on standard output where ``--json`` was asked for."""
-    listed = list(faults.faults if isinstance(faults, Faulty) else faults)
+    listed = list(faults.faults if isinstance(faults, FaultError) else faults)
     if "--json" in sys.argv:
         print_json({"faults": [asdict(fault) for fault in listed]})
         return

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from toulmin.faults import Fault, Faulty
+from toulmin.faults import Fault, FaultError
 
 if TYPE_CHECKING:
     from toulmin.case import Checked
-    from toulmin.case.resolve import Resolution
+    from toulmin.case.evidence.resolve import Resolution
     from toulmin.evidence import Evidence
 
 
@@ -19,14 +19,14 @@ def _past(found: Resolution) -> list[Evidence]:
     assert study.resolver.store is not None
     try:
         return study.resolver.store.find(study.study_hash())
-    except Faulty:  # one is damaged: the check says so
+    except FaultError:  # one is damaged: the check says so
         return list(found.records)
 
 
 def write_report(checked: Checked, target: Path) -> Path:
     """Write the page of a case; where it was written.
 
-    :raises Faulty: the file cannot be written.
+    :raises FaultError: the file cannot be written.
     """
     from toulmin.report import render_case
 
@@ -42,5 +42,5 @@ def write_report(checked: Checked, target: Path) -> Path:
     try:
         target.write_text(page, encoding="utf-8")
     except OSError as error:
-        raise Faulty(Fault("file.unwritable", error.strerror or str(error), str(target))) from None
+        raise FaultError(Fault("file.unwritable", error.strerror or str(error), str(target))) from None
     return target

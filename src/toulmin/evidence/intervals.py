@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toulmin.evidence.interval import Interval
-from toulmin.faults import ExitCode, Fault, Faulty
+from toulmin.faults import ExitCode, Fault, FaultError
 
 Array = NDArray[np.float64]
 Labels = Sequence[str] | Sequence[int] | NDArray[Any]
@@ -41,7 +41,7 @@ def _normal_cdf(x: float) -> float:
 def _check_counts(successes: int, n: int, level: float) -> None:
     if n < 1 or not 0 <= successes <= n or not 0 < level < 1:
         message = f"{successes} of {n} at level {level} is not a proportion"
-        raise Faulty(Fault("interval.counts", message), ExitCode.NUMERICAL)
+        raise FaultError(Fault("interval.counts", message), ExitCode.NUMERICAL)
 
 
 def _tails(level: float, sides: Sides) -> tuple[float, float]:
@@ -52,7 +52,7 @@ def _tails(level: float, sides: Sides) -> tuple[float, float]:
 def wilson(successes: int, n: int, level: float = 0.95, sides: Sides = "two") -> Interval:
     """Wilson's score interval for ``successes`` of ``n`` independent units.
 
-    :raises Faulty: the counts are not 0 <= successes <= n with n >= 1.
+    :raises FaultError: the counts are not 0 <= successes <= n with n >= 1.
     """
     _check_counts(successes, n, level)
     p = successes / n
@@ -72,7 +72,7 @@ def clopper_pearson(successes: int, n: int, level: float = 0.95, sides: Sides = 
 
     7 of 100 with ``sides="upper"`` gives 12.7%.
 
-    :raises Faulty: the counts are not 0 <= successes <= n with n >= 1.
+    :raises FaultError: the counts are not 0 <= successes <= n with n >= 1.
     """
     from scipy.special import betaincinv  # pyright: ignore[reportMissingTypeStubs]
 
@@ -86,7 +86,7 @@ def clopper_pearson(successes: int, n: int, level: float = 0.95, sides: Sides = 
 def zero_failure_upper(n: int, level: float = 0.95) -> float:
     """The one-sided upper bound on a failure rate after ``n`` independent trials without one: 1 - (1-level)^(1/n).
 
-    :raises Faulty: n < 1.
+    :raises FaultError: n < 1.
     """
     _check_counts(0, n, level)
     return float(-np.expm1(np.log1p(-level) / n))
@@ -96,7 +96,9 @@ def _cluster_members(n: int, clusters: Labels | None) -> list[NDArray[np.intp]]:
     if clusters is None:
         return [np.array([i], dtype=np.intp) for i in range(n)]
     if len(clusters) != n:
-        raise Faulty(Fault("interval.clusters", f"{len(clusters)} cluster labels for {n} units"), ExitCode.NUMERICAL)
+        raise FaultError(
+            Fault("interval.clusters", f"{len(clusters)} cluster labels for {n} units"), ExitCode.NUMERICAL
+        )
     members: dict[Any, list[int]] = {}
     for index, label in enumerate(clusters):
         members.setdefault(label, []).append(index)
@@ -106,9 +108,9 @@ def _cluster_members(n: int, clusters: Labels | None) -> list[NDArray[np.intp]]:
 def _checked(columns: Sequence[Any]) -> list[Array]:
     arrays = [np.asarray(column, dtype=np.float64) for column in columns]
     if not arrays or any(a.ndim < 1 or len(a) != len(arrays[0]) for a in arrays) or not len(arrays[0]):
-        raise Faulty(Fault("interval.shape", "columns of unequal or zero length"), ExitCode.NUMERICAL)
+        raise FaultError(Fault("interval.shape", "columns of unequal or zero length"), ExitCode.NUMERICAL)
     if not all(np.isfinite(a).all() for a in arrays):
-        raise Faulty(Fault("interval.not_finite", "a value is NaN or infinite"), ExitCode.NUMERICAL)
+        raise FaultError(Fault("interval.not_finite", "a value is NaN or infinite"), ExitCode.NUMERICAL)
     return arrays
 
 
@@ -131,12 +133,12 @@ def _interval(
     draws: Array, jackknife: Array, point: float, level: float, method: BootstrapMethod, clusters: int
 ) -> Interval:
     if not (np.isfinite(draws).all() and np.isfinite(jackknife).all() and np.isfinite(point)):
-        raise Faulty(
+        raise FaultError(
             Fault("interval.not_finite", "the statistic is NaN or infinite on a resample (a denominator near zero?)"),
             ExitCode.NUMERICAL,
         )
     if not 0 < level < 1:
-        raise Faulty(Fault("interval.level", f"{level} is not between 0 and 1"), ExitCode.NUMERICAL)
+        raise FaultError(Fault("interval.level", f"{level} is not between 0 and 1"), ExitCode.NUMERICAL)
     low, high = _ends(draws, jackknife, point, level, method)
     return Interval(
         low=low, high=high, level=level, method=f"{method} bootstrap, {len(draws)} resamples of {clusters} units"
@@ -157,7 +159,7 @@ def bootstrap(
     Units with the same label in ``clusters`` are drawn together. For means and ratios use :func:`bootstrap_mean` and
     :func:`bootstrap_ratio`, which are much faster and equal.
 
-    :raises Faulty: unequal lengths, or NaN in the columns or in a resampled statistic.
+    :raises FaultError: unequal lengths, or NaN in the columns or in a resampled statistic.
     """
     arrays = _checked(columns)
     members = _cluster_members(len(arrays[0]), clusters)
@@ -186,7 +188,7 @@ def bootstrap_mean(
 ) -> Interval:
     """The bootstrap interval of the mean of ``values`` [N] over units or clusters of units.
 
-    :raises Faulty: no values, NaN, or labels of another length.
+    :raises FaultError: no values, NaN, or labels of another length.
     """
     (array,) = _checked([values])
     ones = np.ones_like(array)
@@ -212,7 +214,7 @@ def bootstrap_ratio(
 
     ``transform`` is applied to the ratio elementwise (proportion explained: ``lambda r: 1 - r``).
 
-    :raises Faulty: unequal lengths, NaN, or a denominator that is zero in a resample.
+    :raises FaultError: unequal lengths, NaN, or a denominator that is zero in a resample.
     """
     top, bottom = _checked([numerator, denominator])
     members = _cluster_members(len(top), clusters)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from toulmin.evidence.canonical import canonical_json
-from toulmin.faults import ExitCode, Fault, Faulty
+from toulmin.faults import ExitCode, Fault, FaultError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,7 +55,7 @@ class Items:
                 faults.append(Fault("items.not_finite", f"NaN or infinite at {where}", name=name))
         if faults:
             numerical = any(f.code == "items.not_finite" for f in faults)
-            raise Faulty(faults, ExitCode.NUMERICAL if numerical else ExitCode.INVALID)
+            raise FaultError(faults, ExitCode.NUMERICAL if numerical else ExitCode.INVALID)
 
     @property
     def n(self) -> int:
@@ -82,7 +82,7 @@ def write_items(items: Items, folder: Path) -> list[str]:
                 file.write(canonical_json(row) + "\n")
             except UnicodeEncodeError:  # half of a surrogate pair, as JSON can smuggle in
                 fault = Fault("items.encoding", "a text that UTF-8 cannot hold", name=ascii(unit))
-                raise Faulty(fault) from None
+                raise FaultError(fault) from None
     tensors = {f"column/{name}": c for name, c in items.columns.items() if c.ndim != 1}
     tensors |= {f"array/{name}": a for name, a in items.arrays.items()}
     if not tensors:
@@ -94,7 +94,7 @@ def write_items(items: Items, folder: Path) -> list[str]:
 def read_items(folder: Path) -> Items:
     """Read what :func:`write_items` wrote.
 
-    :raises Faulty: a line is not what it should be (with its number), or the tensors cannot be read.
+    :raises FaultError: a line is not what it should be (with its number), or the tensors cannot be read.
     """
     import numpy as np
     from safetensors import SafetensorError
@@ -108,7 +108,7 @@ def read_items(folder: Path) -> Items:
     try:
         lines = path.read_bytes().decode().splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise Faulty(Fault("items.unreadable", str(error), file=str(path)), ExitCode.EVIDENCE) from None
+        raise FaultError(Fault("items.unreadable", str(error), file=str(path)), ExitCode.EVIDENCE) from None
     for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line)
@@ -120,14 +120,16 @@ def read_items(folder: Path) -> Items:
         except (ValueError, KeyError, TypeError, AttributeError):
             faults.append(Fault("items.line", "not an item", file=str(path), line=number))
     if faults:
-        raise Faulty(faults, ExitCode.EVIDENCE)
+        raise FaultError(faults, ExitCode.EVIDENCE)
     columns: dict[str, Column] = {name: np.array(column) for name, column in values.items()}
     arrays: dict[str, Column] = {}
     if (folder / ARRAYS).exists():
         try:
             tensors: dict[str, Column] = load_file(folder / ARRAYS)
         except (SafetensorError, OSError) as error:
-            raise Faulty(Fault("items.unreadable", str(error), file=str(folder / ARRAYS)), ExitCode.EVIDENCE) from None
+            raise FaultError(
+                Fault("items.unreadable", str(error), file=str(folder / ARRAYS)), ExitCode.EVIDENCE
+            ) from None
         for name, tensor in tensors.items():
             role, _, rest = name.partition("/")
             (columns if role == "column" else arrays)[rest] = tensor

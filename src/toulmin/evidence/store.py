@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from toulmin.evidence.canonical import canonical_json, sha256_of_file
 from toulmin.evidence.items import Items, read_items, write_items
 from toulmin.evidence.record import Artefact, Evidence, seal
-from toulmin.faults import ExitCode, Fault, Faulty, faults_of_validation
+from toulmin.faults import ExitCode, Fault, FaultError, faults_of_validation
 
 RECORD = "record.json"
 
@@ -80,14 +80,14 @@ class Store:
     def resolve(self, prefix: str) -> str:
         """The one id that begins with ``prefix``.
 
-        :raises Faulty: none does, or several do.
+        :raises FaultError: none does, or several do.
         """
         found = [prefix] if (self._records / prefix).is_dir() and prefix else []
         found = found or [identifier for identifier in self.ids() if identifier.startswith(prefix)]
         if len(found) == 1:
             return found[0]
         message = "no such evidence" if not found else f"{len(found)} records begin with it"
-        raise Faulty(Fault("evidence.not_found", message, file=str(self.root), name=prefix), ExitCode.INVALID)
+        raise FaultError(Fault("evidence.not_found", message, file=str(self.root), name=prefix), ExitCode.INVALID)
 
     def folder(self, evidence: Evidence | str) -> Path:
         """Where the files of a record are."""
@@ -96,42 +96,44 @@ class Store:
     def read(self, prefix: str) -> Evidence:
         """Read one record and check that it is what was written (its artefacts: :meth:`verify`).
 
-        :raises Faulty: not found, truncated, malformed, or its content does not have the hash that is its name.
+        :raises FaultError: not found, truncated, malformed, or its content does not have the hash that is its name.
         """
         identifier = self.resolve(prefix)
         path = self.folder(identifier) / RECORD
         try:
             evidence = Evidence.model_validate_json(path.read_bytes())
         except OSError as error:
-            raise Faulty(
+            raise FaultError(
                 Fault("evidence.unreadable", error.strerror or str(error), file=str(path)), ExitCode.EVIDENCE
             ) from None
         except ValidationError as error:
-            raise Faulty(faults_of_validation(error, "evidence.malformed", file=str(path)), ExitCode.EVIDENCE) from None
+            raise FaultError(
+                faults_of_validation(error, "evidence.malformed", file=str(path)), ExitCode.EVIDENCE
+            ) from None
         if evidence.content_hash() != identifier or evidence.id != identifier:
             message = "the content does not have the hash it is named by: it was changed after it was written"
-            raise Faulty(Fault("evidence.tampered", message, file=str(path), name=identifier), ExitCode.EVIDENCE)
+            raise FaultError(Fault("evidence.tampered", message, file=str(path), name=identifier), ExitCode.EVIDENCE)
         return evidence
 
     def items(self, evidence: Evidence) -> Items:
         """The items of a record.
 
-        :raises Faulty: a file of it is missing, changed or malformed.
+        :raises FaultError: a file of it is missing, changed or malformed.
         """
         faults = self.verify(evidence)
         if faults:
-            raise Faulty(faults, ExitCode.EVIDENCE)
+            raise FaultError(faults, ExitCode.EVIDENCE)
         return read_items(self.folder(evidence))
 
     def artefact(self, evidence: Evidence | str, name: str) -> Path:
         """The path of an artefact that the record lists.
 
-        :raises Faulty: the record lists none of that name.
+        :raises FaultError: the record lists none of that name.
         """
         record = self.read(evidence) if isinstance(evidence, str) else evidence
         if name not in {artefact.name for artefact in record.artefacts}:
             listed = ", ".join(artefact.name for artefact in record.artefacts)
-            raise Faulty(Fault("evidence.no_artefact", f"the record lists only: {listed}", name=name))
+            raise FaultError(Fault("evidence.no_artefact", f"the record lists only: {listed}", name=name))
         return self.folder(record) / name
 
     def verify(self, evidence: Evidence) -> list[Fault]:
@@ -151,18 +153,18 @@ class Store:
                 faults.append(Fault("evidence.stray_file", "not listed in the record", str(path)))
         return faults
 
-    def list(self) -> Iterator[Evidence | Faulty]:
+    def list(self) -> Iterator[Evidence | FaultError]:
         """Every record, or what is wrong with it."""
         for identifier in self.ids():
             try:
                 yield self.read(identifier)
-            except Faulty as faulty:
+            except FaultError as faulty:
                 yield faulty
 
     def find(self, study: str) -> list[Evidence]:
         """The records of a study (by its :func:`~toulmin.evidence.study_hash`), newest first.
 
-        :raises Faulty: one of them is damaged.
+        :raises FaultError: one of them is damaged.
         """
         folder = self._by_study / study
         marked = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []

@@ -52,7 +52,7 @@ class Fault:
         return f"{place + ': ' if place else ''}{self.code}{name}: {self.message}{hint}"
 
 
-class Faulty(Exception):
+class FaultError(Exception):
     """Raised with every fault found, never only the first.
 
     ``exit_code`` is the status with which the command line ends.
@@ -63,11 +63,11 @@ class Faulty(Exception):
         self.exit_code = exit_code
         super().__init__("\n".join(str(fault) for fault in self.faults))
 
-    def __reduce__(self) -> tuple[type[Faulty], tuple[Sequence[Fault], ExitCode]]:
-        return (Faulty, (self.faults, self.exit_code))  # so that it crosses process pools
+    def __reduce__(self) -> tuple[type[FaultError], tuple[Sequence[Fault], ExitCode]]:
+        return (FaultError, (self.faults, self.exit_code))  # so that it crosses process pools
 
 
-class MissingExtra(Faulty):
+class MissingExtra(FaultError):
     """An optional dependency is not installed; the message says which extra to install."""
 
     def __init__(self, module: str, extra: str) -> None:

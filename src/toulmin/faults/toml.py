@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from toulmin.faults.fault import Fault, Faulty
+from toulmin.faults.fault import Fault, FaultError
 
 MAX_BYTES = 64 * 1024 * 1024
 KeyPath = tuple[str | int, ...]
@@ -26,9 +26,9 @@ class LocatedToml:
             found = re.search(r"\(at line (\d+), column \d+\)", str(error))
             line = int(found.group(1)) if found else len(text.splitlines()) or 1
             message = re.sub(r"\s*\(at [^)]*\)", "", str(error))
-            raise Faulty(Fault("toml.syntax", message, file=file, line=line)) from None
+            raise FaultError(Fault("toml.syntax", message, file=file, line=line)) from None
         except RecursionError:
-            raise Faulty(Fault("toml.syntax", "nested too deeply", file=file)) from None
+            raise FaultError(Fault("toml.syntax", "nested too deeply", file=file)) from None
 
     @cached_property
     def _lines(self) -> Mapping[KeyPath, int]:
@@ -49,15 +49,15 @@ class LocatedToml:
 def read_toml(path: str | Path) -> LocatedToml:
     """Read a TOML file.
 
-    :raises Faulty: the file is missing, larger than 64 MiB, not UTF-8, or not TOML (with the line).
+    :raises FaultError: the file is missing, larger than 64 MiB, not UTF-8, or not TOML (with the line).
     """
     path = Path(path)
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise Faulty(Fault("file.too_large", f"larger than {MAX_BYTES} bytes", file=str(path)))
+            raise FaultError(Fault("file.too_large", f"larger than {MAX_BYTES} bytes", file=str(path)))
         text = path.read_bytes().decode("utf-8")
     except OSError as error:
-        raise Faulty(Fault("file.unreadable", error.strerror or str(error), file=str(path))) from None
+        raise FaultError(Fault("file.unreadable", error.strerror or str(error), file=str(path))) from None
     except UnicodeDecodeError as error:
-        raise Faulty(Fault("file.encoding", f"not UTF-8 at byte {error.start}", file=str(path))) from None
+        raise FaultError(Fault("file.encoding", f"not UTF-8 at byte {error.start}", file=str(path))) from None
     return LocatedToml(text, str(path))

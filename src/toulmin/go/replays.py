@@ -11,11 +11,11 @@ import numpy as np
 from toulmin.evidence import Board
 from toulmin.evidence.figures import Game as BoardGame
 from toulmin.evidence.figures import Move, Ownership
-from toulmin.faults import ExitCode, Fault, Faulty
-from toulmin.go.game import Game
-from toulmin.go.games import Games
-from toulmin.go.rules import BLACK, WHITE
-from toulmin.go.search import Evaluates
+from toulmin.faults import ExitCode, Fault, FaultError
+from toulmin.go.engine.game import Game
+from toulmin.go.engine.games import Games
+from toulmin.go.engine.rules import BLACK, WHITE
+from toulmin.go.search.mcts import Evaluates
 from toulmin.go.sgf import SgfGame, read_sgf, replay
 
 _LETTERS: dict[int, Literal["b", "w"]] = {BLACK: "b", WHITE: "w"}
@@ -32,14 +32,14 @@ def board_of_files(
 ) -> Board:
     """The games of some SGF files (at most ``most``, all on one size of board), with a net's estimates if one is given.
 
-    :raises Faulty: a file that cannot be read, an illegal move (with file and number), several sizes, or no games.
+    :raises FaultError: a file that cannot be read, an illegal move (with file and number), several sizes, or no games.
     """
     faults: list[Fault] = []
     games: list[tuple[str, SgfGame]] = []
     for path in paths:
         try:
             found = read_sgf(path)
-        except Faulty as error:
+        except FaultError as error:
             faults += error.faults
             continue
         for number, game in enumerate(found):
@@ -51,7 +51,7 @@ def board_of_files(
     if not games and not faults:
         faults.append(Fault("go.replay", "there are no games"))
     if faults:
-        raise Faulty(faults, ExitCode.SUBJECT)
+        raise FaultError(faults, ExitCode.SUBJECT)
     evaluator: Evaluates | None = None
     if net is not None:
         from toulmin.go.nets import Evaluator
@@ -70,7 +70,7 @@ def replay_figure(
 ) -> BoardGame:
     """One game: its moves, both scores of its last position, and what ``evaluator`` thinks before and after each move.
 
-    :raises Faulty: the first illegal move.
+    :raises FaultError: the first illegal move.
     """
     game = replay(record)
     scores = game.scores()

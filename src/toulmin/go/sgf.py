@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from toulmin.faults import ExitCode, Fault, Faulty, require_extra
-from toulmin.go.game import Game
-from toulmin.go.games import Games
-from toulmin.go.points import LARGEST, SMALLEST, vertex_of
-from toulmin.go.rules import BLACK, WHITE, Rules
+from toulmin.faults import ExitCode, Fault, FaultError, require_extra
+from toulmin.go.engine.game import Game
+from toulmin.go.engine.games import Games
+from toulmin.go.engine.points import LARGEST, SMALLEST, vertex_of
+from toulmin.go.engine.rules import BLACK, WHITE, Rules
 
 _COLORS = {"b": BLACK, "w": WHITE}
 _START = re.compile(rb"\(\s*;")
@@ -61,17 +61,18 @@ class SgfGame:
 
 
 def read_sgf(source: str | Path | bytes) -> list[SgfGame]:
-    """The games of a file (or of its bytes); raises :class:`Faulty` (``go.sgf``) with every fault, file and line."""
+    """The games of a file (or of its bytes); raises :class:`FaultError` (``go.sgf``) with every fault, file and
+    line."""
     games, faults = scan_sgf(source)
     if faults:
-        raise Faulty(faults, ExitCode.SUBJECT)
+        raise FaultError(faults, ExitCode.SUBJECT)
     return games
 
 
 def scan_sgf(source: str | Path | bytes) -> tuple[list[SgfGame], list[Fault]]:
     """The games of a file that can be read, and the faults of the others.
 
-    Raises :class:`Faulty` only where the file itself cannot be opened.
+    Raises :class:`FaultError` only where the file itself cannot be opened.
     """
     file = None if isinstance(source, bytes) else str(source)
     if isinstance(source, bytes):
@@ -81,7 +82,7 @@ def scan_sgf(source: str | Path | bytes) -> tuple[list[SgfGame], list[Fault]]:
             data = Path(source).read_bytes()
         except OSError as error:
             fault = Fault("file.unreadable", error.strerror or str(error), file=file)
-            raise Faulty(fault, ExitCode.SUBJECT) from error
+            raise FaultError(fault, ExitCode.SUBJECT) from error
     games: list[SgfGame] = []
     faults: list[Fault] = []
     for number, (tree, line, problem) in enumerate(_trees(data), 1):
@@ -196,7 +197,7 @@ class _Main:
         name = headers.get("RU", "").strip()
         try:
             return Rules.parse(name or "tromp-taylor", komi=0.0 if value is None else value)
-        except Faulty as error:
+        except FaultError as error:
             for fault in error.faults:
                 self.fault(fault.message)
             return None
@@ -262,13 +263,14 @@ def _escape(text: str) -> str:
 
 
 def replay(record: SgfGame) -> Game:
-    """Play a record; raises :class:`Faulty` (``go.illegal``) with file and number at the first move that is illegal."""
+    """Play a record; raises :class:`FaultError` (``go.illegal``) with file and number at the first move that is
+    illegal."""
     game = Game(record.size, record.rules, black=record.black, white=record.white, to_move=record.to_move)
     for number, (color, action) in enumerate(record.moves, 1):
         try:
             game.play(action, color)
-        except Faulty as error:
-            raise Faulty(_illegal(record, number, action, error.faults[0].message), ExitCode.SUBJECT) from error
+        except FaultError as error:
+            raise FaultError(_illegal(record, number, action, error.faults[0].message), ExitCode.SUBJECT) from error
     return game
 
 

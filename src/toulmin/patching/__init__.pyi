@@ -1,10 +1,8 @@
 from .ablation import mean_values as mean_values
 from .ablation import resample_values as resample_values
 from .ablation import zero_values as zero_values
-from .cells import Cells as Cells
-from .cells import Port as Port
-from .cells import refine as refine
-from .edges import run_edges as run_edges
+from .cache import SourceValues as SourceValues
+from .cache import source_values as source_values
 from .graph import Edge as Edge
 from .graph import Graph as Graph
 from .graph import Stage as Stage
@@ -17,17 +15,18 @@ from .pathset import PathSet as PathSet
 from .plan import Plan as Plan
 from .plan_circuits import plan_circuits as plan_circuits
 from .plan_paths import plan_paths as plan_paths
-from .run import run_paths as run_paths
-from .run import run_plan as run_plan
+from .position_classes import Port as Port
+from .position_classes import PositionClasses as PositionClasses
+from .position_classes import refine as refine
+from .run_circuits import run_edges as run_edges
+from .run_paths import run_paths as run_paths
+from .run_paths import run_plan as run_plan
 from .scalar import ScalarGraph as ScalarGraph
-from .sources import SourceValues as SourceValues
-from .sources import source_values as source_values
 
 __all__ = [
     "EVERYTHING",
     "NOTHING",
     "Automaton",
-    "Cells",
     "Dag",
     "Edge",
     "Graph",
@@ -35,6 +34,7 @@ __all__ = [
     "PathSet",
     "Plan",
     "Port",
+    "PositionClasses",
     "ScalarGraph",
     "SourceValues",
     "Stage",

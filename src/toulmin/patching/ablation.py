@@ -14,9 +14,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from toulmin.faults import Fault, Faulty
+from toulmin.faults import Fault, FaultError
+from toulmin.patching.cache import source_values
 from toulmin.patching.graph import Graph
-from toulmin.patching.sources import source_values
 
 if TYPE_CHECKING:
     from toulmin.subjects import Transformer
@@ -44,7 +44,8 @@ def mean_values(
 ) -> Float[Tensor, "S 1 T D"]:
     """The mean of every source over all rows of all batches, at each position or ([S, 1, 1, D]) over all positions.
 
-    :raises Faulty: ``patching.values`` where there are no batches, or per-position means of unequal lengths are asked.
+    :raises FaultError: ``patching.values`` where there are no batches, or per-position means of unequal lengths are
+        asked.
     """
     total: Tensor | None = None
     count = 0
@@ -52,9 +53,9 @@ def mean_values(
         values = source_values(model, tokens, graph=graph).values
         part = values.sum(1, keepdim=True) if per_position else values.sum((1, 2), keepdim=True)
         if total is not None and total.shape != part.shape:
-            raise Faulty(Fault("patching.values", "means at each position need sequences of one length"))
+            raise FaultError(Fault("patching.values", "means at each position need sequences of one length"))
         total = part if total is None else total + part
         count += tokens.shape[0] if per_position else tokens.numel()
     if total is None:
-        raise Faulty(Fault("patching.values", "a mean over no data"))
+        raise FaultError(Fault("patching.values", "a mean over no data"))
     return total / torch.tensor(count, dtype=total.dtype)

@@ -18,9 +18,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from toulmin.patching.cells import Cells
+from toulmin.patching.cache import Scored, Values, constant_biases, pick_scored
 from toulmin.patching.plan import CLEAN, LOOK_BACK, Plan, StagePlan
-from toulmin.patching.sources import Scored, Values, constant_biases, pick_scored
+from toulmin.patching.position_classes import PositionClasses
 
 if TYPE_CHECKING:
     from toulmin.subjects import Transformer
@@ -47,7 +47,7 @@ class Execution:
         clean: Values,
         other: Values,
         *,
-        cells: Cells | None = None,
+        cells: PositionClasses | None = None,
         terms: Terms | None = None,
     ) -> None:
         self.model, self.plan, self.terms = model, plan, terms or {}

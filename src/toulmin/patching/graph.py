@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from toulmin.faults import ExitCode, Fault, Faulty
+from toulmin.faults import ExitCode, Fault, FaultError
 
 if TYPE_CHECKING:
     from toulmin.subjects import Transformer
@@ -65,17 +65,17 @@ class Graph:
     def of(cls, model: Transformer, *, merged_qkv: bool = False, split_embed: bool = False) -> Graph:
         """The graph of a model.
 
-        :raises Faulty: ``patching.post_norms`` where a head's output is not itself an addend of the stream;
+        :raises FaultError: ``patching.post_norms`` where a head's output is not itself an addend of the stream;
             ``patching.positions`` where the embedding has no position part to split off.
         """
         config = model.config
         if not config.additive:
-            raise Faulty(
+            raise FaultError(
                 Fault("patching.post_norms", "a norm after the attention makes heads inseparable in the stream"),
                 ExitCode.SUBJECT,
             )
         if split_embed and config.positions != "learned":
-            raise Faulty(Fault("patching.positions", f"{config.positions} positions do not enter the stream"))
+            raise FaultError(Fault("patching.positions", f"{config.positions} positions do not enter the stream"))
         return cls(config.n_layers, config.n_heads, config.d_mlp > 0, config.parallel, merged_qkv, split_embed)
 
     @cached_property
@@ -179,12 +179,12 @@ class Graph:
     def edge_index(self, name: str) -> int:
         """The number of the edge of that name.
 
-        :raises Faulty: ``patching.unknown_edge`` with the nearest names.
+        :raises FaultError: ``patching.unknown_edge`` with the nearest names.
         """
         found = self._edge_numbers.get(name.replace(" ", ""))
         if found is None:
             near = difflib.get_close_matches(name, self._edge_numbers, n=3, cutoff=0.5)
-            raise Faulty(
+            raise FaultError(
                 Fault(
                     "patching.unknown_edge",
                     "the graph has no such edge",

@@ -22,7 +22,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from dataclasses import dataclass
 from functools import cached_property
 
-from toulmin.faults import ExitCode, Fault, Faulty
+from toulmin.faults import ExitCode, Fault, FaultError
 
 NOTHING = 0
 EVERYTHING = 1
@@ -42,7 +42,7 @@ class Dag:
 
     ``in_links`` maps each node to its in-edges in a fixed order; parallel edges differ in ``label``.
 
-    :raises Faulty: ``pathset.cycle``, ``pathset.unknown_node``.
+    :raises FaultError: ``pathset.cycle``, ``pathset.unknown_node``.
     """
 
     def __init__(self, in_links: Mapping[str, Sequence[Link]], output: str) -> None:
@@ -56,7 +56,7 @@ class Dag:
         if output not in self.in_links:
             faults.append(Fault("pathset.unknown_node", "the output is not a node", name=output))
         if faults:
-            raise Faulty(faults)
+            raise FaultError(faults)
         self.order = self._topological()
         self._rank = {node: rank for rank, node in enumerate(self.order)}
         self._mixed: dict[tuple[str, tuple[int, ...]], int] = {}
@@ -79,7 +79,7 @@ class Dag:
                 stack.append((node, at + 1))
                 sender = links[at].sender
                 if state.get(sender) == 1:
-                    raise Faulty(Fault("pathset.cycle", "the graph has a cycle", name=sender))
+                    raise FaultError(Fault("pathset.cycle", "the graph has a cycle", name=sender))
                 if state.get(sender) != 2:
                     stack.append((sender, 0))
             else:
@@ -127,7 +127,7 @@ class Dag:
     def accepted_by(self, automaton: Automaton, *, max_states: int = 1_000_000) -> PathSet:
         """The paths an automaton accepts, by subset construction over (node, set of automaton states).
 
-        :raises Faulty: ``pathset.states`` (exit LIMIT) when more than ``max_states`` pairs are met.
+        :raises FaultError: ``pathset.states`` (exit LIMIT) when more than ``max_states`` pairs are met.
         """
         reach: dict[str, set[frozenset[int]]] = {node: set() for node in self.order}
         reach[self.output].add(frozenset(automaton.start))
@@ -161,7 +161,7 @@ class Dag:
     def of_paths(self, paths: Iterable[Sequence[Link]]) -> PathSet:
         """The set of the given paths; each is its links from the output backwards.
 
-        :raises Faulty: ``pathset.not_a_path`` for the links that do not continue one another up to an input.
+        :raises FaultError: ``pathset.not_a_path`` for the links that do not continue one another up to an input.
         """
         trie: dict[Link, dict[Link, object]] = {}
         faults: list[Fault] = []
@@ -178,7 +178,7 @@ class Dag:
                 if not self.is_input(node):
                     faults.append(Fault("pathset.not_a_path", "the path ends before an input", name=node))
         if faults:
-            raise Faulty(faults)
+            raise FaultError(faults)
 
         def build(node: str, branches: Mapping[Link, object]) -> int:
             if self.is_input(node):
@@ -285,7 +285,7 @@ class PathSet:
 
     def _with(self, other: PathSet, op: Callable[[bool, bool], bool]) -> PathSet:
         if other.dag is not self.dag:
-            raise Faulty(Fault("pathset.graphs", "the two path sets are over different graphs"))
+            raise FaultError(Fault("pathset.graphs", "the two path sets are over different graphs"))
         return PathSet(self.dag, self.dag.combine(self.state, other.state, op))
 
     def __or__(self, other: PathSet) -> PathSet:
@@ -330,7 +330,7 @@ class PathSet:
     def bound(self, max_copies: int) -> None:
         """Refuse a set that needs more than ``max_copies`` mixed copies.
 
-        :raises Faulty: ``pathset.states`` (exit LIMIT).
+        :raises FaultError: ``pathset.states`` (exit LIMIT).
         """
         if (copies := self.n_copies()) > max_copies:
             raise _too_many(copies, max_copies)
@@ -388,8 +388,8 @@ class PathSet:
         return self.edge_closure() == self
 
 
-def _too_many(met: int, bound: int) -> Faulty:
-    return Faulty(
+def _too_many(met: int, bound: int) -> FaultError:
+    return FaultError(
         Fault(
             "pathset.states", f"{met} states are needed, more than the bound {bound}", hint="raise the bound or coarsen"
         ),

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from toulmin.patching.cells import ROOT, Cells, Port, node_name, split_name
 from toulmin.patching.graph import Graph
 from toulmin.patching.pathset import EVERYTHING, NOTHING, Dag, PathSet
 from toulmin.patching.plan import CLEAN, OTHER, Column, HeadCopy, Key, Plan, Planner
+from toulmin.patching.position_classes import ROOT, Port, PositionClasses, node_name, split_name
 
 
 class _Reader:
@@ -52,7 +52,7 @@ def _spread(width: int, columns: np.ndarray, values: Key) -> Key:
 def plan_paths(
     graph: Graph,
     sets: Sequence[PathSet],
-    cells: Cells,
+    cells: PositionClasses,
     *,
     terms: Mapping[str, Sequence[str]] | None = None,
     other_is_run: bool = True,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from toulmin.faults import Fault, Faulty
+from toulmin.faults import Fault, FaultError
 from toulmin.patching.pathset import EVERYTHING, NOTHING, Dag, Link, PathSet
 
 Value = Any
@@ -41,7 +41,7 @@ class ScalarGraph:
     def paths(self, *texts: str) -> PathSet:
         """The set of paths written ``x > a > y``; parallel edges are all taken.
 
-        :raises Faulty: ``scalar.unknown_path`` for a step that is no edge.
+        :raises FaultError: ``scalar.unknown_path`` for a step that is no edge.
         """
         chosen: list[tuple[Link, ...]] = []
         faults: list[Fault] = []
@@ -60,7 +60,7 @@ class ScalarGraph:
                 partial = [(*path, link) for path in partial for link in links]
             chosen.extend(partial)
         if faults:
-            raise Faulty(faults)
+            raise FaultError(faults)
         return self.dag.of_paths(chosen)
 
     def forward(self, inputs: Mapping[str, Value]) -> dict[str, Value]:

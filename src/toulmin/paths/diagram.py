@@ -6,9 +6,9 @@ from collections import Counter
 
 from toulmin.evidence import Graph as Drawing
 from toulmin.evidence.figures import Edge, Node
-from toulmin.patching.cells import ROOT, Port, split_name
 from toulmin.patching.graph import Graph
 from toulmin.patching.pathset import EVERYTHING, NOTHING, PathSet
+from toulmin.patching.position_classes import ROOT, Port, split_name
 from toulmin.paths.hypothesis import Hypothesis, Space
 
 

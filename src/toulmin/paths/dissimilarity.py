@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from toulmin.faults import Fault, Faulty
+from toulmin.faults import Fault, FaultError
 
 Dissimilarity = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
@@ -100,12 +100,12 @@ SIGNED: Mapping[str, Dissimilarity] = {"signed_loss": signed_loss, "signed_logit
 def find_dissimilarity(name: str, *, signed: bool = False) -> Dissimilarity:
     """The dissimilarity of that name; a signed one, which has no proportion explained, only where asked for.
 
-    :raises Faulty: ``paths.unknown_dissimilarity``.
+    :raises FaultError: ``paths.unknown_dissimilarity``.
     """
     known = {**DISSIMILARITIES, **(SIGNED if signed else {})}
     if name not in known:
         hint = f"one of {', '.join(known)}"
         if name in SIGNED:
             hint = f"signed changes cancel in a mean and explain no proportion; {hint}"
-        raise Faulty(Fault("paths.unknown_dissimilarity", "no such dissimilarity", name=name, hint=hint))
+        raise FaultError(Fault("paths.unknown_dissimilarity", "no such dissimilarity", name=name, hint=hint))
     return known[name]

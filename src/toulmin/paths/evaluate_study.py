@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from toulmin.evidence import Figure, Measure
-from toulmin.faults import Faulty
+from toulmin.faults import FaultError
 from toulmin.patching.graph import Graph
 from toulmin.paths.diagram import draw
 from toulmin.paths.explained import UNITS, compare_rungs, explain_proportion, ladder_chart, table_of
@@ -33,7 +33,7 @@ class Rung(BaseModel):
     def _parses(self) -> Self:
         try:
             hypothesis(self.text)
-        except Faulty as error:
+        except FaultError as error:
             raise ValueError("; ".join(str(fault) for fault in error.faults)) from None
         return self
 
@@ -114,7 +114,7 @@ class Evaluate(Study):
             Rung(name="baseline", text=self.baseline)
         return self
 
-    def declared(self) -> dict[str, MeasureSpec]:
+    def measure_specs(self) -> dict[str, MeasureSpec]:
         """Those of the class, and the proportion of each rung."""
         each = {
             f"pe.{_slug(rung.name)}": MeasureSpec("1", "higher", f"1 - AUE/ATE of {rung.name!r}")
@@ -135,7 +135,7 @@ class Evaluate(Study):
                 found.append(self.input(role, reference))
         return tuple(found)
 
-    def draws(self) -> bool:
+    def seed_changes_data(self) -> bool:
         """Whether the pairs are generated, or windows of a text."""
         return self.pairs is None
 
@@ -201,7 +201,7 @@ class Evaluate(Study):
             )
             for index, rung in enumerate(self.hypotheses)
         ]
-        declared, last = self.declared(), found[-1]
+        declared, last = self.measure_specs(), found[-1]
         measures = {
             "pe": _measure(declared["pe"], last.pe, last.pe_interval, last.n),
             "aue": _measure(declared["aue"], last.aue, last.aue_interval, last.n),
@@ -226,7 +226,7 @@ class Evaluate(Study):
         base = None if self.baseline == "everything" else hypothesis(self.baseline)
         try:
             space = make_space(graph, [last, *([base] if base else [])], length)
-        except Faulty as error:
+        except FaultError as error:
             if {fault.code for fault in error.faults} == {"paths.unknown_position"}:
                 return []
             raise

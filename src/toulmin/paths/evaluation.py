@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from toulmin.faults import ExitCode, Fault, Faulty
+from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.patching.graph import Graph
-from toulmin.patching.run import DEFAULT_BYTES, run_paths
+from toulmin.patching.run_paths import DEFAULT_BYTES, run_paths
 from toulmin.paths.dissimilarity import Dissimilarity, find_dissimilarity
 from toulmin.paths.explained import UNITS, Explained, explain_proportion
 from toulmin.paths.hypothesis import MAX_COPIES, Hypothesis, Space, hypothesis, make_space
@@ -77,11 +77,11 @@ def effects(
     """
     labels = [h.label for h in hypotheses]
     if repeated := {label for label in labels if labels.count(label) > 1}:
-        raise Faulty(
+        raise FaultError(
             [Fault("paths.duplicate", "two hypotheses have this name", name=name) for name in sorted(repeated)]
         )
     if not pairs:
-        raise Faulty(Fault("paths.no_pairs", "no pairs to evaluate on"))
+        raise FaultError(Fault("paths.no_pairs", "no pairs to evaluate on"))
     measure = find_dissimilarity(delta, signed=signed) if isinstance(delta, str) else delta
     against = baseline if isinstance(baseline, Hypothesis) else _baseline(baseline)
     everything = hypothesis("all")
@@ -115,7 +115,7 @@ def effects(
             found = torch.stack([measure(logits[0], row, batch.answers, batch.wrong) for row in logits[1:]])
         values[:, list(batch.index)] = found.double().cpu().numpy()
     if not np.isfinite(values).all():
-        raise Faulty(Fault("paths.nan", "an effect is NaN or infinite"), ExitCode.NUMERICAL)
+        raise FaultError(Fault("paths.nan", "an effect is NaN or infinite"), ExitCode.NUMERICAL)
     return Effects(
         dict(zip(labels, values[1:], strict=True)),
         values[0],
@@ -142,7 +142,7 @@ def _check_terms(model: Transformer, terms: Functions | None) -> None:
         if not torch.allclose(total, probe, atol=1e-4 if probe.dtype == torch.float32 else 1e-9):
             faults.append(Fault("paths.terms", "the terms do not sum to the output they split", name=source))
     if faults:
-        raise Faulty(faults)
+        raise FaultError(faults)
 
 
 def evaluate(
@@ -167,7 +167,7 @@ def evaluate(
     :param terms: for each source to split, functions by name that sum to its output.
     :param max_copies: bound on the (node, state) copies of one hypothesis.
     :param max_bytes: activations stay below this.
-    :raises Faulty: names that match nothing, pairs of unequal length, states beyond the bound, NaN, or no effect.
+    :raises FaultError: names that match nothing, pairs of unequal length, states beyond the bound, NaN, or no effect.
     """
     chosen = [hypotheses] if isinstance(hypotheses, Hypothesis) else list(hypotheses)
     found = effects(

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toulmin.evidence import Chart, Interval, Table, bootstrap_mean, bootstrap_ratio
-from toulmin.faults import ExitCode, Fault, Faulty
+from toulmin.faults import ExitCode, Fault, FaultError
 
 FEW_REFERENCES = 50
 MIN_EFFECT = 1e-6
@@ -68,15 +68,16 @@ def explain_proportion(
     """AUE, ATE and PE of one hypothesis from the per-pair effects [n].
 
     :param references: the reference each pair belongs to; pairs of one reference are drawn together.
-    :raises Faulty: ``paths.no_effect`` (exit NUMERICAL) where ATE is not above ``min_effect``, so that a proportion of
+    :raises FaultError: ``paths.no_effect`` (exit NUMERICAL) where ATE is not above ``min_effect``, so that a
+        proportion of
         it has no meaning; ``paths.nan``.
     """
     if not (np.isfinite(unexplained).all() and np.isfinite(total).all()):
-        raise Faulty(Fault("paths.nan", "an effect is not finite", name=name), ExitCode.NUMERICAL)
+        raise FaultError(Fault("paths.nan", "an effect is not finite", name=name), ExitCode.NUMERICAL)
     ate, aue = float(total.mean()), float(unexplained.mean())
     if not ate > min_effect:
         message = f"the total effect {ate:.3g} is not above {min_effect:g}: there is nothing to explain a proportion of"
-        raise Faulty(Fault("paths.no_effect", message, name=name), ExitCode.NUMERICAL)
+        raise FaultError(Fault("paths.no_effect", message, name=name), ExitCode.NUMERICAL)
     labels = None if references is None else list(references)
     n = len(total) if labels is None else len(set(labels))
     said = list(notes)

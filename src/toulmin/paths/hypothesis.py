@@ -1,7 +1,8 @@
 """A hypothesis: a set of paths, written in the path language or built by set algebra, compiled to an automaton.
 
 Compiling needs the graph of a model, a length, and the positions that the task names. The selectors in the hypothesis
-cut offsets and positions into classes (:class:`toulmin.patching.cells.Cells`); each chain becomes a nondeterministic
+cut offsets and positions into classes (:class:`toulmin.patching.position_classes.PositionClasses`); each chain
+becomes a nondeterministic
 automaton that reads edges from the output backwards; Boolean operations act on the minimal automata. No tensors.
 """
 
@@ -14,10 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from toulmin.faults import Fault, Faulty
-from toulmin.patching.cells import ROOT, Cells, Port, refine, split_name
+from toulmin.faults import Fault, FaultError
 from toulmin.patching.graph import Graph
 from toulmin.patching.pathset import Automaton, Dag, Link, PathSet
+from toulmin.patching.position_classes import ROOT, Port, PositionClasses, refine, split_name
 from toulmin.paths.language import Chain, Combination, Constant, Element, Expression, Not, Where, parse
 from toulmin.paths.names import resolve
 
@@ -95,7 +96,7 @@ class Hypothesis:
 def hypothesis(text: str, name: str = "") -> Hypothesis:
     """Read a hypothesis (grammar: :mod:`toulmin.paths.language`).
 
-    :raises Faulty: ``paths.syntax``, ``paths.empty``.
+    :raises FaultError: ``paths.syntax``, ``paths.empty``.
     """
     return Hypothesis(parse(text), text, name)
 
@@ -115,7 +116,7 @@ class Space:
     """What several hypotheses are compiled against together: the graph, its classes of positions, and its terms."""
 
     graph: Graph
-    cells: Cells
+    cells: PositionClasses
     dag: Dag
     offsets: Mapping[Where, frozenset[int]]  # relative selector -> classes of offsets
     places: Mapping[Where, frozenset[int]]  # absolute or named selector -> classes of positions
@@ -124,14 +125,14 @@ class Space:
     def compile(self, hypothesis: Hypothesis, *, max_copies: int = MAX_COPIES) -> PathSet:
         """The path set of a hypothesis.
 
-        :raises Faulty: ``paths.no_match``, ``paths.no_inputs``, ``paths.unknown_term`` for every element at fault;
+        :raises FaultError: ``paths.no_match``, ``paths.no_inputs``, ``paths.unknown_term`` for every element at fault;
             ``pathset.states`` (exit LIMIT) where more than ``max_copies`` (node, state) copies would be computed.
         """
         faults: list[Fault] = []
         for element in dict.fromkeys(_elements(hypothesis.expression)):
             try:
                 names = resolve(element, self.graph)
-            except Faulty as error:
+            except FaultError as error:
                 faults.extend(error.faults)
                 continue
             known = sorted({term for name in names for term in self.terms.get(name, ())})
@@ -141,7 +142,7 @@ class Space:
                     Fault("paths.unknown_term", "no such term", line=element.line, name=element.term, hint=hint)
                 )
         if faults:
-            raise Faulty(faults)
+            raise FaultError(faults)
         found = self._build(hypothesis.expression)
         found.bound(max_copies)
         return found
@@ -241,7 +242,8 @@ def make_space(
     """The refined graph that tells apart what the hypotheses tell apart.
 
     :param named: for each name of a position, [B] its index in each pair.
-    :raises Faulty: ``paths.unknown_position`` for names that the task does not give; ``paths.position`` for absolute
+    :raises FaultError: ``paths.unknown_position`` for names that the task does not give; ``paths.position`` for
+        absolute
         positions outside the sequence; ``paths.unknown_source`` for terms of components the graph has not.
     """
     named, terms = named or {}, terms or {}
@@ -262,7 +264,7 @@ def make_space(
         Fault("paths.unknown_source", "no such component", name=name) for name in terms if name not in graph.sources
     ]
     if faults:
-        raise Faulty(faults)
+        raise FaultError(faults)
     steps = np.arange(length)
     far = [length if w.high is None else w.high for w in relative]
     offset_rows = np.array([(steps >= w.low) & (steps <= high) for w, high in zip(relative, far, strict=True)])
@@ -270,7 +272,7 @@ def make_space(
         _classes(offset_rows.reshape(len(relative), length)) if relative else np.zeros(length, dtype=np.int64)
     )
     place_class, place_rows = _places(fixed, named, length)
-    cells = Cells(length, offset_class, place_class, int(place_class.max()) + 1)
+    cells = PositionClasses(length, offset_class, place_class, int(place_class.max()) + 1)
     return Space(
         graph,
         cells,

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from toulmin.evidence import Table
-from toulmin.patching.cells import ROOT, Port, split_name
 from toulmin.patching.graph import Graph
 from toulmin.patching.pathset import Link, PathSet
 from toulmin.patching.plan import Plan
 from toulmin.patching.plan_paths import plan_paths
+from toulmin.patching.position_classes import ROOT, Port, split_name
 from toulmin.paths.evaluation import EVERYTHING_PATCHED, Functions, effects, space_of
 from toulmin.paths.hypothesis import MAX_COPIES, Hypothesis
 from toulmin.tasks import Pair
@@ -58,7 +58,7 @@ def describe(
 ) -> Estimate:
     """Paths, states and cost of a hypothesis on sequences of a length, without running it.
 
-    :raises Faulty: as :func:`toulmin.paths.evaluate`.
+    :raises FaultError: as :func:`toulmin.paths.evaluate`.
     """
     space = space_of(model, [hypothesis], length, pairs=pairs, terms=terms)
     made = space.compile(hypothesis, max_copies=max_copies)

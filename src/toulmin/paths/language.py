@@ -22,7 +22,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from toulmin.faults import Fault, Faulty
+from toulmin.faults import Fault, FaultError
 
 SLOT_NAMES = ("Q", "K", "V")
 
@@ -128,7 +128,7 @@ def _tokens(text: str) -> list[list[_Token]]:
         if found:
             lines.append(found)
     if faults:
-        raise Faulty(faults)
+        raise FaultError(faults)
     return lines
 
 
@@ -163,11 +163,11 @@ class _Parser:
         self.at += 1
         return self.tokens[self.at - 1]
 
-    def fail(self, wanted: str) -> Faulty:
+    def fail(self, wanted: str) -> FaultError:
         last = self.tokens[-1]
         token = self.tokens[self.at] if self.at < len(self.tokens) else None
         column, got = (token.column, repr(token.text)) if token else (last.end + 1, "the end of the line")
-        return Faulty(Fault("paths.syntax", f"expected {wanted}, found {got} at column {column}", line=last.line))
+        return FaultError(Fault("paths.syntax", f"expected {wanted}, found {got} at column {column}", line=last.line))
 
     def whole(self) -> Expression:
         found = self.union()
@@ -247,20 +247,20 @@ class _Parser:
 def parse(text: str) -> Expression:
     """The syntax tree of a hypothesis.
 
-    :raises Faulty: ``paths.syntax`` for every line that does not parse, with line and column; ``paths.empty``.
+    :raises FaultError: ``paths.syntax`` for every line that does not parse, with line and column; ``paths.empty``.
     """
     lines = _tokens(text)
     if not lines:
-        raise Faulty(Fault("paths.empty", "a hypothesis without a line", hint="write 'none' for the empty set"))
+        raise FaultError(Fault("paths.empty", "a hypothesis without a line", hint="write 'none' for the empty set"))
     faults: list[Fault] = []
     parts: list[Expression] = []
     for line in lines:
         try:
             parts.append(_Parser(line).whole())
-        except Faulty as error:
+        except FaultError as error:
             faults.extend(error.faults)
     if faults:
-        raise Faulty(faults)
+        raise FaultError(faults)
     found = parts[0]
     for part in parts[1:]:
         found = Combination("|", found, part)

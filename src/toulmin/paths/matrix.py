@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from toulmin.faults import ExitCode, Fault, Faulty
-from toulmin.patching.edges import run_edges
+from toulmin.faults import ExitCode, Fault, FaultError
+from toulmin.patching.cache import source_values
 from toulmin.patching.graph import SLOTS, Graph
-from toulmin.patching.run import DEFAULT_BYTES
-from toulmin.patching.sources import source_values
+from toulmin.patching.run_circuits import run_edges
+from toulmin.patching.run_paths import DEFAULT_BYTES
 from toulmin.paths.dissimilarity import find_dissimilarity
 from toulmin.paths.effect_matrix import Matrix
 from toulmin.tasks import Pair, batch_pairs
@@ -45,15 +45,15 @@ def head_to_head(
     are not part of the path: that would be another path set, ``s ~> [component] r``).
 
     :param measure: ``signed_logit_diff``, ``signed_loss``, or a dissimilarity.
-    :raises Faulty: ``paths.component``, ``paths.unknown_dissimilarity``, faults of the pairs.
+    :raises FaultError: ``paths.component``, ``paths.unknown_dissimilarity``, faults of the pairs.
     """
     if component not in SLOTS:
-        raise Faulty(Fault("paths.component", "a head has no such input", name=component, hint="Q, K or V"))
+        raise FaultError(Fault("paths.component", "a head has no such input", name=component, hint="Q, K or V"))
     graph = Graph.of(model)
     senders = [name for name in graph.sources if ".H" in name and _layer(name) < graph.n_layers - 1]
     receivers = [f"L{layer}.H{head}" for layer in range(1, graph.n_layers) for head in range(graph.n_heads)]
     if not senders:
-        raise Faulty(Fault("paths.layers", "a model of one layer has no pairs of heads that follow each other"))
+        raise FaultError(Fault("paths.layers", "a model of one layer has no pairs of heads that follow each other"))
     cells = [(s, r) for s in senders for r in receivers if _layer(s) < _layer(r)]
     masks = np.zeros((len(cells), *graph.allowed.shape), dtype=np.bool_)
     for index, (sender, receiver) in enumerate(cells):
@@ -103,7 +103,7 @@ def activation_patching(
     An activation is patched by cutting every edge that carries it: ``resid_pre`` of layer l at p is every edge from
     before l to l or later, at p; ``attn`` and ``mlp`` every edge out of the layer's heads or MLP, at p.
 
-    :raises Faulty: ``paths.lengths`` where the pairs differ in length, so that positions do not correspond;
+    :raises FaultError: ``paths.lengths`` where the pairs differ in length, so that positions do not correspond;
         ``paths.activation``.
     """
     graph = Graph.of(model)
@@ -114,10 +114,12 @@ def activation_patching(
         values, references = _run(model, graph, masks, pairs, measure, max_bytes)
         return _by_layer("Effect of patching each component", graph, values, references, measure, seed)
     if what not in ("resid_pre", "attn", "mlp") or (what == "mlp" and not graph.has_mlp):
-        raise Faulty(Fault("paths.activation", "no such activation", name=what, hint="resid_pre, attn, mlp or heads"))
+        raise FaultError(
+            Fault("paths.activation", "no such activation", name=what, hint="resid_pre, attn, mlp or heads")
+        )
     lengths = sorted({pair.length for pair in pairs})
     if len(lengths) != 1:
-        raise Faulty(Fault("paths.lengths", f"positions of pairs of lengths {lengths} do not correspond"))
+        raise FaultError(Fault("paths.lengths", f"positions of pairs of lengths {lengths} do not correspond"))
     length = lengths[0]
     masks = np.zeros((graph.n_layers, length, *graph.allowed.shape, length), dtype=np.bool_)
     heads = np.array([".H" in name for name in graph.sources])
@@ -157,7 +159,7 @@ def _run(
 ) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     """[n pairs, C] the change of the output in each circuit, and the reference of each pair."""
     if not pairs:
-        raise Faulty(Fault("paths.no_pairs", "no pairs to evaluate on"))
+        raise FaultError(Fault("paths.no_pairs", "no pairs to evaluate on"))
     change = find_dissimilarity(measure, signed=True)
     found = np.zeros((len(pairs), len(masks)))
     for batch in batch_pairs(pairs, len(pairs)):
@@ -171,7 +173,7 @@ def _run(
             effect = change(clean.logits.expand_as(logits), logits, batch.answers, batch.wrong)
         found[list(batch.index)] = effect.T.double().cpu().numpy()
     if not np.isfinite(found).all():
-        raise Faulty(Fault("paths.nan", "an effect is NaN or infinite"), ExitCode.NUMERICAL)
+        raise FaultError(Fault("paths.nan", "an effect is NaN or infinite"), ExitCode.NUMERICAL)
     return found, tuple(pair.unit or f"pair-{i}" for i, pair in enumerate(pairs))
 
 

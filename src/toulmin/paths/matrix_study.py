@@ -45,7 +45,7 @@ class MatrixStudy(Study):
             raise ValueError("give one of task, pairs and text")
         return self
 
-    def declared(self) -> dict[str, MeasureSpec]:
+    def measure_specs(self) -> dict[str, MeasureSpec]:
         """With the unit of the measure chosen."""
         unit = MEASURE_UNITS[self.measure]
         return {name: MeasureSpec(unit, spec.better, spec.estimator) for name, spec in self.measures.items()}
@@ -58,7 +58,7 @@ class MatrixStudy(Study):
                 found.append(self.input(role, reference))
         return tuple(found)
 
-    def draws(self) -> bool:
+    def seed_changes_data(self) -> bool:
         """Whether the pairs are generated, or windows of a text."""
         return self.pairs is None
 
@@ -110,7 +110,7 @@ class MatrixStudy(Study):
             flat = int(np.nanargmax(np.abs(matrix.mean)))
             best[name] = cells.reshape(len(cells), -1)[:, flat]
         heads_best = max((best[f"[{c}]"] for c in self.components), key=lambda values: abs(float(values.mean())))
-        declared = self.declared()
+        declared = self.measure_specs()
         measures = {
             key: Measure(
                 value=float(values.mean()),

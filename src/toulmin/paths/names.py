@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 
-from toulmin.faults import Fault, Faulty
+from toulmin.faults import Fault, FaultError
 from toulmin.patching.graph import Graph
 from toulmin.paths.language import Element
 
@@ -75,13 +75,13 @@ def components_of(pattern: str, graph: Graph) -> frozenset[str]:
 def resolve(element: Element, graph: Graph) -> frozenset[str]:
     """The components an element names.
 
-    :raises Faulty: ``paths.no_match`` with the nearest names.
+    :raises FaultError: ``paths.no_match`` with the nearest names.
     """
     found = components_of(element.names, graph)
     if not found:
         names = (*graph.sources, "logits")
         near = difflib.get_close_matches(element.names, names, n=3, cutoff=0.0)
-        raise Faulty(
+        raise FaultError(
             Fault(
                 "paths.no_match",
                 f"matches no component (column {element.column})",
@@ -91,7 +91,7 @@ def resolve(element: Element, graph: Graph) -> frozenset[str]:
             )
         )
     if any(slot for slot, _ in element.slots) and not all(".H" in name for name in found):
-        raise Faulty(
+        raise FaultError(
             Fault("paths.no_inputs", "only heads have the inputs Q, K, V", line=element.line, name=element.names)
         )
     return found

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from toulmin.faults import ExitCode, Fault, Faulty
+from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.studies import Resolver
 from toulmin.subjects import Subject
 from toulmin.tasks import Pair, find_task, read_pairs
@@ -40,7 +40,7 @@ def pairs_of(study: _Asks, subject: Subject, seed: int) -> Sequence[Pair]:
         return read_pairs(study.resolver.locate(study.pairs), vocabulary=subject.transformer.config.d_vocab)
     path = study.resolver.locate(study.text or "")
     if subject.tokenizer is None:
-        raise Faulty(Fault("paths.no_tokenizer", "a text needs a subject with a tokenizer"))
+        raise FaultError(Fault("paths.no_tokenizer", "a text needs a subject with a tokenizer"))
     tokens = subject.tokenizer.encode(path.read_text(encoding="utf-8")[:2_000_000])
     return text_pairs(tokens, study.n, study.length, seed)
 
@@ -50,12 +50,12 @@ def text_pairs(tokens: Sequence[int], n: int, length: int, seed: int = 0) -> lis
 
     Reference and counterfactual are disjoint windows, drawn without replacement, so that pairs are independent.
 
-    :raises Faulty: ``paths.short_text`` (exit SUBJECT).
+    :raises FaultError: ``paths.short_text`` (exit SUBJECT).
     """
     windows = (len(tokens) - 1) // length
     if windows < 2 * n:
         message = f"{len(tokens)} tokens give {windows} windows of {length}, and {n} pairs need {2 * n}"
-        raise Faulty(Fault("paths.short_text", message), ExitCode.SUBJECT)
+        raise FaultError(Fault("paths.short_text", message), ExitCode.SUBJECT)
     chosen = np.random.default_rng(seed).choice(windows, size=(n, 2), replace=False) * length
     return [
         Pair(

@@ -14,16 +14,16 @@ from toulmin.case import (
     Assumption,
     Case,
     Defeater,
+    Dependencies,
     Freshness,
     Health,
     Label,
     NodeVerdict,
     Outcome,
-    Resting,
     Verdict,
 )
-from toulmin.case.lock import Moment
-from toulmin.case.sensitivity import Sensitivity
+from toulmin.case.argument.sensitivity import Sensitivity
+from toulmin.case.file.lock import HistoryEntry
 from toulmin.evidence import Chart, Evidence
 from toulmin.report import words
 from toulmin.report.bars import comparison_bar
@@ -47,13 +47,13 @@ class Entry:
     node: NodeVerdict
     status: Status | None
     written: Any
-    resting: Resting | None
+    resting: Dependencies | None
     level: int
     comparisons: tuple[tuple[Any, Status, Any], ...]
     problems: tuple[str, ...]  #: of the binding, but for those that the comparisons already say
 
 
-def _entry(verdict: Verdict, case: Case | None, identifier: str, level: int, resting: Resting | None) -> Entry:
+def _entry(verdict: Verdict, case: Case | None, identifier: str, level: int, resting: Dependencies | None) -> Entry:
     node = verdict.nodes[identifier]
     accepted = resting is not None and resting.accepted_by is not None and not resting.expired
     binding = node.binding
@@ -196,7 +196,7 @@ def render_case(
     case: Case | None = None,
     sensitivity: Sensitivity | None = None,
     evidence: Mapping[str, Evidence] | None = None,
-    history: Iterable[Moment] = (),
+    history: Iterable[HistoryEntry] = (),
     past: Mapping[str, Sequence[Evidence]] | None = None,
 ) -> str:
     """The whole report as one self-contained page.
@@ -205,7 +205,7 @@ def render_case(
     maps content hashes (``Binding.evidence``) to records, drawn with their numbers and figures; ``history`` earlier
     verdicts, oldest first; ``past`` all records of an evidence node, by its id, whatever their inputs.
 
-    :raises Faulty: Vega-Lite refuses the specification of a chart in the evidence.
+    :raises FaultError: Vega-Lite refuses the specification of a chart in the evidence.
     """
     tree = outline(verdict)
     order = _reading_order(verdict, tree)
@@ -266,7 +266,7 @@ def _diagram(verdict: Verdict, tree: Outline) -> Fragment:
     return Fragment(html)
 
 
-def _history(verdict: Verdict, traced: History, moments: Sequence[Moment]) -> Markup:
+def _history(verdict: Verdict, traced: History, moments: Sequence[HistoryEntry]) -> Markup:
     healths = [
         {"style": health.word, "word": health.word, "height": bar_height(int(health))} for health in reversed(Health)
     ]

@@ -16,7 +16,7 @@ from typing import Any, cast
 from markupsafe import Markup
 
 from toulmin.evidence import Chart
-from toulmin.faults import Fault, Faulty
+from toulmin.faults import Fault, FaultError
 from toulmin.report.pages import Fragment, render
 from toulmin.report.theme import VEGA_CONFIG
 
@@ -40,7 +40,7 @@ def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 def chart_svg(chart: Chart) -> Markup:
     """The chart as one ``<svg>`` element whose ids cannot meet those of another chart on the page.
 
-    :raises Faulty: Vega-Lite refuses the specification.
+    :raises FaultError: Vega-Lite refuses the specification.
     """
     import vl_convert
 
@@ -48,7 +48,7 @@ def chart_svg(chart: Chart) -> Markup:
         svg = vl_convert.vegalite_to_svg(themed(chart.spec), allowed_base_urls=[])
     except ValueError as error:
         why = next((line for line in str(error).splitlines() if line.startswith("Error: ")), str(error).split("\n")[0])
-        raise Faulty(Fault("report.chart", f"Vega-Lite refuses the chart: {why}", name=chart.title)) from None
+        raise FaultError(Fault("report.chart", f"Vega-Lite refuses the chart: {why}", name=chart.title)) from None
     own = "v" + hashlib.sha256(chart.model_dump_json().encode()).hexdigest()[:8]
     svg = _IDS.sub(rf"\g<1>{own}-\g<2>", svg)
     label = Markup('<svg role="img" aria-label="{}" ').format(chart.alt or chart.caption or chart.title)

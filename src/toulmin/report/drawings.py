@@ -6,7 +6,7 @@ import re
 import textwrap
 
 from toulmin.case import Verdict
-from toulmin.faults import Fault, Faulty
+from toulmin.faults import Fault, FaultError
 from toulmin.report.diagram import Card, curve, draw_diagram
 from toulmin.report.layout import CARD, CHIP, Way
 from toulmin.report.outline import outline
@@ -47,11 +47,11 @@ def render_diagram(verdict: Verdict, *, way: Way | None = None) -> str:
 
     ``way`` is ``"lr"`` (left to right) or ``"td"`` (top down), by default whichever suits the size.
 
-    :raises Faulty: the verdict has no root to draw from.
+    :raises FaultError: the verdict has no root to draw from.
     """
     tree = outline(verdict)
     if not tree.branches:
-        raise Faulty(Fault("report.no_root", "there is no argument to draw: the case has no root", verdict.file))
+        raise FaultError(Fault("report.no_root", "there is no argument to draw: the case has no root", verdict.file))
     diagram = draw_diagram(verdict, tree)
     way = way or diagram.way
     boxes = {card.key: card.td if way == "td" else card.lr for card in diagram.cards}

@@ -33,7 +33,7 @@ def render_figure(figure: Figure, *, interactive: bool = False) -> str:
     ``interactive`` draws a chart with Vega in the reader's browser (the page is then nearly 1 MB); the other kinds are
     interactive as they are.
 
-    :raises Faulty: Vega-Lite refuses a chart's specification.
+    :raises FaultError: Vega-Lite refuses a chart's specification.
     """
     drawn = draw(figure, interactive=interactive)
     live = "vega" in drawn.needs

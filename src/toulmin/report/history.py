@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from toulmin.case import Comparison, CriterionError, Health, NodeVerdict, Verdict, parse_criterion
-from toulmin.case.criterion import measures_of
-from toulmin.case.lock import INVALID, Moment, states_of
+from toulmin.case.evidence.criterion import measures_of
+from toulmin.case.file.lock import INVALID, HistoryEntry, states_of
 from toulmin.evidence import Evidence
 from toulmin.report.bars import threshold_of
 from toulmin.report.numbers import format_number
@@ -111,7 +111,7 @@ class History:
 
 
 def trace_history(
-    verdict: Verdict, order: Sequence[str], moments: Sequence[Moment], past: Mapping[str, Sequence[Evidence]]
+    verdict: Verdict, order: Sequence[str], moments: Sequence[HistoryEntry], past: Mapping[str, Sequence[Evidence]]
 ) -> History:
     """Lay out the history of a case; ``order`` names its elements as they are read, ``past`` the records of each."""
     states = states_of(moments)[-MAX_RUNS:]
@@ -143,7 +143,9 @@ def bar_height(rank: int) -> float:
     return 5 + 3.4 * rank
 
 
-def _strip(name: str, verdict: Verdict, cells: Sequence[str | None], moments: Sequence[Moment], step: float) -> Strip:
+def _strip(
+    name: str, verdict: Verdict, cells: Sequence[str | None], moments: Sequence[HistoryEntry], step: float
+) -> Strip:
     segments: list[Segment] = []
     place = 0
     for state, several in groupby(cells):
@@ -162,7 +164,7 @@ def _strip(name: str, verdict: Verdict, cells: Sequence[str | None], moments: Se
     return Strip(name, node, node_status(node) if node else None, tuple(segments), len(set(cells)) > 1)
 
 
-def _ticks(moments: Sequence[Moment], step: float) -> Iterable[Tick]:
+def _ticks(moments: Sequence[HistoryEntry], step: float) -> Iterable[Tick]:
     """A tick a run; dates where there is room for them, the first and the last before the others."""
     if not moments:
         return
@@ -183,7 +185,7 @@ def _ticks(moments: Sequence[Moment], step: float) -> Iterable[Tick]:
             yield Tick(x)
 
 
-def _probabilities(moments: Sequence[Moment], step: float) -> Iterable[Segment]:
+def _probabilities(moments: Sequence[HistoryEntry], step: float) -> Iterable[Segment]:
     """The interval of the conclusion's probability at each run; the height of a row is from 0 to 1."""
     for index, moment in enumerate(moments):
         if moment.low is not None and moment.high is not None:

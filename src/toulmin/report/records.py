@@ -39,7 +39,7 @@ def render_evidence(evidence: Evidence, *, command: str = "") -> str:
 
     ``command`` is the shell command that reproduces it, by default ``toulmin evidence reproduce`` with its hash.
 
-    :raises Faulty: Vega-Lite refuses a chart's specification.
+    :raises FaultError: Vega-Lite refuses a chart's specification.
     """
     record = draw_record(evidence, command)
     body = render("evidence_page.html", evidence=evidence, record=record.html)

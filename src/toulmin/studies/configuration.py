@@ -19,7 +19,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from toulmin.evidence import Store
-from toulmin.faults import Fault, Faulty, LocatedToml, faults_of_validation, read_toml
+from toulmin.faults import Fault, FaultError, LocatedToml, faults_of_validation, read_toml
 from toulmin.studies.references import Resolver
 from toulmin.studies.registry import find_study
 from toulmin.studies.study import Study
@@ -32,7 +32,8 @@ def parse_study(
 ) -> Study:
     """The study a table describes; ``prefix`` is the table's path in ``located``.
 
-    :raises Faulty: unknown kind, unknown preset, unknown keys, values of the wrong type: all that can be seen at once.
+    :raises FaultError: unknown kind, unknown preset, unknown keys, values of the wrong type: all that can be seen
+        at once.
     """
     file = located.file if located else None
 
@@ -51,18 +52,18 @@ def parse_study(
     if isinstance(kind, str):
         try:
             cls = find_study(kind)
-        except Faulty as faulty:
+        except FaultError as faulty:
             where = fault("", "", "study")
             faults += [Fault(f.code, f.message, file, where.line, f.name, f.hint) for f in faulty.faults]
     if cls is not None and preset is not None and preset not in cls.presets:
         faults.append(fault("study.unknown_preset", f"there are: {', '.join(cls.presets)}", "preset"))
     if cls is None or not isinstance(given, dict) or faults:
-        raise Faulty(faults)
+        raise FaultError(faults)
     values: dict[str, Any] = {**(cls.presets[preset] if preset is not None else {}), **given}
     try:
         return cls.model_validate(values)
     except ValidationError as error:
-        raise Faulty(
+        raise FaultError(
             faults_of_validation(
                 error,
                 "study.configuration",
@@ -76,7 +77,7 @@ def parse_study(
 def read_study(path: str | Path, store: Store | None = None, *, rehash: bool = False, download: bool = False) -> Study:
     """Read a study from a TOML file; relative paths in it are relative to the file.
 
-    :raises Faulty: see :func:`parse_study` and :func:`toulmin.faults.read_toml`.
+    :raises FaultError: see :func:`parse_study` and :func:`toulmin.faults.read_toml`.
     """
     located = read_toml(path)
     resolver = Resolver(Path(path).resolve().parent, store, rehash, download)

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from toulmin.evidence import Evidence, Measure, Store, canonical_json
 from toulmin.evidence.record import seal
-from toulmin.faults import ExitCode, Fault, Faulty, faults_of_validation
+from toulmin.faults import ExitCode, Fault, FaultError, faults_of_validation
 from toulmin.studies.references import Resolver
 from toulmin.studies.registry import find_study
 from toulmin.studies.run import Run
@@ -41,7 +41,7 @@ def _summarise(study: Study, items: Items) -> Summary:
         summary = study.summarise(items)
     except ValidationError as error:
         # a measure or figure that holds NaN, or neither interval nor reason
-        raise Faulty(faults_of_validation(error, "study.summary"), ExitCode.NUMERICAL) from None
+        raise FaultError(faults_of_validation(error, "study.summary"), ExitCode.NUMERICAL) from None
     study.check_summary(summary)
     return summary
 
@@ -51,7 +51,7 @@ def execute(study: Study, store: Store, run: Run) -> Evidence:
 
     The folder made below ``run.workdir`` is of this study and these inputs alone; it goes once the record is kept.
 
-    :raises Faulty: the inputs are not there, a number is NaN, the measures are not the declared ones.
+    :raises FaultError: the inputs are not there, a number is NaN, the measures are not the declared ones.
     """
     inputs = study.inputs()
     workdir = run.workdir / study.inputs_hash(inputs)[:16]
@@ -87,12 +87,12 @@ def execute(study: Study, store: Store, run: Run) -> Evidence:
 def study_of(evidence: Evidence, resolver: Resolver | None = None) -> Study:
     """The study that a record came from.
 
-    :raises Faulty: its kind is not installed, or no longer takes that configuration.
+    :raises FaultError: its kind is not installed, or no longer takes that configuration.
     """
     try:
         study = find_study(evidence.kind).model_validate(evidence.configuration)
     except ValidationError as error:
-        raise Faulty(faults_of_validation(error, "study.configuration"), ExitCode.EVIDENCE) from None
+        raise FaultError(faults_of_validation(error, "study.configuration"), ExitCode.EVIDENCE) from None
     return study.at(resolver) if resolver else study
 
 
@@ -105,13 +105,13 @@ def find_current(study: Study, store: Store) -> Evidence | None:
 def re_derive(evidence: Evidence, store: Store) -> list[Fault]:
     """Summarise the stored items again: every way in which the record does not follow from them.
 
-    :raises Faulty: the study is not installed.
+    :raises FaultError: the study is not installed.
     """
     study = study_of(evidence)
     try:
         items = store.items(evidence)
         summary = _summarise(study, items)
-    except Faulty as faulty:
+    except FaultError as faulty:
         return list(faulty.faults)
     if study.version != evidence.version:
         message = f"made by version {evidence.version} of the study, this is version {study.version}"
@@ -161,7 +161,7 @@ def compare_measures(recorded: Mapping[str, Measure], again: Mapping[str, Measur
 def reproduce(evidence: Evidence, store: Store, run: Run, resolver: Resolver | None = None) -> list[Fault]:
     """Collect again with the recorded seed and compare each measure with its recorded interval.
 
-    :raises Faulty: the study or its inputs are not there.
+    :raises FaultError: the study or its inputs are not there.
     """
     study = study_of(evidence, resolver or Resolver(store=store))
     if study.inputs_hash() != evidence.inputs_hash:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from toulmin.evidence import Store, sha256_of_file, sha256_of_json
-from toulmin.faults import ExitCode, Fault, Faulty
+from toulmin.faults import ExitCode, Fault, FaultError
 
 SCHEMES = ("embedded", "hf", "dir", "file", "evidence")
 _ASSETS = Path(__file__).resolve().parent.parent / "assets"
@@ -44,7 +44,7 @@ class Reference:
 def parse_reference(text: str) -> Reference:
     """Parse a reference.
 
-    :raises Faulty: an unknown scheme, or a name that does not fit it.
+    :raises FaultError: an unknown scheme, or a name that does not fit it.
     """
     scheme, colon, rest = text.partition(":")
     fault: str | None = None
@@ -64,7 +64,7 @@ def parse_reference(text: str) -> Reference:
         if not re.fullmatch(r"[0-9a-f]{6,64}", name) or detail is None or ".." in detail.split("/"):
             fault = "write evidence:ID/ARTEFACT, with at least six hexadecimal digits of the id"
     if fault:
-        raise Faulty(Fault("reference.malformed", fault, name=text))
+        raise FaultError(Fault("reference.malformed", fault, name=text))
     return Reference(scheme, name, detail)
 
 
@@ -115,7 +115,7 @@ class Resolver:
     def locate(self, reference: str | Reference) -> Path:
         """The file or folder that ``reference`` names.
 
-        :raises Faulty: there is none.
+        :raises FaultError: there is none.
         """
         ref = parse_reference(reference) if isinstance(reference, str) else reference
         if ref.scheme == "embedded":
@@ -159,7 +159,7 @@ class Resolver:
     def fingerprint(self, reference: str | Reference) -> tuple[str, int]:
         """The SHA-256 and the size in bytes of what ``reference`` names.
 
-        :raises Faulty: there is nothing there.
+        :raises FaultError: there is nothing there.
         """
         path = self.locate(reference)
         cache = _FingerprintCache()
@@ -172,5 +172,5 @@ class Resolver:
         return sha256_of_json(listing), sum(f.stat().st_size for f in files)
 
 
-def _not_found(ref: Reference, message: str, hint: str | None) -> Faulty:
-    return Faulty(Fault("reference.not_found", message, name=str(ref), hint=hint), ExitCode.SUBJECT)
+def _not_found(ref: Reference, message: str, hint: str | None) -> FaultError:
+    return FaultError(Fault("reference.not_found", message, name=str(ref), hint=hint), ExitCode.SUBJECT)

@@ -7,7 +7,7 @@ import sys
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from toulmin.faults import ExitCode, Fault, Faulty
+from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.studies.study import Study
 
 if TYPE_CHECKING:
@@ -36,17 +36,19 @@ def study_kinds() -> list[str]:
 def find_study(kind: str) -> type[Study]:
     """The class of a kind.
 
-    :raises Faulty: there is none of that name (the nearest are listed), or its package is broken.
+    :raises FaultError: there is none of that name (the nearest are listed), or its package is broken.
     """
     points = _points()
     if kind not in points:
         near = difflib.get_close_matches(kind, points, n=3) or sorted(points)
-        raise Faulty(Fault("study.unknown", "no study of that kind", name=kind, hint="there are: " + ", ".join(near)))
+        raise FaultError(
+            Fault("study.unknown", "no study of that kind", name=kind, hint="there are: " + ", ".join(near))
+        )
     try:
         found = points[kind].load()
     except (ImportError, AttributeError) as error:
         message = f"its package cannot be loaded: {error}"
-        raise Faulty(Fault("study.broken", message, name=kind), ExitCode.MISSING) from None
+        raise FaultError(Fault("study.broken", message, name=kind), ExitCode.MISSING) from None
     if not (isinstance(found, type) and issubclass(found, Study) and found.kind == kind):
-        raise Faulty(Fault("study.broken", f"{points[kind].value} is not a study of that kind", name=kind))
+        raise FaultError(Fault("study.broken", f"{points[kind].value} is not a study of that kind", name=kind))
     return found

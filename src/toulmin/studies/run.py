@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from toulmin.faults import ExitCode, Fault, Faulty
+from toulmin.faults import ExitCode, Fault, FaultError
 
 if TYPE_CHECKING:
     import torch
@@ -77,7 +77,7 @@ class Run:
     def prepare_torch(self) -> torch.device:
         """Set torch's threads and give the device.
 
-        :raises Faulty: the device is not there. MPS is never chosen unless it is named, since it has no float64.
+        :raises FaultError: the device is not there. MPS is never chosen unless it is named, since it has no float64.
         """
         import torch
 
@@ -86,5 +86,5 @@ class Run:
             torch.empty(0, device=self.device)
         except (RuntimeError, AssertionError) as error:
             message = str(error).splitlines()[0]
-            raise Faulty(Fault("run.device", message, name=self.device), ExitCode.MISSING) from None
+            raise FaultError(Fault("run.device", message, name=self.device), ExitCode.MISSING) from None
         return torch.device(self.device)

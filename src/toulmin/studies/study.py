@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
 from toulmin.evidence import Figure, InputRecord, Items, Measure, PositiveControl, Table, inputs_hash, study_hash
-from toulmin.faults import ExitCode, Fault, Faulty
+from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.studies.references import Resolver
 from toulmin.studies.run import Run
 
@@ -83,7 +83,7 @@ class Study(BaseModel, ABC):
         digest, size = self._resolver.fingerprint(reference)
         return Input(role=role, reference=reference, sha256=digest, size=size)
 
-    def declared(self) -> Mapping[str, MeasureSpec]:
+    def measure_specs(self) -> Mapping[str, MeasureSpec]:
         """The measures this configuration will give; those of the class unless they depend on the configuration."""
         return self.measures
 
@@ -104,7 +104,7 @@ class Study(BaseModel, ABC):
     def inputs(self) -> tuple[Input, ...]:
         """What the study reads, with hashes."""
 
-    def draws(self) -> bool:
+    def seed_changes_data(self) -> bool:
         """Whether a run with another seed collects other data; if not, several seeds are one observation."""
         return True
 
@@ -121,12 +121,12 @@ class Study(BaseModel, ABC):
         """Measures, tables and figures from the items; pure NumPy, so that it can be done again at any time."""
 
     def check_summary(self, summary: Summary) -> None:
-        """Exactly the declared measures, or :class:`Faulty`."""
-        declared, given = set(self.declared()), set(summary.measures)
+        """Exactly the declared measures, or :class:`FaultError`."""
+        declared, given = set(self.measure_specs()), set(summary.measures)
         faults = [Fault("study.undeclared_measure", "not declared", name=name) for name in sorted(given - declared)]
         faults += [Fault("study.absent_measure", "declared but absent", name=name) for name in sorted(declared - given)]
         if faults:
-            raise Faulty(faults, ExitCode.INVALID)
+            raise FaultError(faults, ExitCode.INVALID)
 
 
 __all__ = ["Cost", "Input", "Items", "MeasureSpec", "PresetName", "Study", "Summary"]

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from toulmin.faults import ExitCode, Fault, Faulty
+from toulmin.faults import ExitCode, Fault, FaultError
 
 Positional = Literal["learned", "shortformer", "rotary", "alibi", "none"]
 Norm = Literal["layer", "rms", "none"]
@@ -63,7 +63,7 @@ class TransformerConfig:
     :param rotary_dim: how many of the E dimensions are rotated; default all.
     :param rotary_interleaved: pairs are (0,1), (2,3)… (llama2.c) instead of (0, E/2), (1, E/2+1)… (Hugging Face).
     :param rotary_local_base: base of the layers that have a window, where it differs (Gemma-3).
-    :raises Faulty: (``subjects.config``, one fault per field) where the values contradict one another.
+    :raises FaultError: (``subjects.config``, one fault per field) where the values contradict one another.
     """
 
     n_layers: int
@@ -101,7 +101,7 @@ class TransformerConfig:
     def __post_init__(self) -> None:
         faults = list(_check(self))
         if faults:
-            raise Faulty(faults, ExitCode.SUBJECT)
+            raise FaultError(faults, ExitCode.SUBJECT)
 
     @property
     def kv_heads(self) -> int:
@@ -145,7 +145,7 @@ class TransformerConfig:
     def from_dict(cls, values: Mapping[str, Any], file: str | None = None) -> TransformerConfig:
         """The inverse of :meth:`to_dict`.
 
-        :raises Faulty: (``subjects.config``) for every unknown key, missing key and wrong type.
+        :raises FaultError: (``subjects.config``) for every unknown key, missing key and wrong type.
         """
         faults: list[Fault] = []
         kinds = {field.name: str(field.type) for field in dataclasses.fields(cls)}
@@ -158,7 +158,7 @@ class TransformerConfig:
             if field.default is dataclasses.MISSING and field.name not in values:
                 faults.append(Fault("subjects.config", "missing key", file, name=field.name))
         if faults:
-            raise Faulty(faults, ExitCode.SUBJECT)
+            raise FaultError(faults, ExitCode.SUBJECT)
         plain = dict(values)
         for name in ("biases", "windows"):
             if isinstance(plain.get(name), list):
@@ -167,7 +167,7 @@ class TransformerConfig:
             try:
                 plain["rotary_scaling"] = RotaryScaling(**plain["rotary_scaling"])
             except TypeError as error:
-                raise Faulty(
+                raise FaultError(
                     Fault("subjects.config", str(error), file, name="rotary_scaling"), ExitCode.SUBJECT
                 ) from None
         return cls(**plain)

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from toulmin.faults import ExitCode, Fault, Faulty
+from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.subjects.positions import Positions
 
 if TYPE_CHECKING:
@@ -30,7 +30,9 @@ class KeyValueCache:
         """Add the keys and values of T new tokens to a layer's, and return all S of them with their positions."""
         end = self.length + len(at)
         if end > self._capacity:
-            raise Faulty(Fault("subjects.context", f"{end} positions in a cache of {self._capacity}"), ExitCode.LIMIT)
+            raise FaultError(
+                Fault("subjects.context", f"{end} positions in a cache of {self._capacity}"), ExitCode.LIMIT
+            )
         kept = []
         for store, new in ((self._keys, k), (self._values, v)):
             room = store[layer]
@@ -60,17 +62,18 @@ def generate(
     :param top_k: sample among the k likeliest only.
     :param stop: token ids; ends when every sequence of the batch has written one (a sequence that has repeats it).
     :param generator: required for sampling.
-    :raises Faulty: (``subjects.context``) where learned positions would run out; (``subjects.generate``) for sampling
+    :raises FaultError: (``subjects.context``) where learned positions would run out; (``subjects.generate``) for
+        sampling
         without a generator or an empty prompt.
     """
     config = model.config
     total = tokens.shape[-1] + n_tokens
     if temperature > 0 and generator is None:
-        raise Faulty(Fault("subjects.generate", "sampling needs a generator"))
+        raise FaultError(Fault("subjects.generate", "sampling needs a generator"))
     if tokens.shape[-1] == 0:
-        raise Faulty(Fault("subjects.generate", "the prompt is empty"))
+        raise FaultError(Fault("subjects.generate", "the prompt is empty"))
     if config.positions in ("learned", "shortformer") and total > config.n_ctx:
-        raise Faulty(
+        raise FaultError(
             Fault("subjects.context", f"{total} tokens, the model has {config.n_ctx} positions"), ExitCode.LIMIT
         )
     past = KeyValueCache(config.n_layers, total)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from toulmin.faults import ExitCode, Fault, Faulty
+from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.subjects.config import TransformerConfig
 from toulmin.subjects.families import BUFFERS, FAMILIES, Family
 from toulmin.subjects.settings import Settings
@@ -28,7 +28,8 @@ from toulmin.subjects.transformer import Transformer
 def load_huggingface(folder: str | Path, dtype: torch.dtype = torch.float32) -> Transformer:
     """The model of a directory as ``save_pretrained`` writes it: sharded or not; safetensors, or a weights-only pickle.
 
-    :raises Faulty: (exit code SUBJECT) naming every setting and tensor that is missing, unknown, or of the wrong type
+    :raises FaultError: (exit code SUBJECT) naming every setting and tensor that is missing, unknown, or of the
+        wrong type
         or shape.
     """
     folder = Path(folder)
@@ -43,7 +44,7 @@ def from_huggingface(model: nn.Module, dtype: torch.dtype | None = None) -> Tran
     model = getattr(model, "_model", model)
     config: Any = getattr(model, "config", None)
     if not isinstance(model, nn.Module) or not hasattr(config, "to_dict"):
-        raise Faulty(
+        raise FaultError(
             Fault("subjects.object", f"a {type(model).__name__} is not a Hugging Face model"), ExitCode.SUBJECT
         )
     dtype = dtype or next(model.parameters()).dtype
@@ -59,10 +60,10 @@ def convert_huggingface(
     family = FAMILIES.get(kind) if isinstance(kind, str) else None
     if family is None:
         message = f"architecture {kind!r:.60} is not known; known are {', '.join(FAMILIES)}"
-        raise Faulty(Fault("subjects.architecture", message, file, name="model_type"), ExitCode.SUBJECT)
+        raise FaultError(Fault("subjects.architecture", message, file, name="model_type"), ExitCode.SUBJECT)
     if values.get("quantization_config") is not None:
         message = "quantised weights are not supported"
-        raise Faulty(Fault("subjects.setting", message, file, name="quantization_config"), ExitCode.SUBJECT)
+        raise FaultError(Fault("subjects.setting", message, file, name="quantization_config"), ExitCode.SUBJECT)
     tensors = without(tensors, BUFFERS)
     if family.head not in tensors and "lm_head.weight" in tensors:  # the name in live objects, whatever the files say
         tensors[family.head] = tensors.pop("lm_head.weight")
@@ -72,7 +73,7 @@ def convert_huggingface(
         tensors = _drop_tied_head(tensors, theirs.name("W_E"), family.head, file)
     faults = compare_tensors(theirs.shapes(), tensors, file)
     if faults:
-        raise Faulty(faults, ExitCode.SUBJECT)
+        raise FaultError(faults, ExitCode.SUBJECT)
     return build_transformer(config, theirs.convert(tensors), dtype=dtype, file=file)
 
 
@@ -86,9 +87,9 @@ def _configure(
     settings.finish()
     try:
         return TransformerConfig(**features)
-    except Faulty as faulty:
+    except FaultError as faulty:
         faults = [Fault(fault.code, fault.message, file, name=fault.name) for fault in faulty.faults]
-        raise Faulty(faults, ExitCode.SUBJECT) from None
+        raise FaultError(faults, ExitCode.SUBJECT) from None
 
 
 def _drop_tied_head(tensors: dict[str, Tensor], embed: str, head: str, file: str | None) -> dict[str, Tensor]:
@@ -97,7 +98,7 @@ def _drop_tied_head(tensors: dict[str, Tensor], embed: str, head: str, file: str
         return tensors
     if embed in tensors and not torch.equal(tensors[head], tensors[embed]):
         message = "differs from the embedding, but config.json says that they are tied"
-        raise Faulty(Fault("subjects.tensor_tied", message, file, name=head), ExitCode.SUBJECT)
+        raise FaultError(Fault("subjects.tensor_tied", message, file, name=head), ExitCode.SUBJECT)
     return {name: tensor for name, tensor in tensors.items() if name != head}
 
 
@@ -197,14 +198,14 @@ def _read_weights(folder: Path) -> dict[str, Tensor]:
     if pickled.is_file():
         return read_pickle(pickled)
     message = "no model.safetensors, model.safetensors.index.json or pytorch_model.bin"
-    raise Faulty(Fault("subjects.weights_missing", message, str(folder)), ExitCode.SUBJECT)
+    raise FaultError(Fault("subjects.weights_missing", message, str(folder)), ExitCode.SUBJECT)
 
 
 def _read_shards(folder: Path, index: Path) -> dict[str, Tensor]:
     weight_map = read_json(index).get("weight_map")
     if not isinstance(weight_map, dict) or not all(isinstance(shard, str) for shard in weight_map.values()):
         message = "weight_map is not a table of file names"
-        raise Faulty(Fault("subjects.shards", message, str(index), name="weight_map"), ExitCode.SUBJECT)
+        raise FaultError(Fault("subjects.shards", message, str(index), name="weight_map"), ExitCode.SUBJECT)
     faults: list[Fault] = []
     tensors: dict[str, Tensor] = {}
     for shard in sorted(set(weight_map.values())):
@@ -218,5 +219,5 @@ def _read_shards(folder: Path, index: Path) -> dict[str, Tensor]:
             faults.append(Fault("subjects.shards", problem, str(folder / shard), name=name))
         tensors |= found
     if faults:
-        raise Faulty(faults, ExitCode.SUBJECT)
+        raise FaultError(faults, ExitCode.SUBJECT)
     return tensors

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from toulmin.faults import ExitCode, Fault, Faulty
+from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.subjects.config import TransformerConfig
 from toulmin.subjects.tensors import build_transformer
 from toulmin.subjects.transformer import Transformer
@@ -24,7 +24,8 @@ _NEWER = 0x616B3432  # "ak42" opens versions 1 and 2
 def load_llama2c(path: str | Path, dtype: torch.dtype = torch.float32) -> Transformer:
     """A llama2.c checkpoint.
 
-    :raises Faulty: (``subjects.llama2c``, exit code SUBJECT) where the header makes no sense or the size differs from
+    :raises FaultError: (``subjects.llama2c``, exit code SUBJECT) where the header makes no sense or the size
+        differs from
         what it implies.
     """
     path = Path(path)
@@ -57,7 +58,7 @@ def load_llama2c(path: str | Path, dtype: torch.dtype = torch.float32) -> Transf
             biases=(),
             tied=vocab > 0,
         )
-    except Faulty as faulty:
+    except FaultError as faulty:
         raise _fault(path, "; ".join(f"{fault.name}: {fault.message}" for fault in faulty.faults)) from None
     return build_transformer(config, _split(path, data, config), dtype=dtype, file=str(path))
 
@@ -108,5 +109,5 @@ def _factor(name: str, tensor: Tensor, head: int) -> Tensor:
     return tensor.T if tensor.ndim == 2 else tensor
 
 
-def _fault(path: Path, message: str) -> Faulty:
-    return Faulty(Fault("subjects.llama2c", message, str(path)), ExitCode.SUBJECT)
+def _fault(path: Path, message: str) -> FaultError:
+    return FaultError(Fault("subjects.llama2c", message, str(path)), ExitCode.SUBJECT)

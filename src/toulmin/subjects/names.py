@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from torch import Tensor
 
-from toulmin.faults import Fault, Faulty
+from toulmin.faults import Fault, FaultError
 from toulmin.subjects.config import TransformerConfig
 
 #: activations of one layer, in the order in which they are computed
@@ -64,13 +64,14 @@ def activation_names(config: TransformerConfig) -> list[str]:
 
 
 def check_names(names: Iterable[str], config: TransformerConfig) -> None:
-    """:raises Faulty: (``subjects.name``) one fault for every name that is neither an activation nor a component."""
+    """:raises FaultError: (``subjects.name``) one fault for every name that is neither an activation nor a
+    component."""
     known = {*activation_names(config), *component_names(config)}
     faults = [
         Fault("subjects.name", "no activation or component of that name", name=n) for n in names if n not in known
     ]
     if faults:
-        raise Faulty(faults)
+        raise FaultError(faults)
 
 
 class Recorder:

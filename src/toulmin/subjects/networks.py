@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from toulmin.faults import ExitCode, Fault, Faulty
+from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.subjects.config import Activation
 from toulmin.subjects.mlp import activate
 
@@ -21,7 +21,7 @@ class Mlp(nn.Module):
 
     :param widths: of the input, every hidden layer, and the output.
     :param generator: where the initial weights come from (uniform, bounded by 1 / sqrt(fan-in)); default seed 0.
-    :raises Faulty: (``subjects.config``) for fewer than two widths or one below 1.
+    :raises FaultError: (``subjects.config``) for fewer than two widths or one below 1.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Mlp(nn.Module):
         super().__init__()
         if len(widths) < 2 or min(widths) < 1:
             message = f"needs at least two widths of at least 1, got {list(widths)}"
-            raise Faulty(Fault("subjects.config", message, name="widths"), ExitCode.SUBJECT)
+            raise FaultError(Fault("subjects.config", message, name="widths"), ExitCode.SUBJECT)
         self.widths, self.bias = tuple(widths), bias
         self.activation: Activation = activation
         self.layers = nn.ModuleList(
@@ -100,7 +100,7 @@ class ConvAutoencoder(nn.Module):
         super().__init__()
         if size % 4 or min(size, channels, width, code) < 1:
             message = f"size must be a multiple of 4 and all at least 1, got {(size, channels, width, code)}"
-            raise Faulty(Fault("subjects.config", message, name="size"), ExitCode.SUBJECT)
+            raise FaultError(Fault("subjects.config", message, name="size"), ExitCode.SUBJECT)
         self.size, self.channels, self.width, self.code = size, channels, width, code
         flat = 2 * width * (size // 4) ** 2
         self.down1 = nn.Conv2d(channels, width, 4, stride=2, padding=1)
@@ -147,14 +147,14 @@ def _initialise(module: nn.Module, generator: torch.Generator | None) -> None:
 def network_from_dict(kind: str, values: Mapping[str, Any], file: str | None = None) -> nn.Module:
     """An untrained network of that kind (``mlp``, ``conv_autoencoder``).
 
-    :raises Faulty: (``subjects.config``, exit code SUBJECT) for an unknown kind or wrong arguments.
+    :raises FaultError: (``subjects.config``, exit code SUBJECT) for an unknown kind or wrong arguments.
     """
     kinds: dict[str, tuple[type[nn.Module], dict[str, Any]]] = {
         "mlp": (Mlp, {"widths": list, "activation": str, "bias": bool}),
         "conv_autoencoder": (ConvAutoencoder, dict.fromkeys(("size", "channels", "width", "code"), int)),
     }
     if kind not in kinds:
-        raise Faulty(Fault("subjects.config", f"unknown kind of network {kind!r:.40}", file), ExitCode.SUBJECT)
+        raise FaultError(Fault("subjects.config", f"unknown kind of network {kind!r:.40}", file), ExitCode.SUBJECT)
     build, types = kinds[kind]
     faults = [Fault("subjects.config", "unknown key", file, name=name) for name in values if name not in types]
     for name, wanted in types.items():
@@ -165,5 +165,5 @@ def network_from_dict(kind: str, values: Mapping[str, Any], file: str | None = N
     if values.get("activation", "relu") not in ("gelu", "gelu_tanh", "relu", "silu"):
         faults.append(Fault("subjects.config", f"unknown activation {values['activation']!r:.40}", file))
     if faults:
-        raise Faulty(faults, ExitCode.SUBJECT)
+        raise FaultError(faults, ExitCode.SUBJECT)
     return build(**values)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from toulmin.faults import ExitCode, Fault, Faulty
+from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.subjects.config import MAX_LAYERS, RotaryScaling
 
 _REQUIRED: Any = object()
@@ -32,9 +32,9 @@ class Settings:
         self._values, self._file, self._faults = dict(values), file, dict[str, Fault]()
 
     def finish(self) -> None:
-        """:raises Faulty: (``subjects.setting``, exit code SUBJECT) if any setting was missing or wrong."""
+        """:raises FaultError: (``subjects.setting``, exit code SUBJECT) if any setting was missing or wrong."""
         if self._faults:
-            raise Faulty(list(self._faults.values()), ExitCode.SUBJECT)
+            raise FaultError(list(self._faults.values()), ExitCode.SUBJECT)
 
     def fault(self, name: str, message: str) -> None:
         """Note that a setting is wrong."""

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from toulmin.faults import ExitCode, Fault, Faulty
+from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.studies import Resolver, parse_reference
 from toulmin.subjects.config import TransformerConfig
 from toulmin.subjects.huggingface import load_huggingface
@@ -45,11 +45,13 @@ class Subject:
     def transformer(self) -> Transformer:
         """The model, which must be a transformer.
 
-        :raises Faulty: (``subjects.kind``) it is another kind of network.
+        :raises FaultError: (``subjects.kind``) it is another kind of network.
         """
         if not isinstance(self.model, Transformer):
             message = f"this needs a transformer, and the subject is a {type(self.model).__name__}"
-            raise Faulty(Fault("subjects.kind", message, name=str(self.card.get("reference", ""))), ExitCode.SUBJECT)
+            raise FaultError(
+                Fault("subjects.kind", message, name=str(self.card.get("reference", ""))), ExitCode.SUBJECT
+            )
         return self.model
 
 
@@ -61,7 +63,7 @@ def load(reference: str, resolver: Resolver | None = None, *, dtype: torch.dtype
     safetensors from :func:`save_subject`, a llama2.c ``.bin``, or a Tracr ``.npz``.
 
     :param dtype: of the parameters, whatever the file stores.
-    :raises Faulty: (exit code SUBJECT) nothing is there, or it cannot be read; every fault is named.
+    :raises FaultError: (exit code SUBJECT) nothing is there, or it cannot be read; every fault is named.
     """
     resolver = resolver or Resolver()
     parsed = parse_reference(reference)
@@ -86,7 +88,7 @@ def save_subject(
     The same model gives the same bytes. Each file is written whole and renamed into place.
 
     :param dtype: of the stored floating-point weights (float16 or bfloat16 halve the size); default as they are.
-    :raises Faulty: (``subjects.kind``) the model is none that can be loaded again.
+    :raises FaultError: (``subjects.kind``) the model is none that can be loaded again.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -115,7 +117,7 @@ def _describe(model: nn.Module) -> tuple[str, dict[str, Any]]:
         return "mlp", model.to_dict()
     if isinstance(model, ConvAutoencoder):
         return "conv_autoencoder", model.to_dict()
-    raise Faulty(Fault("subjects.kind", f"a {type(model).__name__} cannot be saved as a subject"))
+    raise FaultError(Fault("subjects.kind", f"a {type(model).__name__} cannot be saved as a subject"))
 
 
 def _load_folder(folder: Path, dtype: torch.dtype) -> Subject:
@@ -128,7 +130,7 @@ def _load_folder(folder: Path, dtype: torch.dtype) -> Subject:
     if (folder / "config.yaml").is_file():
         return Subject(load_modadd(folder, dtype))
     message = "no config.json, model.safetensors or config.yaml here"
-    raise Faulty(Fault("subjects.unknown_format", message, str(folder)), ExitCode.SUBJECT)
+    raise FaultError(Fault("subjects.unknown_format", message, str(folder)), ExitCode.SUBJECT)
 
 
 def _load_file(path: Path, dtype: torch.dtype) -> Subject:
@@ -139,7 +141,7 @@ def _load_file(path: Path, dtype: torch.dtype) -> Subject:
     if path.suffix == ".npz":
         return Subject(load_tracr(path, dtype))
     message = f"cannot tell what a {path.suffix or 'file without ending'} is; known are .safetensors, .bin and .npz"
-    raise Faulty(Fault("subjects.unknown_format", message, str(path)), ExitCode.SUBJECT)
+    raise FaultError(Fault("subjects.unknown_format", message, str(path)), ExitCode.SUBJECT)
 
 
 def _load_own(path: Path, dtype: torch.dtype) -> Subject:
@@ -151,13 +153,13 @@ def _load_own(path: Path, dtype: torch.dtype) -> Subject:
         kind, config, card = None, None, None
     if not isinstance(kind, str) or not isinstance(config, dict) or not isinstance(card, dict):
         message = "does not say what model it holds (not written by save_subject, and no config.json beside it)"
-        raise Faulty(Fault("subjects.unknown_format", message, str(path)), ExitCode.SUBJECT)
+        raise FaultError(Fault("subjects.unknown_format", message, str(path)), ExitCode.SUBJECT)
     if kind == "transformer":
         shape = TransformerConfig.from_dict(config, str(path))
         return Subject(build_transformer(shape, tensors, dtype=dtype, file=str(path)), None, card)
     model = network_from_dict(kind, config, str(path))
     faults = compare_tensors({name: tuple(p.shape) for name, p in model.state_dict().items()}, tensors, str(path))
     if faults:
-        raise Faulty(faults, ExitCode.SUBJECT)
+        raise FaultError(faults, ExitCode.SUBJECT)
     model.load_state_dict(tensors)
     return Subject(model.to(dtype), None, card)

@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from toulmin.faults import ExitCode, Fault, Faulty
+from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.subjects.config import TransformerConfig
 from toulmin.subjects.transformer import Transformer
 
@@ -26,7 +26,8 @@ _MAX_HEADER = 100 * 1024 * 1024
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors and the metadata of a safetensors file.
 
-    :raises Faulty: (``subjects.safetensors``, exit code SUBJECT) where the file is missing, cut off, or its header does
+    :raises FaultError: (``subjects.safetensors``, exit code SUBJECT) where the file is missing, cut off, or its
+        header does
         not describe its bytes; one fault for every tensor of a type that is not supported.
     """
     try:
@@ -39,7 +40,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
                 if kind not in _DTYPES
             ]
             if faults:
-                raise Faulty(faults, ExitCode.SUBJECT)
+                raise FaultError(faults, ExitCode.SUBJECT)
             return {name: file.get_tensor(name) for name in kinds}, file.metadata() or {}
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
         raise _unreadable("subjects.safetensors", path, error, _header_problem(path)) from None
@@ -69,21 +70,21 @@ def _header_problem(path: Path) -> str | None:
 def read_pickle(path: Path) -> dict[str, Tensor]:
     """The state dict in a PyTorch file, read with ``weights_only``: no code of the file runs.
 
-    :raises Faulty: (``subjects.pickle``, exit code SUBJECT) where it cannot be read that way.
+    :raises FaultError: (``subjects.pickle``, exit code SUBJECT) where it cannot be read that way.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, zipfile.BadZipFile, OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
         raise _unreadable("subjects.pickle", path, error) from None
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise Faulty(Fault("subjects.pickle", "not a mapping of names to tensors", str(path)), ExitCode.SUBJECT)
+        raise FaultError(Fault("subjects.pickle", "not a mapping of names to tensors", str(path)), ExitCode.SUBJECT)
     return {str(name): value for name, value in state.items()}
 
 
 def read_npz(path: Path) -> dict[str, Tensor]:
     """The arrays of a NumPy archive (object arrays are refused).
 
-    :raises Faulty: (``subjects.npz``, exit code SUBJECT).
+    :raises FaultError: (``subjects.npz``, exit code SUBJECT).
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
@@ -95,7 +96,7 @@ def read_npz(path: Path) -> dict[str, Tensor]:
 def read_json(path: Path) -> dict[str, object]:
     """A JSON object.
 
-    :raises Faulty: (``subjects.json``, exit code SUBJECT).
+    :raises FaultError: (``subjects.json``, exit code SUBJECT).
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -104,20 +105,20 @@ def read_json(path: Path) -> dict[str, object]:
     except (ValueError, RecursionError) as error:
         line = getattr(error, "lineno", None)
         message = f"not JSON: {getattr(error, 'msg', None) or error}"
-        raise Faulty(Fault("subjects.json", message, str(path), line), ExitCode.SUBJECT) from None
+        raise FaultError(Fault("subjects.json", message, str(path), line), ExitCode.SUBJECT) from None
     if not isinstance(data, dict):
-        raise Faulty(Fault("subjects.json", "not a JSON object", str(path)), ExitCode.SUBJECT)
+        raise FaultError(Fault("subjects.json", "not a JSON object", str(path)), ExitCode.SUBJECT)
     return data
 
 
-def _unreadable(code: str, path: Path, error: Exception, message: str | None = None) -> Faulty:
-    if isinstance(error, Faulty):
+def _unreadable(code: str, path: Path, error: Exception, message: str | None = None) -> FaultError:
+    if isinstance(error, FaultError):
         return error
     if message is None:
         message = (
             (error.strerror if isinstance(error, OSError) else None) or str(error).split("\n", 1)[0] or "unreadable"
         )
-    return Faulty(Fault(code, message, str(path)), ExitCode.SUBJECT)
+    return FaultError(Fault(code, message, str(path)), ExitCode.SUBJECT)
 
 
 def parameter_shapes(config: TransformerConfig) -> dict[str, tuple[int, ...]]:
@@ -160,11 +161,11 @@ def build_transformer(
 ) -> Transformer:
     """A transformer with the given parameters (names of its state dict), converted to ``dtype``.
 
-    :raises Faulty: (``subjects.tensor_*``, exit code SUBJECT) for every tensor that does not fit.
+    :raises FaultError: (``subjects.tensor_*``, exit code SUBJECT) for every tensor that does not fit.
     """
     faults = compare_tensors(parameter_shapes(config), state, file)
     if faults:
-        raise Faulty(faults, ExitCode.SUBJECT)
+        raise FaultError(faults, ExitCode.SUBJECT)
     with torch.device("meta"):
         model = Transformer(config)
     given = {name: _laid_out(name, tensor.detach().to(dtype)) for name, tensor in state.items()}

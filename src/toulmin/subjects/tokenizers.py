@@ -13,7 +13,7 @@ from tokenizers import AddedToken, decoders, normalizers, pre_tokenizers
 from tokenizers import Tokenizer as _Backend
 from tokenizers.models import BPE
 
-from toulmin.faults import ExitCode, Fault, Faulty
+from toulmin.faults import ExitCode, Fault, FaultError
 
 _MAX_VOCABULARY = 2**24
 
@@ -32,10 +32,10 @@ class Tokenizer:
     def encode(self, text: str, *, bos: bool = False) -> list[int]:
         """Token ids of a text, with ``bos`` in front where asked.
 
-        :raises Faulty: (``subjects.tokenizer``) where ``bos`` is asked for and the tokenizer has none.
+        :raises FaultError: (``subjects.tokenizer``) where ``bos`` is asked for and the tokenizer has none.
         """
         if bos and self.bos is None:
-            raise Faulty(Fault("subjects.tokenizer", "this tokenizer has no token that begins a text"))
+            raise FaultError(Fault("subjects.tokenizer", "this tokenizer has no token that begins a text"))
         ids = self.backend.encode(text, add_special_tokens=False).ids
         return [self.bos, *ids] if bos and self.bos is not None else ids
 
@@ -64,7 +64,7 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
     A directory has ``tokenizer.json``, or GPT-2's ``vocab.json`` and ``merges.txt`` (or ``encoder.json`` and
     ``vocab.bpe``), or one llama2.c ``tok*.bin``. A file is one of ``*.json`` or ``*.bin``.
 
-    :raises Faulty: (``subjects.tokenizer``, exit code SUBJECT) where there is none or it cannot be read.
+    :raises FaultError: (``subjects.tokenizer``, exit code SUBJECT) where there is none or it cannot be read.
     """
     path = Path(path)
     if path.is_dir():
@@ -208,5 +208,5 @@ def _refusal(path: Path, error: BaseException) -> BaseException:
     return _fault(path, str(error).split("\n", 1)[0] or type(error).__name__)
 
 
-def _fault(path: Path, message: str) -> Faulty:
-    return Faulty(Fault("subjects.tokenizer", message, str(path)), ExitCode.SUBJECT)
+def _fault(path: Path, message: str) -> FaultError:
+    return FaultError(Fault("subjects.tokenizer", message, str(path)), ExitCode.SUBJECT)

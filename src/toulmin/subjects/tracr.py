@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from toulmin.faults import ExitCode, Fault, Faulty
+from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.subjects.config import TransformerConfig
 from toulmin.subjects.tensors import build_transformer, read_json, read_npz
 from toulmin.subjects.transformer import Transformer
@@ -18,7 +18,7 @@ def load_tracr(path: str | Path, dtype: torch.dtype = torch.float32) -> Transfor
 
     The recorded ``tokens`` and ``logits`` in the archive are left alone.
 
-    :raises Faulty: (exit code SUBJECT) for every array that is missing or misshapen.
+    :raises FaultError: (exit code SUBJECT) for every array that is missing or misshapen.
     """
     path = Path(path)
     arrays = read_npz(path)
@@ -34,7 +34,7 @@ def load_tracr(path: str | Path, dtype: torch.dtype = torch.float32) -> Transfor
             Fault("subjects.setting", "expected true or false", str(path.with_suffix(".json")), name="causal")
         )
     if faults:
-        raise Faulty(faults, ExitCode.SUBJECT)
+        raise FaultError(faults, ExitCode.SUBJECT)
     heads, width, head = arrays["L0.W_Q"].shape
     config = TransformerConfig(
         n_layers=1 + max(int(name[1 : name.index(".")]) for name in arrays if name[0] == "L" and name.endswith(".W_Q")),

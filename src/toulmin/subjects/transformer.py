@@ -227,7 +227,7 @@ class Transformer(nn.Module):
 
         :param names: which activations or components (``toulmin.subjects.names``); default every activation.
         :param edits: functions by name; each replaces that activation by what it returns, and the pass goes on.
-        :raises Faulty: (``subjects.name``) for every unknown name.
+        :raises FaultError: (``subjects.name``) for every unknown name.
         """
         tap = Recorder(names, edits or {}, self.config)
         at = self.positions(tokens.shape[-1])

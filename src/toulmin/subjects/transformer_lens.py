@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from toulmin.faults import ExitCode, Fault, Faulty
+from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.subjects.config import RotaryScaling, TransformerConfig
 from toulmin.subjects.tensors import build_transformer, parameter_shapes, read_pickle, without
 from toulmin.subjects.transformer import Transformer
@@ -38,12 +38,13 @@ def from_transformer_lens(
 
     :param model: a live HookedTransformer, or its state dict together with ``cfg``.
     :param dtype: default that of the weights.
-    :raises Faulty: (exit code SUBJECT) for settings that are not supported and tensors that do not fit, by their names.
+    :raises FaultError: (exit code SUBJECT) for settings that are not supported and tensors that do not fit, by
+        their names.
     """
     if cfg is None:
         if not hasattr(model, "cfg") or not hasattr(model, "state_dict"):
             message = f"a {type(model).__name__} is not a HookedTransformer, and no cfg was given"
-            raise Faulty(Fault("subjects.object", message, file), ExitCode.SUBJECT)
+            raise FaultError(Fault("subjects.object", message, file), ExitCode.SUBJECT)
         cfg, model = dict(vars(model.cfg)), model.state_dict()
     state = without(model, _BUFFERS)
     config = _configure(cfg, state, file)
@@ -63,9 +64,9 @@ def from_transformer_lens(
     dtype = dtype or next(iter(state.values())).dtype
     try:
         return build_transformer(config, renamed, dtype=dtype, file=file)
-    except Faulty as faulty:
+    except FaultError as faulty:
         faults = [Fault(f.code, f.message, f.file, name=theirs.get(f.name or "", f.name)) for f in faulty.faults]
-        raise Faulty(faults, faulty.exit_code) from None
+        raise FaultError(faults, faulty.exit_code) from None
 
 
 def _fold_gated_biases(state: dict[str, Tensor], config: TransformerConfig) -> None:
@@ -84,12 +85,12 @@ def _fold_gated_biases(state: dict[str, Tensor], config: TransformerConfig) -> N
 def load_modadd(folder: str | Path, dtype: torch.dtype = torch.float32) -> Transformer:
     """A modular-addition transformer as rib trains it: ``config.yaml`` beside ``model_epoch_*.pt`` (the last one).
 
-    :raises Faulty: (exit code SUBJECT).
+    :raises FaultError: (exit code SUBJECT).
     """
     folder = Path(folder)
     weights = sorted(folder.glob("model_epoch_*.pt"), key=lambda path: (len(path.name), path.name))
     if not weights:
-        raise Faulty(Fault("subjects.weights_missing", "no model_epoch_*.pt", str(folder)), ExitCode.SUBJECT)
+        raise FaultError(Fault("subjects.weights_missing", "no model_epoch_*.pt", str(folder)), ExitCode.SUBJECT)
     cfg = _read_model_section(folder / "config.yaml")
     return from_transformer_lens(read_pickle(weights[-1]), cfg, dtype, str(weights[-1]))
 
@@ -99,7 +100,7 @@ def _read_model_section(path: Path) -> dict[str, Any]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise Faulty(Fault("subjects.yaml", str(error), str(path)), ExitCode.SUBJECT) from None
+        raise FaultError(Fault("subjects.yaml", str(error), str(path)), ExitCode.SUBJECT) from None
     values: dict[str, Any] = {}
     inside = False
     for line in lines:
@@ -183,11 +184,13 @@ def _configure(cfg: Mapping[str, Any], state: Mapping[str, Tensor], file: str | 
     mlp_biased = any(name.endswith("mlp.b_out") for name in state)
     features["biases"] = ("q", "k", "v", "o", *(("mlp",) if mlp_biased or attn_only else ()), "unembed")
     if faults:
-        raise Faulty(faults, ExitCode.SUBJECT)
+        raise FaultError(faults, ExitCode.SUBJECT)
     try:
         return TransformerConfig(**features)
-    except Faulty as faulty:
-        raise Faulty([Fault(f.code, f.message, file, name=f.name) for f in faulty.faults], ExitCode.SUBJECT) from None
+    except FaultError as faulty:
+        raise FaultError(
+            [Fault(f.code, f.message, file, name=f.name) for f in faulty.faults], ExitCode.SUBJECT
+        ) from None
 
 
 def _scale(cfg: Mapping[str, Any]) -> float | None:

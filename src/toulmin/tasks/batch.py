@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from toulmin.faults import Fault, Faulty
+from toulmin.faults import Fault, FaultError
 from toulmin.tasks.pair import Pair
 
 MISSING = -1  #: pads ``answers`` and ``wrong`` where pairs have different numbers of them
@@ -47,10 +47,10 @@ def _ragged(rows: Sequence[Sequence[int]]) -> Int[Tensor, "B A"]:
 def collate(pairs: Sequence[Pair], index: Sequence[int] | None = None) -> PairBatch:
     """One batch of pairs that all have the same length.
 
-    :raises Faulty: there are none, or their lengths differ (each that differs from the first is named).
+    :raises FaultError: there are none, or their lengths differ (each that differs from the first is named).
     """
     if not pairs:
-        raise Faulty(Fault("tasks.empty", "a batch of no pairs"))
+        raise FaultError(Fault("tasks.empty", "a batch of no pairs"))
     length = pairs[0].length
     faults = [
         Fault("tasks.unequal_lengths", f"pair {i} has {p.length} tokens, pair 0 has {length}", name=p.unit or None)
@@ -58,7 +58,7 @@ def collate(pairs: Sequence[Pair], index: Sequence[int] | None = None) -> PairBa
         if p.length != length
     ]
     if faults:
-        raise Faulty(faults)
+        raise FaultError(faults)
     return PairBatch(
         clean=torch.tensor([p.clean for p in pairs]),
         counterfactual=torch.tensor([p.counterfactual for p in pairs]),
@@ -73,10 +73,10 @@ def collate(pairs: Sequence[Pair], index: Sequence[int] | None = None) -> PairBa
 def batch_pairs(pairs: Sequence[Pair], size: int) -> Iterator[PairBatch]:
     """Batches of at most ``size`` pairs, one length each, in order of length and then of the sequence.
 
-    :raises Faulty: ``size`` < 1.
+    :raises FaultError: ``size`` < 1.
     """
     if size < 1:
-        raise Faulty(Fault("tasks.batch_size", f"a batch of {size} pairs"))
+        raise FaultError(Fault("tasks.batch_size", f"a batch of {size} pairs"))
     by_length: dict[int, list[int]] = {}
     for i, pair in enumerate(pairs):
         by_length.setdefault(pair.length, []).append(i)

@@ -59,7 +59,7 @@ class Behaviour(Study):
             found.append(self.input("pairs", self.pairs))
         return tuple(found)
 
-    def draws(self) -> bool:
+    def seed_changes_data(self) -> bool:
         """Whether the pairs are generated."""
         return self.task is not None
 

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from toulmin.faults import Fault, Faulty
+from toulmin.faults import Fault, FaultError
 from toulmin.tasks.induction import induction_task
 from toulmin.tasks.pair import Task
 from toulmin.tasks.prompts import capitals_task, docstring_task, ioi_task, years_task
@@ -20,7 +20,7 @@ Subject = Any  #: has ``model.config.d_vocab``, and ``tokenizer`` where the task
 
 def _vocabulary(subject: Subject) -> int:
     if subject is None:
-        raise Faulty(Fault("tasks.needs_subject", "the task needs a subject, or the option vocabulary"))
+        raise FaultError(Fault("tasks.needs_subject", "the task needs a subject, or the option vocabulary"))
     return int(subject.model.config.d_vocab)
 
 
@@ -44,7 +44,7 @@ def _story_words(subject: Subject) -> int:
     size = len(story_vocabulary())
     if subject is not None and _vocabulary(subject) != size:
         text = f"story tasks are in storyworld's {size} tokens, the subject has {_vocabulary(subject)}"
-        raise Faulty(Fault("tasks.other_vocabulary", text))
+        raise FaultError(Fault("tasks.other_vocabulary", text))
     return size
 
 
@@ -62,7 +62,7 @@ def _story_induction(subject: Subject, *, length: int = 32) -> Task:
 
 def _tokenizer(subject: Subject) -> Any:
     if subject is None or getattr(subject, "tokenizer", None) is None:
-        raise Faulty(Fault("tasks.needs_tokenizer", "the task is text: it needs a subject that has a tokenizer"))
+        raise FaultError(Fault("tasks.needs_tokenizer", "the task is text: it needs a subject that has a tokenizer"))
     return subject.tokenizer
 
 
@@ -80,7 +80,7 @@ def _ioi(subject: Subject, *, bos: bool = False, counterfactual: str = "swap") -
 def _tracr(subject: Subject, *, folder: str = "", program: str = "") -> Task:
     missing = [name for name, value in (("folder", folder), ("program", program)) if not value]
     if missing:
-        raise Faulty(Fault("tasks.missing_option", "the task tracr needs it", name=name) for name in missing)
+        raise FaultError(Fault("tasks.missing_option", "the task tracr needs it", name=name) for name in missing)
     return tracr_task(folder, program)
 
 
@@ -92,17 +92,19 @@ def task_names() -> tuple[str, ...]:
 def find_task(name: str, subject: Subject = None, **options: Any) -> Task:
     """The task called ``name``, made for ``subject`` (a :class:`toulmin.subjects.Subject`; some tasks need none).
 
-    :raises Faulty: an unknown name (those there are, are listed), unknown options, a subject that does not fit.
+    :raises FaultError: an unknown name (those there are, are listed), unknown options, a subject that does not fit.
     """
     catalogue = _catalogue()
     if name not in catalogue:
-        raise Faulty(Fault("tasks.unknown_task", f"there is no task {name!r}", name=name, hint=", ".join(catalogue)))
+        raise FaultError(
+            Fault("tasks.unknown_task", f"there is no task {name!r}", name=name, hint=", ".join(catalogue))
+        )
     make = catalogue[name]
     known = [p for p, spec in inspect.signature(make).parameters.items() if spec.kind is spec.KEYWORD_ONLY]
     unknown = sorted(options.keys() - set(known))
     if unknown:
         hint = f"options: {', '.join(known)}" if known else "it has no options"
-        raise Faulty(
+        raise FaultError(
             Fault("tasks.unknown_option", f"task {name} has no such option", name=o, hint=hint) for o in unknown
         )
     return make(subject, **options)

@@ -18,7 +18,7 @@ from jaxtyping import Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from toulmin.faults import ExitCode, Fault, Faulty
+from toulmin.faults import ExitCode, Fault, FaultError
 
 
 class TokenRows:
@@ -26,7 +26,7 @@ class TokenRows:
 
     With ``bos`` each row begins with that id, and takes length - 1 from the array. ``shuffle=False`` keeps the order.
 
-    :raises Faulty: too few tokens for one row, or an id outside the vocabulary.
+    :raises FaultError: too few tokens for one row, or an id outside the vocabulary.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class TokenRows:
             text = f"ids {int(tokens.min())} to {int(tokens.max())}, the vocabulary has 0 to {vocabulary - 1}"
             faults.append(Fault("tasks.other_vocabulary", text, name=name))
         if faults:
-            raise Faulty(faults)
+            raise FaultError(faults)
         self.n_rows = len(tokens) // width
         self._tokens = tokens[: self.n_rows * width].reshape(self.n_rows, width)
 
@@ -74,7 +74,7 @@ def _order(seed: int, epoch: int, n: int) -> NDArray[np.int64]:
 def read_texts(path: Path | str) -> list[str]:
     """The documents of a file: a JSON list of strings, JSON lines with a ``text``, or one plain text.
 
-    :raises Faulty: it cannot be read, or is not what its suffix says (the line is named).
+    :raises FaultError: it cannot be read, or is not what its suffix says (the line is named).
     """
     path = Path(path)
     try:
@@ -95,7 +95,7 @@ def read_texts(path: Path | str) -> list[str]:
                 continue
             try:
                 data = _json(row, path, line)
-            except Faulty as error:
+            except FaultError as error:
                 faults += error.faults
                 continue
             if isinstance(data, dict) and isinstance(data.get("text"), str):
@@ -103,7 +103,7 @@ def read_texts(path: Path | str) -> list[str]:
             else:
                 faults.append(Fault("tasks.text_file", "an object with a text is expected", str(path), line))
         if faults:
-            raise Faulty(faults, ExitCode.SUBJECT)
+            raise FaultError(faults, ExitCode.SUBJECT)
         return found
     return [text]
 
@@ -113,11 +113,11 @@ def _json(text: str, path: Path, line: int | None) -> object:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         fault = Fault("tasks.text_file", f"not JSON: {error}", str(path), line)
-        raise Faulty(fault, ExitCode.SUBJECT) from None
+        raise FaultError(fault, ExitCode.SUBJECT) from None
 
 
-def _unreadable(path: Path, message: str) -> Faulty:
-    return Faulty(Fault("tasks.text_file", message, str(path)), ExitCode.SUBJECT)
+def _unreadable(path: Path, message: str) -> FaultError:
+    return FaultError(Fault("tasks.text_file", message, str(path)), ExitCode.SUBJECT)
 
 
 def text_rows(
@@ -133,7 +133,7 @@ def text_rows(
 ) -> TokenRows:
     """Rows over text files (:func:`read_texts`), joined in the order given, ``separator`` after each document.
 
-    :raises Faulty: a file cannot be read, or there is too little text.
+    :raises FaultError: a file cannot be read, or there is too little text.
     """
     paths = [paths] if isinstance(paths, (str, Path)) else list(paths)
     parts: list[int] = []
@@ -161,7 +161,7 @@ def token_rows(
 
     The file is mapped, not read: it may be larger than memory.
 
-    :raises Faulty: it cannot be read, holds no integers, or is not a whole number of ``dtype``.
+    :raises FaultError: it cannot be read, holds no integers, or is not a whole number of ``dtype``.
     """
     path = Path(path)
     try:

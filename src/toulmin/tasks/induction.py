@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from toulmin.faults import Fault, Faulty
+from toulmin.faults import Fault, FaultError
 from toulmin.tasks.pair import Pair, Task
 
 
@@ -33,12 +33,12 @@ def induction_task(
     token C that is not in the prompt (a continuation that breaks the rule), with B among ``wrong``. Named positions:
     ``first`` (A), ``follower`` (B), ``second`` (the last A).
 
-    :raises Faulty: the vocabulary is too small for distinct tokens.
+    :raises FaultError: the vocabulary is too small for distinct tokens.
     """
     width = length - (bos is not None)
     if width < 4 or vocabulary - first_token < width + 4:
         text = f"{vocabulary} tokens are too few for prompts of {length}, or {length} is below 5"
-        raise Faulty(Fault("tasks.induction", text))
+        raise FaultError(Fault("tasks.induction", text))
 
     def make(n: int, seed: int, split: str) -> list[Pair]:
         return [one(np.random.default_rng([seed, i])) for i in range(n)]
@@ -84,7 +84,7 @@ def prefix_matching_score(
     score_h = mean over (b, i) that have such j of sum_{j <= i: tokens[j-1] = tokens[i], j - 1 < i} pattern[b, h, i, j]
     (Olsson et al. 2022: 1 for an ideal induction head). With ``skip_bos`` the first token is never a match.
 
-    :raises Faulty: no token occurs twice.
+    :raises FaultError: no token occurs twice.
     """
     return _matched(pattern, _follows_match(tokens, skip_bos))
 
@@ -113,5 +113,5 @@ def _matched(pattern: Tensor, allowed: Tensor) -> Tensor:
     rows = allowed.any(-1)
     count = rows.sum()
     if not bool(count):
-        raise Faulty(Fault("tasks.no_repeats", "no token occurs twice, so there is nothing to match"))
+        raise FaultError(Fault("tasks.no_repeats", "no token occurs twice, so there is nothing to match"))
     return (pattern * allowed[:, None]).sum((0, 2, 3)) / count

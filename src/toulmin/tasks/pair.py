@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from toulmin.faults import Fault, Faulty
+from toulmin.faults import Fault, FaultError
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Pair:
     counted from 0, the same in both prompts. ``unit``: the id of the independent unit; pairs that share it are one
     draw. ``text``: the clean prompt for people to read.
 
-    :raises Faulty: every fault of the pair: unequal lengths, no answer, an id that is right and wrong, a position
+    :raises FaultError: every fault of the pair: unequal lengths, no answer, an id that is right and wrong, a position
         outside the prompt.
     """
 
@@ -42,7 +42,7 @@ class Pair:
         object.__setattr__(self, "positions", MappingProxyType(dict(self.positions)))
         faults = list(self._faults())
         if faults:
-            raise Faulty(faults)
+            raise FaultError(faults)
 
     def __reduce__(self) -> tuple[object, ...]:  # a mapping proxy does not cross process pools
         return (
@@ -112,7 +112,7 @@ class Task:
     def generate(self, n: int, seed: int, split: str | None = None) -> tuple[Pair, ...]:
         """``n`` pairs of ``split`` from ``seed``.
 
-        :raises Faulty: an unknown split, or n < 1.
+        :raises FaultError: an unknown split, or n < 1.
         """
         split = self.splits[0] if split is None else split
         faults = []
@@ -122,9 +122,9 @@ class Task:
         if n < 1:
             faults.append(Fault("tasks.count", f"{n} pairs were asked for", name=self.name))
         if faults:
-            raise Faulty(faults)
+            raise FaultError(faults)
         pairs = tuple(self.make(n, seed, split))
         if len(pairs) != n:
             text = f"made {len(pairs)} of {n} pairs"
-            raise Faulty(Fault("tasks.count", text, name=self.name, hint="the task has too few distinct prompts"))
+            raise FaultError(Fault("tasks.count", text, name=self.name, hint="the task has too few distinct prompts"))
         return pairs

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from toulmin.faults import ExitCode, Fault, Faulty
+from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.tasks.pair import Pair
 
 Encode = Callable[[str], Sequence[int]]
@@ -33,17 +33,17 @@ def read_pairs(
     ``encode`` turns text into ids (prompts as they are; each answer must be one token); ``vocabulary`` bounds the ids;
     with ``same_length`` all pairs must have the length of the first.
 
-    :raises Faulty: every fault of every line, with file and line; or that the file cannot be read or has no pairs.
+    :raises FaultError: every fault of every line, with file and line; or that the file cannot be read or has no pairs.
     """
     path = Path(path)
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise Faulty(Fault("tasks.file", f"larger than {MAX_BYTES} bytes", str(path)), ExitCode.SUBJECT)
+            raise FaultError(Fault("tasks.file", f"larger than {MAX_BYTES} bytes", str(path)), ExitCode.SUBJECT)
         text = path.read_bytes().decode("utf-8")
     except OSError as error:
-        raise Faulty(Fault("tasks.file", error.strerror or str(error), str(path)), ExitCode.SUBJECT) from None
+        raise FaultError(Fault("tasks.file", error.strerror or str(error), str(path)), ExitCode.SUBJECT) from None
     except UnicodeDecodeError as error:
-        raise Faulty(Fault("tasks.file", f"not UTF-8 at byte {error.start}", str(path)), ExitCode.SUBJECT) from None
+        raise FaultError(Fault("tasks.file", f"not UTF-8 at byte {error.start}", str(path)), ExitCode.SUBJECT) from None
     faults: list[Fault] = []
     pairs: list[Pair] = []
     first: int | None = None
@@ -58,7 +58,7 @@ def read_pairs(
         fields.setdefault("unit", f"line-{line}")
         try:
             pair = Pair(**fields)
-        except Faulty as error:
+        except FaultError as error:
             faults += [Fault(f.code, f.message, str(path), line, None, f.hint) for f in error.faults]
             continue
         faults += [_fault(message, None, path, line) for message in _outside(pair, vocabulary)]
@@ -70,7 +70,7 @@ def read_pairs(
     if not pairs and not faults:
         faults.append(Fault("tasks.empty", "there are no pairs", str(path)))
     if faults:
-        raise Faulty(faults)
+        raise FaultError(faults)
     return tuple(pairs)
 
 

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from toulmin.faults import Fault, Faulty
+from toulmin.faults import Fault, FaultError
 from toulmin.tasks.pair import Pair, Task
 
 
@@ -109,9 +109,9 @@ class _Words:
 
     def __init__(self, tokenizer: TextTokenizer, bos: bool) -> None:
         if tokenizer is None or not hasattr(tokenizer, "encode"):
-            raise Faulty(Fault("tasks.needs_tokenizer", "the task is text, and the subject has no tokenizer"))
+            raise FaultError(Fault("tasks.needs_tokenizer", "the task is text, and the subject has no tokenizer"))
         if bos and tokenizer.bos is None:
-            raise Faulty(Fault("tasks.needs_tokenizer", "bos was asked for, and the tokenizer has none"))
+            raise FaultError(Fault("tasks.needs_tokenizer", "bos was asked for, and the tokenizer has none"))
         self.tokenizer = tokenizer
         self.start = [tokenizer.bos] if bos and tokenizer.bos is not None else []
 
@@ -122,7 +122,7 @@ class _Words:
             text = (
                 f"only {len(kept)} of {len(words)} words ({', '.join(words[:3])}, ...) are single tokens; {need} needed"
             )
-            raise Faulty(Fault("tasks.tokenizer_does_not_fit", text))
+            raise FaultError(Fault("tasks.tokenizer_does_not_fit", text))
         return kept
 
     def id(self, word: str, prefix: str = " ") -> int:
@@ -148,7 +148,7 @@ def _task(name: str, words: _Words, make: Callable[[Any, int], Draft], about: st
             places = {k: len(words.prompt(prefix)) - 1 for k, prefix in marks.items()}
             return Pair(ids, other_ids, answers, wrong, {**places, "end": len(ids) - 1}, unit=clean, text=clean)
         text = f"no prompts of equal length in {TRIES} tries"
-        raise Faulty(Fault("tasks.tokenizer_does_not_fit", text, name=name))
+        raise FaultError(Fault("tasks.tokenizer_does_not_fit", text, name=name))
 
     def generate(n: int, seed: int, split: str) -> list[Pair]:
         return [one(seed, i) for i in range(n)]
@@ -166,10 +166,10 @@ def ioi_task(tokenizer: TextTokenizer, *, bos: bool = False, counterfactual: str
     ``counterfactual``: ``swap`` names the other person again (the answer becomes the wrong one), ``abc`` has three
     other names.
 
-    :raises Faulty: an unknown counterfactual, or a tokenizer with too few single-token names.
+    :raises FaultError: an unknown counterfactual, or a tokenizer with too few single-token names.
     """
     if counterfactual not in ("swap", "abc"):
-        raise Faulty(Fault("tasks.unknown_option", f"{counterfactual!r}: swap or abc", name="counterfactual"))
+        raise FaultError(Fault("tasks.unknown_option", f"{counterfactual!r}: swap or abc", name="counterfactual"))
     words = _Words(tokenizer, bos)
     names, places, things = words.single(NAMES, 6), words.single(PLACES, 2), words.single(THINGS, 2)
 
@@ -193,7 +193,7 @@ def ioi_task(tokenizer: TextTokenizer, *, bos: bool = False, counterfactual: str
 def years_task(tokenizer: TextTokenizer, *, bos: bool = False) -> Task:
     """Greater-than: any two-digit token later than the first year is right, any other wrong; counterfactual year 01.
 
-    :raises Faulty: a tokenizer that does not split years into century and two digits.
+    :raises FaultError: a tokenizer that does not split years into century and two digits.
     """
     words = _Words(tokenizer, bos)
     digits = [f"{y:02d}" for y in range(100)]
@@ -207,7 +207,7 @@ def years_task(tokenizer: TextTokenizer, *, bos: bool = False) -> Task:
     }
     usable = sorted((c, d) for c, d in split if "02" <= d <= "97" and (c, "01") in split and (c, digits[-1]) in split)
     if not usable:
-        raise Faulty(Fault("tasks.tokenizer_does_not_fit", "no year is a century and two digits", name="years"))
+        raise FaultError(Fault("tasks.tokenizer_does_not_fit", "no year is a century and two digits", name="years"))
 
     def make(rng: Any, i: int) -> Draft:
         century, year = usable[int(rng.integers(len(usable)))]
@@ -227,7 +227,7 @@ def docstring_task(tokenizer: TextTokenizer, *, bos: bool = False) -> Task:
 
     ``wrong`` are the other arguments and the counterfactual's name.
 
-    :raises Faulty: a tokenizer with too few single-token argument names.
+    :raises FaultError: a tokenizer with too few single-token argument names.
     """
     words = _Words(tokenizer, bos)
     arguments, plain = words.single(ARGUMENTS, 12), words.single(WORDS, 6)
@@ -256,7 +256,7 @@ def docstring_task(tokenizer: TextTokenizer, *, bos: bool = False) -> Task:
 def capitals_task(tokenizer: TextTokenizer, *, bos: bool = False) -> Task:
     """The capital of a country; counterfactual: another country of as many tokens, whose capital is wrong.
 
-    :raises Faulty: a tokenizer for which too few capitals are single tokens.
+    :raises FaultError: a tokenizer for which too few capitals are single tokens.
     """
     words = _Words(tokenizer, bos)
     single = set(words.single(list(CAPITALS.values()), 4))

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from toulmin.faults import Fault, Faulty
+from toulmin.faults import Fault, FaultError
 
 Score = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -52,7 +52,7 @@ def logit_diff(
 ) -> Float[Tensor, "*B"]:
     """Mean logit of the right ids minus mean logit of the wrong ids.
 
-    :raises Faulty: an item without a wrong id.
+    :raises FaultError: an item without a wrong id.
     """
     return _mean(logits, answers, "answer") - _mean(logits, wrong, "wrong")
 
@@ -60,7 +60,7 @@ def logit_diff(
 def _mean(logits: Tensor, ids: Tensor, what: str) -> Tensor:
     count = (ids >= 0).sum(-1)
     if ids.shape[-1] == 0 or bool((count == 0).any()):
-        raise Faulty(Fault("tasks.no_ids", f"a logit difference needs at least one {what} token for each pair"))
+        raise FaultError(Fault("tasks.no_ids", f"a logit difference needs at least one {what} token for each pair"))
     return _gather(logits, ids, 0.0).sum(-1) / count
 
 

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from toulmin.faults import Fault, Faulty
+from toulmin.faults import Fault, FaultError
 from toulmin.tasks.storyworld.grammar import INTRODUCED, ROLES, write_sentences, write_story
 from toulmin.tasks.storyworld.tokenizer import encode_words
 
@@ -169,7 +169,7 @@ def _transitions(seed: int, size: int, branching: int) -> tuple[np.ndarray, np.n
 class Mixture:
     """Row i comes from one of ``sources``, chosen by ``weights`` (the choice is a function of seed and i).
 
-    :raises Faulty: lengths or vocabularies differ, or weights that are no weights.
+    :raises FaultError: lengths or vocabularies differ, or weights that are no weights.
     """
 
     sources: Sequence[TokenSource]
@@ -184,7 +184,7 @@ class Mixture:
         if len(self.weights) != len(self.sources) or min(self.weights) < 0 or not sum(self.weights):
             faults.append(Fault("tasks.mixture", f"weights {list(self.weights)} for {len(self.sources)} sources"))
         if faults:
-            raise Faulty(faults)
+            raise FaultError(faults)
 
     @property
     def length(self) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from toulmin.faults import ExitCode, Fault, Faulty
+from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.tasks.pair import Pair, Task
 
 
@@ -23,7 +23,7 @@ def tracr_task(folder: Path | str, program: str, *, positions: Sequence[int] = (
 
     ``wrong`` is what the counterfactual input would have there, where that differs (otherwise all other outputs).
 
-    :raises Faulty: the files are missing or are not those of a program; a position outside its inputs.
+    :raises FaultError: the files are missing or are not those of a program; a position outside its inputs.
     """
     path = Path(folder) / f"{program}.npz"
     try:
@@ -37,7 +37,9 @@ def tracr_task(folder: Path | str, program: str, *, positions: Sequence[int] = (
         raise _bad(path, f"tokens {list(tokens.shape)} do not fit logits {list(logits.shape)}")
     outside = [p for p in positions if not 0 <= p < tokens.shape[1]]
     if outside or not positions:
-        raise Faulty(Fault("tasks.position", f"positions {outside or 'none'} of 0 .. {tokens.shape[1] - 1}", str(path)))
+        raise FaultError(
+            Fault("tasks.position", f"positions {outside or 'none'} of 0 .. {tokens.shape[1] - 1}", str(path))
+        )
     right = logits.argmax(-1)
     outputs = range(logits.shape[2])
 
@@ -64,5 +66,5 @@ def tracr_task(folder: Path | str, program: str, *, positions: Sequence[int] = (
     return Task(f"tracr.{program}", generate, ("test",), f"the compiled program {program}", logits.shape[2])
 
 
-def _bad(path: Path, message: str) -> Faulty:
-    return Faulty(Fault("tasks.tracr", message, str(path)), ExitCode.SUBJECT)
+def _bad(path: Path, message: str) -> FaultError:
+    return FaultError(Fault("tasks.tracr", message, str(path)), ExitCode.SUBJECT)

@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from toulmin.faults import ExitCode, Fault, Faulty
+from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.training.state import State, restore_module
 from toulmin.training.stream import Batches
 
@@ -60,7 +60,7 @@ class Checkpoint:
 
     def __post_init__(self) -> None:
         if self.every < 1 or self.keep < 1:
-            raise Faulty(Fault("training.checkpoint", "every and keep are at least 1"))
+            raise FaultError(Fault("training.checkpoint", "every and keep are at least 1"))
 
     def _run_json(self) -> Any:
         return json.loads(json.dumps(dict(self.run), sort_keys=True))
@@ -105,7 +105,7 @@ class Checkpoint:
     def resume(self, state: State, batches: Batches[Any]) -> bool:
         """Put the newest checkpoint into ``state`` and ``batches``; False when there is none.
 
-        :raises Faulty: the checkpoint is damaged, or belongs to another configuration.
+        :raises FaultError: the checkpoint is damaged, or belongs to another configuration.
         """
         found = self._read()
         if found is None:
@@ -118,7 +118,7 @@ class Checkpoint:
     def load_module(self, module: nn.Module) -> int | None:
         """Put only the newest checkpoint's module into ``module``; its step, or None when there is none.
 
-        :raises Faulty: as :meth:`resume`, or the tensors are not those of ``module``.
+        :raises FaultError: as :meth:`resume`, or the tensors are not those of ``module``.
         """
         found = self._read()
         if found is None:
@@ -133,9 +133,9 @@ class Checkpoint:
             return None
         folder = self.path(steps[-1])
 
-        def damaged(what: str) -> Faulty:
+        def damaged(what: str) -> FaultError:
             hint = "remove it to go on from the one before, or to start again"
-            return Faulty(Fault("training.checkpoint_damaged", what, file=str(folder), hint=hint), ExitCode.SUBJECT)
+            return FaultError(Fault("training.checkpoint_damaged", what, file=str(folder), hint=hint), ExitCode.SUBJECT)
 
         try:
             record = json.loads((folder / "state.json").read_bytes())
@@ -145,11 +145,11 @@ class Checkpoint:
             raise damaged(f"cannot be read: {error}") from None
         if record.get("format") != FORMAT:
             text = f"format {record.get('format')}, expected {FORMAT}"
-            raise Faulty(Fault("training.checkpoint_format", text, file=str(folder)))
+            raise FaultError(Fault("training.checkpoint_format", text, file=str(folder)))
         mine = self._run_json()
         if run != mine:
             differ = sorted(k for k in {*run, *mine} if run.get(k) != mine.get(k))
-            raise Faulty(
+            raise FaultError(
                 Fault("training.other_run", f"was {run.get(k)!r}, is {mine.get(k)!r}", file=str(folder), name=k)
                 for k in differ
             )

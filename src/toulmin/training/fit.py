@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from toulmin.faults import ExitCode, Fault, Faulty
+from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.training.callbacks import Callback
 from toulmin.training.checkpoint import Checkpoint
 from toulmin.training.schedule import Schedule
@@ -61,7 +61,7 @@ def _as_floats(metrics: Mapping[str, Tensor], step: int) -> dict[str, float]:
         if not math.isfinite(value)
     ]
     if faults:
-        raise Faulty(faults, ExitCode.NUMERICAL)
+        raise FaultError(faults, ExitCode.NUMERICAL)
     return values
 
 
@@ -79,7 +79,8 @@ def fit(
     a checkpoint is due). ``state`` is changed in place; its module trains in training mode and is then
     put back in the mode it was in. A run that is already complete does nothing and gives ``{}``.
 
-    :raises Faulty: ``training.not_finite`` (exit NUMERICAL) when a metric that is read is NaN or infinite, before any
+    :raises FaultError: ``training.not_finite`` (exit NUMERICAL) when a metric that is read is NaN or infinite,
+        before any
         checkpoint could hold it; what :meth:`Checkpoint.resume` raises.
     """
     if checkpoint is not None:

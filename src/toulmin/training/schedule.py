@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from toulmin.faults import Fault, Faulty
+from toulmin.faults import Fault, FaultError
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Schedule:
 
     ``lr`` is the peak. A parameter group with a key ``lr_scale`` gets that multiple of it.
 
-    :raises Faulty: a number out of range (every fault listed).
+    :raises FaultError: a number out of range (every fault listed).
     """
 
     steps: int
@@ -45,7 +45,7 @@ class Schedule:
         ]
         faults = [Fault("training.schedule", text, name=name) for good, name, text in checks if not good]
         if faults:
-            raise Faulty(faults)
+            raise FaultError(faults)
 
     def at(self, step: int) -> float:
         """The learning rate used by update ``step`` (the first is 0)."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from toulmin.faults import ExitCode, Fault, Faulty
+from toulmin.faults import ExitCode, Fault, FaultError
 
 Json = dict[str, Any]
 
@@ -84,7 +84,7 @@ class State:
     def restore(self, tensors: Mapping[str, Tensor], json: Json) -> None:
         """Put back what :meth:`export` gave.
 
-        :raises Faulty: a tensor is missing, extra or of another shape (all listed).
+        :raises FaultError: a tensor is missing, extra or of another shape (all listed).
         """
         expected, _ = self.export()
         # optimizers fill their slots at the first update, so a fresh one has none yet
@@ -103,7 +103,7 @@ class State:
                     text = f"parameter groups of {was} parameters, expected {now}"
                     faults.append(Fault("training.state", text, name=f"optimizer {name}"))
         if faults:
-            raise Faulty(faults, ExitCode.SUBJECT)
+            raise FaultError(faults, ExitCode.SUBJECT)
         restore_module(self.module, given)
         for name, value in self.tensors.items():
             value.copy_(given[f"tensors.{name}"])
@@ -154,10 +154,10 @@ def compare_shapes(expected: Mapping[str, Tensor], given: Mapping[str, Tensor]) 
 def restore_module(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Put the tensors called ``module.NAME`` into ``module``.
 
-    :raises Faulty: they are not those of ``module`` (all differences are listed).
+    :raises FaultError: they are not those of ``module`` (all differences are listed).
     """
     given = {name[7:]: value for name, value in tensors.items() if name.startswith("module.")}
     faults = compare_shapes(module.state_dict(), given)
     if faults:
-        raise Faulty(faults, ExitCode.SUBJECT)
+        raise FaultError(faults, ExitCode.SUBJECT)
     module.load_state_dict(given)

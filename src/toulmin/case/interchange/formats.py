@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from toulmin.case.elements import CaseFile
+from toulmin.case.file.elements import CaseFile
 from toulmin.case.interchange.gsn2x import read_gsn2x, write_gsn2x
 from toulmin.case.interchange.items import Document, case_of, document_of, note_extensions, refuse
 from toulmin.case.interchange.markdown import write_markdown
 from toulmin.case.interchange.sacm import read_sacm, write_sacm
 from toulmin.case.interchange.tea import read_tea, write_tea
-from toulmin.faults import Fault, Faulty
+from toulmin.faults import Fault, FaultError
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,16 @@ FORMATS: Mapping[str, Format] = {
 
 def _format(name: str) -> Format:
     if name not in FORMATS:
-        raise Faulty(Fault("interchange.format", "no such format", name=name, hint=f"there are: {', '.join(FORMATS)}"))
+        raise FaultError(
+            Fault("interchange.format", "no such format", name=name, hint=f"there are: {', '.join(FORMATS)}")
+        )
     return FORMATS[name]
 
 
 def guess_format(path: Path) -> str:
     """The format by a file's ending.
 
-    :raises Faulty: the ending is none of those known.
+    :raises FaultError: the ending is none of those known.
     """
     endings = {".yaml": "gsn2x", ".yml": "gsn2x", ".xmi": "sacm", ".xml": "sacm", ".json": "tea", ".md": "markdown"}
     name = endings.get(path.suffix.lower())
@@ -53,7 +55,7 @@ def guess_format(path: Path) -> str:
 def export_case(parsed: CaseFile, name: str) -> tuple[str, list[Fault]]:
     """The text of a case in another format, and what the format has no place for.
 
-    :raises Faulty: no such format.
+    :raises FaultError: no such format.
     """
     document = document_of(parsed)
     note_extensions(document)
@@ -63,7 +65,7 @@ def export_case(parsed: CaseFile, name: str) -> tuple[str, list[Fault]]:
 def import_case(path: Path, name: str | None = None) -> tuple[CaseFile, list[Fault]]:
     """Read a case of another tool, and what of it a case has no place for, line by line.
 
-    :raises Faulty: no such format, one that is only written, or a file that is not of the format at all.
+    :raises FaultError: no such format, one that is only written, or a file that is not of the format at all.
     """
     form = _format(name or guess_format(path))
     if form.read is None:

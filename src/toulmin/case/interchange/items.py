@@ -10,8 +10,8 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
-from toulmin.case.elements import ARRAYS, CaseFile, Header
-from toulmin.faults import ExitCode, Fault, Faulty
+from toulmin.case.file.elements import ARRAYS, CaseFile, Header
+from toulmin.faults import ExitCode, Fault, FaultError
 
 TYPES = ARRAYS
 MAX_BYTES = 32 * 1024 * 1024
@@ -50,9 +50,9 @@ class Document:
         self.losses.append(Fault("interchange.lost", message, self.file or None, line, name))
 
 
-def refuse(code: str, message: str, file: str, line: int | None = None) -> Faulty:
+def refuse(code: str, message: str, file: str, line: int | None = None) -> FaultError:
     """A file that cannot be read at all."""
-    return Faulty(Fault(f"interchange.{code}", message, file, line), ExitCode.INVALID)
+    return FaultError(Fault(f"interchange.{code}", message, file, line), ExitCode.INVALID)
 
 
 def document_of(parsed: CaseFile) -> Document:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
-from toulmin.faults import Fault, Faulty
+from toulmin.faults import Fault, FaultError
 
 REVIEW_AFTER = dt.timedelta(days=180)
 
@@ -35,12 +35,12 @@ TEMPLATES: Mapping[str, tuple[str, tuple[str, ...]]] = {
 def template_text(name: str, *, owner: str, today: dt.date | None = None) -> str:
     """The ``case.toml`` of a template; every assumption is owned by ``owner`` and due for review in 180 days.
 
-    :raises Faulty: no template of that name.
+    :raises FaultError: no template of that name.
     """
     if name not in TEMPLATES:
         near = difflib.get_close_matches(name, TEMPLATES, n=2) or list(TEMPLATES)
         hint = "there are: " + ", ".join(near)
-        raise Faulty(Fault("case.unknown_template", "no such template", name=name, hint=hint))
+        raise FaultError(Fault("case.unknown_template", "no such template", name=name, hint=hint))
     title, fragments = TEMPLATES[name]
     review = (today or dt.datetime.now(dt.UTC).date()) + REVIEW_AFTER
     root = {"scheming": "G"}.get(name)
@@ -53,7 +53,7 @@ def template_text(name: str, *, owner: str, today: dt.date | None = None) -> str
 def write_template(name: str, folder: Path, *, owner: str, today: dt.date | None = None) -> Path:
     """Write ``case.toml`` of a template into ``folder``, which is made; never over an existing one.
 
-    :raises Faulty: no such template, or there is a case already.
+    :raises FaultError: no such template, or there is a case already.
     """
     text = template_text(name, owner=owner, today=today)
     path = folder / "case.toml"
@@ -62,7 +62,7 @@ def write_template(name: str, folder: Path, *, owner: str, today: dt.date | None
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        raise Faulty(Fault("case.exists", "there is a case already; it was left as it is", str(path))) from None
+        raise FaultError(Fault("case.exists", "there is a case already; it was left as it is", str(path))) from None
     except OSError as error:
-        raise Faulty(Fault("file.unwritable", error.strerror or str(error), str(path))) from None
+        raise FaultError(Fault("file.unwritable", error.strerror or str(error), str(path))) from None
     return path

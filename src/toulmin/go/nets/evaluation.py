@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from toulmin.go.games import Games, Rows
-from toulmin.go.rules import WHITE
+from toulmin.go.engine.games import Games, Rows
+from toulmin.go.engine.rules import WHITE
 
 Floats = NDArray[np.float32]
 

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from toulmin.faults import ExitCode, Fault, Faulty
-from toulmin.go import turns
-from toulmin.go.features import input_features
-from toulmin.go.games import Games, Rows
+from toulmin.faults import ExitCode, Fault, FaultError
+from toulmin.go.engine import turns
+from toulmin.go.engine.games import Games, Rows
 from toulmin.go.nets.evaluation import Evaluation
+from toulmin.go.nets.features import input_features
 from toulmin.go.nets.layers import NetworkFile
 from toulmin.go.nets.network import Extent, Heads, Network, can_pack
 from toulmin.go.nets.reader import read_network
@@ -81,7 +81,8 @@ class Evaluator:
         """The network's view of the chosen games, for the side to move.
 
         ``symmetry`` (0 to 7, one for all or one each) is undone in what comes back. The other settings are those of
-        :func:`~toulmin.go.features.input_features`. Raises :class:`Faulty` (``go.net-numbers``, exit code NUMERICAL)
+        :func:`~toulmin.go.nets.features.input_features`. Raises :class:`FaultError` (``go.net-numbers``, exit code
+            NUMERICAL)
         where the network answers with NaN or infinity.
         """
         chosen = games._rows(rows)
@@ -138,7 +139,7 @@ class Evaluator:
     ) -> Evaluation:
         if not all(np.isfinite(o).all() for o in (logits, value, score, owner)):
             fault = Fault("go.net-numbers", f"network {self.file.name} answers with NaN or infinity")
-            raise Faulty(fault, ExitCode.NUMERICAL)
+            raise FaultError(fault, ExitCode.NUMERICAL)
         m, scales = games.meta[chosen], self.file.scales
         logits = np.where(legal, logits, -np.inf)
         value = value.copy()

@@ -17,7 +17,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from toulmin.faults import ExitCode, Fault, Faulty
+from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.go.nets.layers import (
     Activation,
     ActivationKind,
@@ -67,7 +67,7 @@ class _Words:
         if self.cut and self.at >= len(self.data):
             message += f"; {self.cut}"
         where = f" (layer {self.layer}, byte {self.at} of the unpacked file)"
-        raise Faulty(Fault(code, message + where, file=self.file, name=self.layer), ExitCode.SUBJECT)
+        raise FaultError(Fault(code, message + where, file=self.file, name=self.layer), ExitCode.SUBJECT)
 
     def word(self, what: str) -> str:
         match = _WORD.match(self.data, self.at, min(len(self.data), self.at + 4096))
@@ -296,14 +296,14 @@ def _unpack(data: bytes, file: str) -> tuple[bytes, str | None]:
         return b"".join(pieces), None
     if stream.unconsumed_tail:
         fault = Fault("go.net-size", f"it unpacks to more than {MOST_BYTES} bytes", file=file)
-        raise Faulty(fault, ExitCode.LIMIT)
+        raise FaultError(fault, ExitCode.LIMIT)
     return unpacked, None if stream.eof else "the gzip data are cut short"
 
 
 def read_network(source: str | Path | bytes) -> NetworkFile:
     """Read a network from a file, or from the bytes of one.
 
-    Raises :class:`Faulty`: ``go.net`` with the layer and byte where the file is cut or malformed,
+    Raises :class:`FaultError`: ``go.net`` with the layer and byte where the file is cut or malformed,
     ``go.net-unsupported`` with its name for a version, block or option that is not implemented, ``file.unreadable``
     where it cannot be opened; all with exit code SUBJECT.
     """
@@ -315,7 +315,7 @@ def read_network(source: str | Path | bytes) -> NetworkFile:
             raw = Path(source).read_bytes()
         except OSError as error:
             fault = Fault("file.unreadable", error.strerror or str(error), file=file)
-            raise Faulty(fault, ExitCode.SUBJECT) from error
+            raise FaultError(fault, ExitCode.SUBJECT) from error
     data, cut = _unpack(raw, file)
     words = _Words(data, file, cut)
     name = words.word("the network's name")[:96]

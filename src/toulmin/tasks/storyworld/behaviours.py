@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from toulmin.faults import Fault, Faulty
+from toulmin.faults import Fault, FaultError
 from toulmin.tasks.pair import Pair, Task
 from toulmin.tasks.storyworld import lexicon, templates
 from toulmin.tasks.storyworld.grammar import (
@@ -37,11 +37,11 @@ Words = list[str]
 def story_task(name: str) -> Task:
     """One of :func:`story_tasks` by name.
 
-    :raises Faulty: there is none of that name (the names are listed).
+    :raises FaultError: there is none of that name (the names are listed).
     """
     tasks = story_tasks()
     if name not in tasks:
-        raise Faulty(Fault("tasks.unknown_task", f"storyworld has no task {name!r}", hint=", ".join(tasks)))
+        raise FaultError(Fault("tasks.unknown_task", f"storyworld has no task {name!r}", hint=", ".join(tasks)))
     return tasks[name]
 
 

@@ -1,0 +1,1 @@
+"""The argument: health, defeaters, freshness, confidence, and what the conclusion hinges on."""

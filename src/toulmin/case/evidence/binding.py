@@ -1,0 +1,166 @@
+"""From an evidence node to the question it asks: study, configuration, criterion; checked before anything runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from toulmin.case.evidence.criterion import Criterion, CriterionError, measures_of, parse_criterion
+from toulmin.case.file.casefile import Case
+from toulmin.case.file.elements import EvidenceNode
+from toulmin.evidence import Store
+from toulmin.faults import ExitCode, Fault, FaultError, LocatedToml, read_toml
+from toulmin.studies import Input, Resolver, Study, find_study, parse_study
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A binding that is well formed."""
+
+    node: EvidenceNode
+    study: Study
+    criterion: Criterion
+
+
+@dataclass
+class Binder:
+    """Binds the evidence nodes of one case, each study and input once."""
+
+    case: Case
+    store: Store
+    rehash: bool = False
+    _studies: dict[str, Study | list[Fault]] = field(default_factory=dict[str, "Study | list[Fault]"])
+    _inputs: dict[str, tuple[Input, ...]] = field(default_factory=dict[str, tuple[Input, ...]])
+
+    def bind(self, node: EvidenceNode) -> tuple[Question | None, list[Fault]]:
+        """The question of a node, and everything wrong with the binding."""
+        case = self.case
+        faults = list(self._control(node))
+        criterion: Criterion | None = None
+        if node.criterion is None:
+            faults.append(case.fault("C033", "say what its measures must show: criterion", node.id))
+        else:
+            try:
+                criterion = parse_criterion(node.criterion)
+            except CriterionError as error:
+                faults.append(case.fault("C034", str(error), node.id, "criterion"))
+        study, of_study = self._study(node)
+        faults += of_study
+        for name in (node.subject, *node.data):
+            if name is not None and self._declared(name) is None:
+                faults.append(case.fault("C024", f"{name} is declared under neither subjects nor data", node.id))
+        if study is not None:
+            declared = study.measure_specs()
+            if criterion is not None:
+                for name in sorted(measures_of(criterion) - set(declared)):
+                    hint = f"{study.kind} gives: {', '.join(declared)}"
+                    faults.append(case.fault("C035", f"no measure {name}", node.id, "criterion", hint))
+            if node.prior is not None and node.prior.failures not in declared:
+                message = f"no measure {node.prior.failures}"
+                faults.append(
+                    case.fault("C038", message, node.id, "prior", f"{study.kind} gives: {', '.join(declared)}")
+                )
+        if study is None or criterion is None or faults:
+            return None, faults
+        return Question(node, study, criterion), []
+
+    def _control(self, node: EvidenceNode) -> list[Fault]:
+        if node.absence and node.control is None:
+            message = "show that the same method finds a planted case: control = an evidence node, or self"
+            return [self.case.fault("C036", message, node.id, "absence")]
+        if node.control in (None, "self"):
+            return []
+        other = self.case.nodes.get(node.control)
+        if other is None and node.control in self.case.broken:
+            return []
+        if not isinstance(other, EvidenceNode) or other.study != node.study or other.id == node.id:
+            message = f"{node.control} is not other evidence of the study {node.study}"
+            return [self.case.fault("C037", message, node.id, "control")]
+        return []
+
+    def _declared(self, name: str) -> str | None:
+        parsed = self.case.parsed
+        found = parsed.subjects.get(name) or parsed.data.get(name)
+        return found.reference if found else None
+
+    def _study(self, node: EvidenceNode) -> tuple[Study | None, list[Fault]]:
+        if node.study is None:
+            message = "bind it to a study, or mark it undeveloped = true"
+            return None, [self.case.fault("C030", message, node.id)]
+        key = json.dumps([node.study, node.preset, node.configuration], default=str, sort_keys=True)
+        if key not in self._studies:
+            try:
+                self._studies[key] = self._make(node)
+            except FaultError as faulty:
+                self._studies[key] = list(faulty.faults)
+        found = self._studies[key]
+        if isinstance(found, list):
+            return None, [self._relocate(fault, node) for fault in found]
+        return found, []
+
+    def _relocate(self, fault: Fault, node: EvidenceNode) -> Fault:
+        if fault.code in ("C018", "C024"):
+            return self.case.fault(fault.code, fault.message, node.id, "configuration")
+        code = "C031" if fault.code in ("study.unknown", "study.broken") else "C032"
+        if fault.file is not None:
+            return Fault(code, fault.message, fault.file, fault.line, node.id, fault.hint)
+        what = (fault.name or "").removeprefix("configuration.")
+        message = f"{what}: {fault.message}" if what else fault.message
+        key = "study" if code == "C031" else "configuration"
+        return self.case.fault(code, message, node.id, key, fault.hint)
+
+    def _make(self, node: EvidenceNode) -> Study:
+        base, located = self.case.folder.resolve(), None
+        table: Mapping[str, Any]
+        if isinstance(node.configuration, str):
+            target = self.case.inside(node.configuration)
+            if target is None:
+                raise FaultError(Fault("C018", f"leaves the folder of the case: {node.configuration}"))
+            located = read_toml(target)
+            table, base = located.data, target.parent
+            if table.get("study") != node.study:
+                message = f"{node.configuration} is of the study {table.get('study')}, not {node.study}"
+                raise FaultError(Fault("study.configuration", message))
+        else:
+            find_study(node.study or "")
+            table = {"study": node.study, "configuration": self._substitute(node.configuration)}
+            if node.preset is not None:
+                table["preset"] = node.preset
+        return _parse(table, located).at(Resolver(base, self.store, self.rehash))
+
+    def _substitute(self, value: Any) -> Any:
+        if isinstance(value, str) and value.startswith("@"):
+            reference = self._declared(value[1:])
+            if reference is None:
+                raise FaultError(Fault("C024", f"{value[1:]} is declared under neither subjects nor data"))
+            return reference
+        if isinstance(value, dict):
+            return {key: self._substitute(part) for key, part in value.items()}  # type: ignore[misc]
+        if isinstance(value, list):
+            return [self._substitute(part) for part in value]  # type: ignore[misc]
+        return value
+
+    def inputs(self, study: Study) -> tuple[Input, ...]:
+        """The inputs of a study as they are now.
+
+        :raises FaultError: one cannot be read.
+        """
+        key = f"{study.kind} {study.study_hash()} {study.resolver.base}"
+        if key not in self._inputs:
+            try:
+                self._inputs[key] = study.inputs()
+            except (OSError, ValueError) as error:  # a name too long, no permission, a NUL in a path
+                message = getattr(error, "strerror", None) or str(error)
+                raise FaultError(Fault("reference.unreadable", message, name=study.kind), ExitCode.SUBJECT) from None
+        return self._inputs[key]
+
+
+def _parse(table: Mapping[str, Any], located: LocatedToml | None) -> Study:
+    try:
+        study = parse_study(table, located=located)
+        study.study_hash()
+        return study
+    except (TypeError, ValueError) as error:  # a NaN has no hash
+        raise FaultError(Fault("study.configuration", str(error))) from None

@@ -1,0 +1,1 @@
+"""The case file: its elements, reading and writing it, its diagnostics and its lock."""

@@ -1,0 +1,239 @@
+"""The elements of a case, as they are written in ``case.toml``.
+
+After the GSN Community Standard v3: goal, strategy, evidence (GSN's solution), context, assumption, justification,
+module (an away reference to a goal of another case), the undeveloped mark, and dialectic challenges as defeaters of
+three kinds. Every model is strict: an unknown key is a fault, with its line.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$", max_length=200)]
+Words = Annotated[str, StringConstraints(max_length=100_000)]
+Target = Annotated[str, StringConstraints(min_length=1, max_length=500)]
+Targets = Annotated[tuple[Target, ...], Field(strict=False)]
+Unit = Annotated[float, Field(ge=0.0, le=1.0)]
+Mode = Literal["all", "any"]
+
+
+class Strict(BaseModel):
+    """No unknown keys, no coercion, no change after reading."""
+
+    # deferred: only what is validated by itself (a whole file, as a rule) is worth a validator of its own
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
+
+
+class AtLeast(Strict):
+    """``mode = { at_least = k }``: k of the children must hold."""
+
+    at_least: Annotated[int, Field(ge=1)]
+
+
+class Element(Strict):
+    """What every element has: an identifier unique in the case, and text.
+
+    ``prose`` is the path of a Markdown file beside the case with the long form.
+    """
+
+    type: ClassVar[str]
+    id: Id
+    text: Words = ""
+    prose: str | None = None
+    owner: str | None = None
+
+
+class Claim(Element):
+    """A goal or a strategy.
+
+    ``supported_by`` counts, by ``mode``: ``"all"`` (the worst child), ``"any"`` (the best), ``{ at_least = k }``.
+    ``strengthened_by`` is shown and evaluated but never counts: support that must not stand alone.
+    ``in_context_of`` names contexts, assumptions and justifications; an assumption caps the claim at conditional.
+    ``confidence`` says how the children's probability intervals combine: ``"bounds"`` (Frechet, nothing assumed),
+    ``"independent"`` (products; needs ``independence``, a justification, and is refused where branches share roots), or
+    ``"chain"`` (each child's interval is conditional on the children before it failing).
+    """
+
+    supported_by: Targets = ()
+    strengthened_by: Targets = ()
+    in_context_of: Targets = ()
+    mode: Mode | AtLeast = "all"
+    undeveloped: bool = False
+    confidence: Literal["bounds", "independent", "chain"] = "bounds"
+    independence: Words | None = None
+
+    @property
+    def mode_key(self) -> str | int:
+        """``"all"``, ``"any"``, or k."""
+        return self.mode.at_least if isinstance(self.mode, AtLeast) else self.mode
+
+
+class Goal(Claim):
+    """A claim."""
+
+    type: ClassVar[str] = "goal"
+
+
+class Strategy(Claim):
+    """How a claim follows from others."""
+
+    type: ClassVar[str] = "strategy"
+
+
+class Prior(Strict):
+    """What turns a failure count into the probability of a claim (conservative Bayesian inference).
+
+    ``theta`` is the prior probability that the failure rate is at most ``p_l``; the claim is that it is at most
+    ``p_star``; ``failures`` names the measure that counts failures, which must be zero.
+    """
+
+    theta: Annotated[float, Field(gt=0.0, lt=1.0)]
+    p_l: Unit = 0.0
+    p_star: Annotated[float, Field(gt=0.0, lt=1.0)]
+    failures: str
+    justification: Words
+
+    @model_validator(mode="after")
+    def _prior_rate_below_claim(self) -> Prior:
+        if self.p_l >= self.p_star:
+            raise ValueError(f"p_l {self.p_l} must be below p_star {self.p_star}")
+        return self
+
+
+class EvidenceNode(Element):
+    """A binding: a study, its configuration, and what its measures must show.
+
+    ``configuration`` is the study's, on top of its ``preset``, or the path of a study's TOML file; in it ``"@NAME"``
+    stands for the reference of the subject or data declared under that name. ``criterion`` is in the grammar of
+    :mod:`toulmin.case.evidence.criterion`. ``absence`` says that the claim is that something is not there: it
+        demands a positive
+    ``control``: the id of an evidence node bound to the same study kind, or ``"self"`` where the record has its own.
+    """
+
+    type: ClassVar[str] = "evidence"
+    study: str | None = None
+    preset: str | None = None
+    configuration: dict[str, Any] | str = Field(default_factory=dict[str, Any])
+    criterion: str | None = None
+    subject: str | None = None
+    data: Targets = ()
+    min_seeds: Annotated[int, Field(ge=1)] = 1
+    max_age_days: Annotated[int, Field(ge=0)] | None = None
+    absence: bool = False
+    control: str | None = None
+    prior: Prior | None = None
+    undeveloped: bool = False
+
+
+class Context(Element):
+    """What the argument speaks of: a deployment, a model, a definition."""
+
+    type: ClassVar[str] = "context"
+
+
+class Justification(Element):
+    """Why a step of the argument is acceptable."""
+
+    type: ClassVar[str] = "justification"
+
+
+class Assumption(Element):
+    """What is taken as true without evidence here; it must have an owner, a justification and a review date."""
+
+    type: ClassVar[str] = "assumption"
+    justification: Words | None = None
+    review: dt.date | None = None
+    probability: Annotated[tuple[Unit, Unit], Field(strict=False)] | None = None
+
+
+class Module(Element):
+    """An away reference: a goal (by default the root) of the case in another folder or file."""
+
+    type: ClassVar[str] = "module"
+    case: str
+    goal: str | None = None
+
+
+class Defeater(Element):
+    """A challenge.
+
+    ``kind``: ``rebut`` (the claim is false; attacks goals, modules, defeaters), ``undercut`` (the step does not follow;
+    attacks strategies, goals, evidence, defeaters, or one link written ``"PARENT->CHILD"``), ``undermine`` (a premise
+    is false; attacks evidence, assumptions, contexts, justifications, defeaters). With ``supported_by`` it stands only
+    while its support does; without, it is a doubt that stands until it is answered. ``dormant_until_developed`` is for
+    templates: while nothing below its targets is bound to a study there is nothing to doubt yet, and it attacks
+    nothing.
+    """
+
+    type: ClassVar[str] = "defeater"
+    kind: Literal["rebut", "undercut", "undermine"]
+    attacks: Targets
+    dormant_until_developed: bool = False
+    supported_by: Targets = ()
+    rule: str | None = None  #: set on defeaters the engine attached: the rule of evidence they come from
+
+
+class Acceptance(Strict):
+    """A human decision, by name and date, good until ``until``.
+
+    ``of`` is an assumption, taken as true; a defeater, whose doubt is lived with (``kind = "residual"``); or a defeater
+    that answers another without evidence, and is believed (``kind = "answer"``).
+    """
+
+    of: Target
+    kind: Literal["residual", "answer"] = "residual"
+    by: Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
+    on: dt.date
+    until: dt.date | None = None
+    why: Words = ""
+
+
+class Declared(Strict):
+    """A subject or data set of the environment: its reference, and the hash the case was written for."""
+
+    reference: Annotated[str, StringConstraints(min_length=1)]
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
+    description: Words = ""
+
+
+class Header(Strict):
+    """The ``[case]`` table. ``store`` is the folder of evidence, relative to the case."""
+
+    title: Words = ""
+    deployment: Words = ""
+    schema_version: Literal[1] = 1
+    root: str | None = None
+    store: str = ".toulmin"
+    template: str | None = None
+
+
+class CaseFile(Strict):
+    """A whole ``case.toml``."""
+
+    case: Header
+    subjects: dict[str, Declared] = Field(default_factory=dict[str, Declared])
+    data: dict[str, Declared] = Field(default_factory=dict[str, Declared])
+    goal: Annotated[tuple[Goal, ...], Field(strict=False)] = ()
+    strategy: Annotated[tuple[Strategy, ...], Field(strict=False)] = ()
+    evidence: Annotated[tuple[EvidenceNode, ...], Field(strict=False)] = ()
+    context: Annotated[tuple[Context, ...], Field(strict=False)] = ()
+    assumption: Annotated[tuple[Assumption, ...], Field(strict=False)] = ()
+    justification: Annotated[tuple[Justification, ...], Field(strict=False)] = ()
+    module: Annotated[tuple[Module, ...], Field(strict=False)] = ()
+    defeater: Annotated[tuple[Defeater, ...], Field(strict=False)] = ()
+    acceptance: Annotated[tuple[Acceptance, ...], Field(strict=False)] = ()
+
+
+ARRAYS: tuple[str, ...] = (
+    "goal",
+    "strategy",
+    "evidence",
+    "context",
+    "assumption",
+    "justification",
+    "module",
+    "defeater",
+)

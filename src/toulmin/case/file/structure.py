@@ -1,0 +1,240 @@
+"""Whether a case is a well-formed argument: everything that can be said before looking at evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from toulmin.case.file.casefile import MAX_PROSE_BYTES, Case
+from toulmin.case.file.elements import (
+    Assumption,
+    Claim,
+    Defeater,
+    Element,
+    EvidenceNode,
+    Goal,
+)
+from toulmin.faults import Fault
+
+# After the GSN Community Standard v3; strategies may also rest on evidence directly, as gsn2x and SACM files do.
+SUPPORTS: dict[str, frozenset[str]] = {
+    "goal": frozenset({"goal", "strategy", "evidence", "module"}),
+    "strategy": frozenset({"goal", "evidence", "module"}),
+    "defeater": frozenset({"goal", "evidence", "module"}),
+}
+CONTEXTS = frozenset({"context", "assumption", "justification"})
+ATTACKS: dict[str, frozenset[str]] = {
+    "rebut": frozenset({"goal", "module", "defeater"}),
+    "undercut": frozenset({"goal", "strategy", "evidence", "defeater"}),
+    "undermine": frozenset({"evidence", "assumption", "context", "justification", "defeater", "module"}),
+}
+
+
+def supports_of(element: Element) -> tuple[str, ...]:
+    """What an element is supported by."""
+    return element.supported_by if isinstance(element, (Claim, Defeater)) else ()
+
+
+def split_link(target: str) -> tuple[str, str] | None:
+    """``"PARENT->CHILD"`` as a pair; None for the id of an element."""
+    parent, arrow, child = target.partition("->")
+    return (parent.strip(), child.strip()) if arrow else None
+
+
+def find_root(case: Case) -> str | None:
+    """The declared root, else the first goal that supports nothing; None where there is none."""
+    if case.parsed.case.root is not None:
+        return case.parsed.case.root if isinstance(case.nodes.get(case.parsed.case.root), Goal) else None
+    return next((goal.id for goal in case.parsed.goal if goal.id not in case.parents), None)
+
+
+def check_structure(case: Case, attached: frozenset[str] = frozenset()) -> list[Fault]:
+    """Every fault of structure; ``attached`` are ids of defeaters that the engine attaches itself."""
+    faults = [
+        Fault("C004", f"another element is called {i}", str(case.file), case.line_at(array, index), i)
+        for i, array, index in case.duplicates
+    ]
+    faults += _references(case, attached)
+    faults += [fault for identifier in case.nodes for fault in _element(case, identifier)]
+    faults += _acceptances(case, attached)
+    circle = find_circle(case)
+    if circle:
+        faults.append(case.fault("C006", "supports itself: " + " -> ".join(circle), circle[0], "supported_by"))
+    faults += _roots(case, bool(circle))
+    return faults
+
+
+def _references(case: Case, attached: frozenset[str]) -> Iterator[Fault]:
+    known = case.nodes
+    for identifier, element in known.items():
+        links: list[tuple[str, str, frozenset[str]]] = []
+        permitted = SUPPORTS.get(element.type, frozenset())
+        links += [("supported_by", target, permitted) for target in supports_of(element)]
+        if isinstance(element, Claim):
+            links += [("strengthened_by", target, permitted) for target in element.strengthened_by]
+            links += [("in_context_of", target, CONTEXTS) for target in element.in_context_of]
+        for key, target, types in links:
+            if target in known:
+                if known[target].type not in types:
+                    message = f"a {element.type} may not be {key.replace('_', ' ')} a {known[target].type} ({target})"
+                    yield case.fault("C007", message, identifier, key)
+            elif target not in case.broken:
+                yield case.fault("C005", f"{key} names {target}, which does not exist", identifier, key)
+        if isinstance(element, Defeater):
+            yield from _attacks(case, element, attached)
+
+
+def _attacks(case: Case, defeater: Defeater, attached: frozenset[str]) -> Iterator[Fault]:
+    if not defeater.attacks:
+        yield case.fault("C005", "attacks nothing", defeater.id, "attacks")
+    for target in defeater.attacks:
+        link = split_link(target)
+        if link:
+            parent = case.nodes.get(link[0])
+            if parent is None or link[1] not in supports_of(parent):
+                if not case.broken & set(link):
+                    yield case.fault("C005", f"attacks the link {target}, which does not exist", defeater.id, "attacks")
+            elif defeater.kind != "undercut":
+                yield case.fault("C007", f"only an undercut attacks a link ({target})", defeater.id, "attacks")
+        elif target in case.nodes:
+            kind = case.nodes[target].type
+            if kind not in ATTACKS[defeater.kind]:
+                yield case.fault(
+                    "C007", f"a {defeater.kind} may not attack a {kind} ({target})", defeater.id, "attacks"
+                )
+        elif target not in attached and target not in case.broken:
+            yield case.fault("C005", f"attacks {target}, which does not exist", defeater.id, "attacks")
+
+
+def _element(case: Case, identifier: str) -> Iterator[Fault]:
+    element = case.nodes[identifier]
+    if not element.text.strip():
+        yield case.fault("C011", f"the {element.type} says nothing", identifier, "text")
+    if element.prose is not None:
+        yield from _prose(case, element)
+    if isinstance(element, Claim):
+        yield from _claim(case, element)
+    elif isinstance(element, Assumption):
+        for code, key, value in (
+            ("C014", "owner", (element.owner or "").strip()),
+            ("C015", "justification", (element.justification or "").strip()),
+            ("C016", "review", element.review),
+        ):
+            if not value:
+                yield case.fault(code, f"say its {key}", identifier)
+        if element.probability and element.probability[0] > element.probability[1]:
+            low, high = element.probability
+            yield case.fault("C023", f"{low} is above {high}", identifier, "probability")
+
+
+def _claim(case: Case, claim: Claim) -> Iterator[Fault]:
+    if not claim.supported_by and not claim.undeveloped:
+        yield case.fault("C012", "support it, or mark it undeveloped = true", claim.id)
+    if isinstance(claim.mode_key, int) and claim.mode_key > len(claim.supported_by) and claim.supported_by:
+        message = f"at least {claim.mode_key} of {len(claim.supported_by)} children can never hold"
+        yield case.fault("C013", message, claim.id, "mode")
+    if claim.confidence == "independent" and not (claim.independence or "").strip():
+        yield case.fault("C021", 'say why the branches are independent: independence = "..."', claim.id, "confidence")
+
+
+def _prose(case: Case, element: Element) -> Iterator[Fault]:
+    target = case.inside(element.prose or "")
+    if target is None:
+        yield case.fault("C018", f"prose leaves the folder of the case: {element.prose}", element.id, "prose")
+        return
+    try:
+        if target.stat().st_size > MAX_PROSE_BYTES:
+            yield case.fault("C019", f"larger than {MAX_PROSE_BYTES} bytes: {element.prose}", element.id, "prose")
+        else:
+            target.read_bytes().decode("utf-8")
+    except (OSError, ValueError) as error:
+        yield case.fault("C019", f"{element.prose}: {error}", element.id, "prose")
+
+
+def _acceptances(case: Case, attached: frozenset[str]) -> Iterator[Fault]:
+    for index, acceptance in enumerate(case.acceptances):
+        element = case.nodes.get(acceptance.of)
+        if isinstance(element, (Assumption, Defeater)) or acceptance.of in attached or acceptance.of in case.broken:
+            continue
+        message = f"{acceptance.of} is {'no assumption or defeater' if element else 'not there'}"
+        yield Fault("C017", message, str(case.file), case.line_at("acceptance", index, "of"), acceptance.of)
+
+
+def find_circle(case: Case) -> list[str]:
+    """A circle of support, first element repeated at the end; empty where there is none. Iterative: cases are deep."""
+    done: dict[str, bool] = {}  # False while on the path
+    for start in case.nodes:
+        if start in done:
+            continue
+        done[start] = False
+        path, pending = [start], [iter(_below(case, start))]
+        while path:
+            for child in pending[-1]:
+                state = done.get(child)
+                if state is False:
+                    return [*path[path.index(child) :], child]
+                if state is None and child in case.nodes:
+                    done[child] = False
+                    path.append(child)
+                    pending.append(iter(_below(case, child)))
+                    break
+            else:
+                pending.pop()
+                done[path.pop()] = True
+    return []
+
+
+def _below(case: Case, identifier: str) -> tuple[str, ...]:
+    """Its support, and of evidence its control."""
+    element = case.nodes[identifier]
+    if isinstance(element, EvidenceNode) and element.control and element.control != "self":
+        return (element.control,)
+    return case.support[identifier]
+
+
+def _roots(case: Case, circular: bool) -> Iterator[Fault]:
+    declared = case.parsed.case.root
+    tops = [goal.id for goal in case.parsed.goal if goal.id not in case.parents]
+    root = find_root(case)
+    if root is None:
+        if declared is not None or not (circular or case.broken):
+            message = f"the root {declared} is not a goal of the case" if declared else "every goal supports another"
+            yield Fault("C008", message if case.parsed.goal else "the case has no goal", str(case.file), name=declared)
+        return
+    for other in tops:
+        if other != root:
+            yield case.fault("C009", f"nothing rests on it, and {root} is the root", other)
+    if circular or case.broken:
+        return  # what is reached cannot be told before those are mended
+    reached = reachable(case, root, *tops)
+    for identifier, element in case.nodes.items():
+        if identifier not in reached:
+            if not isinstance(element, Defeater):
+                yield case.fault("C010", f"nothing leads to it from {root}", identifier)
+            elif element.attacks:
+                yield case.fault("C010", f"attacks nothing below {root}", identifier)
+
+
+def reachable(case: Case, *roots: str) -> set[str]:
+    """Everything the roots depend on: support, contexts, controls, and defeaters of what was reached."""
+    attackers: dict[str, list[str]] = {}
+    for defeater in case.parsed.defeater:
+        for target in defeater.attacks:
+            link = split_link(target)
+            # "E1/RULE" names a defeater the engine attached to E1
+            aim = link[0] if link else target if target in case.nodes else target.partition("/")[0]
+            attackers.setdefault(aim, []).append(defeater.id)
+    seen = set(roots)
+    queue = list(roots)
+    while queue:
+        identifier = queue.pop()
+        element = case.nodes.get(identifier)
+        if element is None:
+            continue
+        near = [*_below(case, identifier), *attackers.get(identifier, ())]
+        if isinstance(element, Claim):
+            near += element.in_context_of
+        for found in near:
+            if found not in seen:
+                seen.add(found)
+                queue.append(found)
+    return seen

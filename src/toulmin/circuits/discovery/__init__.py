@@ -1,0 +1,1 @@
+"""Discovery: which edges matter for a task, one file a method."""

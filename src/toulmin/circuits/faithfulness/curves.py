@@ -1,0 +1,89 @@
+r"""Curves over circuit sizes, and how well scores find a known circuit.
+
+CPR and CMD (Mueller et al. 2025, "MIB", section 3): with f(k) the faithfulness of the circuit of share k of all edges,
+CPR = \int f(k) dk and CMD = \int |1 - f(k)| dk by the trapezoidal rule over the measured shares. ROC: edges ranked by
+score, true against false positive rate; AUROC with ties counted half.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toulmin.circuits.circuit import Circuit
+from toulmin.circuits.discovery.edge_scores import EdgeScores
+from toulmin.faults import ExitCode, Fault, FaultError
+
+Array = NDArray[np.float64]
+#: the shares of edges at which MIB evaluates
+MIB_SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+
+
+def _checked(x: Sequence[float] | Array, y: Sequence[float] | Array, log_x: bool) -> tuple[Array, Array]:
+    xs, ys = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    if xs.shape != ys.shape or xs.ndim != 1 or len(xs) < 2 or (np.diff(xs) < 0).any():
+        raise FaultError(Fault("circuits.curve", "a curve needs two or more points with rising sizes"))
+    if not (np.isfinite(xs).all() and np.isfinite(ys).all()):
+        raise FaultError(Fault("circuits.curve", "a point of the curve is NaN or infinite"), ExitCode.NUMERICAL)
+    if log_x and xs[0] <= 0:
+        raise FaultError(Fault("circuits.curve", "a size of zero has no logarithm"))
+    return (np.log(xs) if log_x else xs), ys
+
+
+def area_under(x: Sequence[float] | Array, y: Sequence[float] | Array, *, log_x: bool = False) -> float:
+    """The trapezoidal area under (x, y), over x or its natural logarithm.
+
+    :raises FaultError: fewer than two points, falling x, NaN, or a logarithm of zero.
+    """
+    xs, ys = _checked(x, y, log_x)
+    return (
+        float(np.trapezoid(ys, xs)) if hasattr(np, "trapezoid") else float(((ys[1:] + ys[:-1]) / 2 * np.diff(xs)).sum())
+    )
+
+
+def cpr(shares: Sequence[float] | Array, faithfulness: Sequence[float] | Array, *, log_x: bool = False) -> float:
+    """MIB's circuit performance ratio: the area under f(k); ``faithfulness`` is a ratio, not percent."""
+    return area_under(shares, faithfulness, log_x=log_x)
+
+
+def cmd(shares: Sequence[float] | Array, faithfulness: Sequence[float] | Array, *, log_x: bool = False) -> float:
+    """MIB's circuit-model distance: the area between f(k) and 1, 0 is best."""
+    return area_under(shares, np.abs(1.0 - np.asarray(faithfulness, dtype=np.float64)), log_x=log_x)
+
+
+@dataclass(frozen=True)
+class Roc:
+    """The ROC curve of scores against a reference circuit: points from (0, 0) to (1, 1), and the area under them."""
+
+    false_positive_rate: Array
+    true_positive_rate: Array
+    auroc: float
+
+
+def roc(scores: EdgeScores, reference: Circuit, *, signed: bool = False) -> Roc:
+    """How well ``scores`` (absolute, unless ``signed``) separate the edges of ``reference`` from the rest.
+
+    :raises FaultError: another graph, or a reference with none or all of the edges.
+    """
+    if scores.graph != reference.graph or scores.positions != reference.positions:
+        raise FaultError(Fault("circuits.graph", "scores and reference are of different edges"))
+    flat = scores.flat() if signed else np.abs(scores.flat())
+    truth = reference.table.swapaxes(0, 1)[reference.graph.allowed.T].reshape(-1)
+    positives = int(truth.sum())
+    if positives in (0, len(truth)):
+        raise FaultError(Fault("circuits.roc", "the reference holds none or all of the edges"))
+    order = np.argsort(-flat, kind="stable")
+    ends = np.nonzero(np.append(np.diff(flat[order]) != 0, True))[0]  # tied edges enter together
+    hits = np.cumsum(truth[order])[ends]
+    tpr = np.append(0.0, hits / positives)
+    fpr = np.append(0.0, (ends + 1 - hits) / (len(truth) - positives))
+    return Roc(fpr, tpr, float(((tpr[1:] + tpr[:-1]) / 2 * np.diff(fpr)).sum()))
+
+
+def sizes_for(n_edges: int, points: int = 20) -> list[int]:
+    """About ``points`` circuit sizes from 0 to ``n_edges``, even in the logarithm."""
+    steps = np.unique(np.round(np.geomspace(1, n_edges, max(2, points - 1))).astype(int))
+    return [0, *(int(step) for step in steps)]

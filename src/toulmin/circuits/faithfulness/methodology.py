@@ -1,0 +1,116 @@
+"""The ablation methodology as data (Miller et al. 2024, section 2): every choice that moves a faithfulness number.
+
+Take a circuit C and the set K that stays: K = C when the complement is ablated, K = the complement when the circuit is.
+
+- ``direction="noise"``: run the clean prompt and replace the edges outside K by ablated values that come from the
+  counterfactual side. ``"restore"``: run the counterfactual prompt and replace the edges inside K by values that come
+  from the clean side (AutoCircuit's TREE_PATCH and EDGE_PATCH).
+- ``granularity``: ``"edges"``, K as it is; ``"nodes"``, every edge out of a component that has an edge in C;
+  ``"branches"``, only the edges on a complete path from the embedding to the logits inside K.
+- ``value``: what a replaced edge carries.
+- ``positions``: ``"all"``, an edge is kept at every token position; ``"specific"``, only at the positions the circuit
+  names.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from toulmin.circuits.circuit import Circuit
+from toulmin.faults import Fault, FaultError
+
+Granularity = Literal["edges", "nodes", "branches"]
+Value = Literal[
+    "resample",
+    "zero",
+    "mean_clean",
+    "mean_counterfactual",
+    "mean_both",
+    "batch_mean",
+    "batch_mean_all_positions",
+    "learned",
+]
+Direction = Literal["noise", "restore"]
+VALUES: tuple[Value, ...] = (
+    "resample", "zero", "mean_clean", "mean_counterfactual", "mean_both", "batch_mean", "batch_mean_all_positions",
+)  # fmt: skip
+
+
+class Methodology(BaseModel):
+    """One way to ablate; frozen, hashable, and part of every result.
+
+    ``mean_*`` are means per position over the whole dataset of that side, ``batch_mean`` over the batch of the side the
+    ablated values come from, ``batch_mean_all_positions`` over its positions too, ``learned`` constants trained to hurt
+    least (optimal ablation, Li and Janson 2024).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    granularity: Granularity = "edges"
+    value: Value = "resample"
+    positions: Literal["all", "specific"] = "all"
+    ablate: Literal["complement", "circuit"] = "complement"
+    direction: Direction = "noise"
+
+    def __str__(self) -> str:
+        parts = [self.granularity, self.value, self.direction]
+        parts += ["specific"] if self.positions == "specific" else []
+        parts += ["ablate-circuit"] if self.ablate == "circuit" else []
+        return "/".join(parts)
+
+    @property
+    def exact(self) -> bool:
+        """Whether an ablated component equals its cached run, so that dangling edges do not matter."""
+        return self.value == "resample" and self.direction == "noise"
+
+    def kept(self, circuit: Circuit, positions: int | None = None, *, causal: bool = True) -> Circuit:
+        """The edges that stay, K.
+
+        :param positions: the prompts' length; needed for ``positions="specific"``.
+        :raises FaultError: specific positions asked of a circuit that has none.
+        """
+        if self.positions == "specific":
+            if circuit.positions is None:
+                raise FaultError(Fault("circuits.positions", "the circuit names no positions; use positions='all'"))
+            if positions is not None:
+                circuit = circuit.at_positions(positions)
+        else:
+            circuit = circuit.without_positions()
+        if self.granularity == "nodes":
+            circuit = _whole_nodes(circuit)
+        kept = ~circuit if self.ablate == "circuit" else circuit
+        return kept.pruned(causal=causal) if self.granularity == "branches" else kept
+
+
+def _whole_nodes(circuit: Circuit) -> Circuit:
+    out_of = circuit.table.any(axis=1, keepdims=True)
+    allowed = circuit.graph.allowed if circuit.positions is None else circuit.graph.allowed[:, :, None]
+    return Circuit(circuit.graph, allowed & out_of)
+
+
+def grid(
+    granularities: Iterable[Granularity] = ("edges", "nodes", "branches"),
+    values: Iterable[Value] = VALUES,
+    directions: Iterable[Direction] = ("noise", "restore"),
+    *,
+    specific: bool = False,
+) -> tuple[Methodology, ...]:
+    """The methodologies a card evaluates, without those that coincide or mean nothing.
+
+    Left out: restoring with anything but resampling (a zero is no clean value), and branches where they equal edges
+    (resampling with noise). ``specific`` adds each with the circuit's own positions.
+    """
+    found: list[Methodology] = []
+    places: tuple[Literal["all", "specific"], ...] = ("all", "specific") if specific else ("all",)
+    for granularity, value, direction, where in itertools.product(granularities, values, directions, places):
+        method = Methodology(granularity=granularity, value=value, direction=direction, positions=where)
+        if direction == "restore" and value != "resample":
+            continue
+        if granularity == "branches" and method.exact:
+            continue
+        found.append(method)
+    return tuple(found)

@@ -1,0 +1,204 @@
+"""A model and its prompts, set up to run many circuits: the caches, the ablated values, the metrics.
+
+Prompts are grouped by length (positions must correspond) and cut into batches; a mean over the dataset is a mean over
+the prompts of that length. Every run of a circuit goes through :func:`toulmin.patching.run_edges`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from toulmin.circuits.circuit import Circuit
+from toulmin.circuits.faithfulness.methodology import Methodology, Value
+from toulmin.circuits.metrics import Metric, find_metric
+from toulmin.faults import ExitCode, Fault, FaultError
+from toulmin.patching.cache import SourceValues, source_values
+from toulmin.patching.graph import Graph
+from toulmin.patching.run_circuits import run_edges
+from toulmin.subjects.transformer import Transformer
+from toulmin.tasks.batch import PairBatch, batch_pairs
+from toulmin.tasks.pair import Pair
+
+Array = NDArray[np.float64]
+Learned = Mapping[int, Tensor]
+
+
+class CircuitRunner:
+    """``model`` with ``pairs``, ready to run circuits.
+
+    :param batch: prompts a batch; changes no result but the batch means (``batch_mean``).
+    :param merged_qkv: one input a head instead of three.
+    :param cache_bytes: how much of the source values to keep between runs.
+    :raises FaultError: no pairs, tokens outside the vocabulary, a model whose heads are no addends (post-norms).
+    """
+
+    def __init__(
+        self,
+        model: Transformer,
+        pairs: Sequence[Pair],
+        *,
+        batch: int = 32,
+        merged_qkv: bool = False,
+        cache_bytes: int = 2 << 30,
+    ) -> None:
+        if not pairs:
+            raise FaultError(Fault("circuits.prompts", "there are no prompts"))
+        self.model, self.pairs, self.n = model, tuple(pairs), len(pairs)
+        self.graph = Graph.of(model, merged_qkv=merged_qkv)
+        self.batches: tuple[PairBatch, ...] = tuple(b.to(model.W_E.device) for b in batch_pairs(pairs, batch))
+        self.units = tuple(pair.unit or str(index) for index, pair in enumerate(pairs))
+        self._cache_bytes, self._cached = cache_bytes, 0
+        self._sources: dict[tuple[int, str], SourceValues] = {}
+        self._means: dict[tuple[int, Value], Tensor] = {}
+        self.learned: Learned = {}  #: prompt length to the constants [S, 1, T or 1, D] of ``value="learned"``
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """The distinct prompt lengths."""
+        return tuple(sorted({b.clean.shape[1] for b in self.batches}))
+
+    def sources(self, index: int, side: str) -> SourceValues:
+        """What every source writes on batch ``index``; ``side`` is ``"clean"`` or ``"counterfactual"``."""
+        found = self._sources.get((index, side))
+        if found is None:
+            batch = self.batches[index]
+            with torch.no_grad():
+                tokens = batch.clean if side == "clean" else batch.counterfactual
+                found = source_values(self.model, tokens, graph=self.graph, scored=batch.at)
+            size = found.nbytes
+            if self._cached + size <= self._cache_bytes:
+                self._cached += size
+                self._sources[index, side] = found
+        return found
+
+    def full(self, index: int) -> Float[Tensor, "B V"]:
+        """The full model's logits at the scored positions of batch ``index``."""
+        logits = self.sources(index, "clean").logits
+        if not bool(torch.isfinite(logits).all()):
+            raise FaultError(Fault("circuits.nan", "the clean run gives NaN or infinite logits"), ExitCode.NUMERICAL)
+        return logits
+
+    def full_for(self, metric: Metric, index: int) -> Tensor:
+        """The same where the metric reads them; else NaN, so that the full model is not run for nothing."""
+        return self.full(index) if metric.against_full else self.model.W_E.new_tensor(torch.nan)
+
+    def values(self, index: int, method: Methodology) -> Float[Tensor, "S B T D"]:
+        """What the replaced edges carry on batch ``index`` (broadcastable over B and T)."""
+        side, value = _other_side(method), method.value
+        if value == "resample":
+            return self.sources(index, side).values
+        length = self.batches[index].clean.shape[1]
+        if value == "zero":
+            return self.model.W_E.new_zeros(len(self.graph.sources), 1, 1, self.model.config.d_model)
+        if value == "learned":
+            if length not in self.learned:
+                raise FaultError(Fault("circuits.learned", f"no constants were learned for prompts of {length} tokens"))
+            return self.learned[length]
+        if value == "batch_mean":
+            return self.sources(index, side).values.mean(1, keepdim=True)
+        if value == "batch_mean_all_positions":
+            return self.sources(index, side).values.mean((1, 2), keepdim=True)
+        return self._mean(length, value)
+
+    def _mean(self, length: int, value: Value) -> Tensor:
+        if (length, value) not in self._means:
+            both = ("clean", "counterfactual")
+            sides = both if value == "mean_both" else (value.removeprefix("mean_"),)
+            total, count = None, 0
+            for index, batch in enumerate(self.batches):
+                if batch.clean.shape[1] == length:
+                    for side in sides:
+                        part = self.sources(index, side).values.sum(1, keepdim=True)
+                        total, count = part if total is None else total + part, count + len(batch)
+            assert total is not None
+            self._means[length, value] = total / count
+        return self._means[length, value]
+
+    def masks(self, circuits: Sequence[Circuit], method: Methodology, length: int) -> NDArray[np.bool_]:
+        """[C, S, R] or [C, S, R, T]: the edges that are replaced, for each circuit under ``method``."""
+        causal = self.model.config.causal
+        if method.positions == "specific":
+            circuits = [c if c.positions is None else c.at_positions(length) for c in circuits]
+        kept = [method.kept(c, length, causal=causal) for c in circuits]
+        if any(k.graph != self.graph for k in kept):
+            raise FaultError(
+                Fault("circuits.graph", "a circuit of another model, or with merged inputs where these are split")
+            )
+        allowed = self.graph.allowed if method.positions == "all" else self.graph.allowed[:, :, None]
+        tables = [k.table if method.direction == "restore" else allowed & ~k.table for k in kept]
+        return np.stack(tables)
+
+    def run(self, circuits: Sequence[Circuit], method: Methodology) -> Iterator[tuple[int, Float[Tensor, "C B V"]]]:
+        """Each batch's number, and the logits of every circuit on it at the scored positions."""
+        known: dict[int, NDArray[np.bool_]] = {}
+        for index, batch in enumerate(self.batches):
+            length = batch.clean.shape[1]
+            if length not in known:
+                known[length] = self.masks(circuits, method, length)
+            yield index, self.run_masks(index, known[length], method)
+
+    def run_masks(self, index: int, masks: Tensor | NDArray[np.bool_], method: Methodology) -> Float[Tensor, "C B V"]:
+        """Logits on batch ``index`` with the edges in ``masks`` replaced (1 replaces)."""
+        batch = self.batches[index]
+        side = "clean" if method.direction == "noise" else "counterfactual"
+        tokens = batch.clean if side == "clean" else batch.counterfactual
+        boolean = masks.dtype in (torch.bool, np.bool_)
+        with torch.no_grad():
+            return run_edges(
+                self.model,
+                tokens,
+                self.sources(index, _other_side(method)) if method.value == "resample" else self.values(index, method),
+                masks,
+                graph=self.graph,
+                scored=batch.at,
+                clean=self.sources(index, side) if boolean else None,
+            )
+
+    def scores(
+        self, circuits: Sequence[Circuit], method: Methodology, metrics: Sequence[str | Metric]
+    ) -> dict[str, Array]:
+        """Each metric of each circuit on each prompt, ``[C, N]``, prompts in the order given.
+
+        :raises FaultError: an unknown metric, or a value that is not finite.
+        """
+        wanted = [find_metric(metric) for metric in metrics]
+        found = {metric.name: np.full((len(circuits), self.n), np.nan) for metric in wanted}
+        for index, logits in self.run(circuits, method):
+            batch = self.batches[index]
+            for metric in wanted:
+                values = metric(logits, batch, self.full_for(metric, index).to(logits.dtype))
+                found[metric.name][:, list(batch.index)] = values.double().cpu().numpy()
+        _check_finite(found)
+        return found
+
+    def full_scores(self, metrics: Sequence[str | Metric]) -> dict[str, Array]:
+        """Each metric of the full model on each prompt, ``[N]``."""
+        wanted = [find_metric(metric) for metric in metrics]
+        found = {metric.name: np.full(self.n, np.nan) for metric in wanted}
+        for index, batch in enumerate(self.batches):
+            logits = self.full(index)
+            for metric in wanted:
+                found[metric.name][list(batch.index)] = metric(logits[None], batch, logits)[0].double().cpu().numpy()
+        _check_finite(found)
+        return found
+
+
+def _other_side(method: Methodology) -> str:
+    """The run from which replaced edges get their values."""
+    return "counterfactual" if method.direction == "noise" else "clean"
+
+
+def _check_finite(found: Mapping[str, Array]) -> None:
+    faults = [
+        Fault("circuits.nan", "a value is NaN or infinite on some prompt", name=name)
+        for name, values in found.items()
+        if not np.isfinite(values).all()
+    ]
+    if faults:
+        raise FaultError(faults, ExitCode.NUMERICAL)

@@ -1,0 +1,158 @@
+"""What the studies of circuits share: the subject, the prompts, and how the circuit is found. No torch at the top."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from toulmin.circuits.circuit import Circuit
+from toulmin.circuits.discovery.edge_scores import EdgeScores
+from toulmin.circuits.faithfulness.methodology import Value
+from toulmin.evidence import sha256_of_json
+from toulmin.faults import ExitCode, Fault, FaultError
+from toulmin.studies import Input, Items, Run, Study
+from toulmin.tasks.pair import Pair
+
+if TYPE_CHECKING:
+    from toulmin.circuits.runner import CircuitRunner
+
+Array = NDArray[np.float64]
+Method = Literal[
+    "acdc",
+    "eap",
+    "eap_ig",
+    "eap_ig_activations",
+    "mask_ig",
+    "relp",
+    "edge_probing",
+    "circuit_probing",
+    "exact",
+    "random",
+    "activation_magnitude",
+]
+
+
+class CircuitStudy(Study):
+    """Fields of every study of circuits. The circuit is read from ``circuit``, or discovered by ``method``.
+
+    Discovery sees ``n_discover`` prompts, everything is measured on ``n`` others (of a file of pairs: the first
+    ``n_discover``, and the ``n`` after them). A run of seed s generates them with 2s and 2s + 1, so that no two runs
+    share prompts.
+    """
+
+    subject: str  #: reference of the model
+    task: str | None = None  #: a task of the catalogue
+    options: dict[str, Any] = Field(default_factory=dict)  #: of that task
+    split: str | None = None
+    pairs: str | None = None  #: or: reference of a JSON-lines file of pairs
+    n: int = Field(default=100, ge=3)  #: prompts to measure on
+    n_discover: int = Field(default=32, ge=1)  #: prompts to discover with
+    batch: int = Field(default=32, ge=1)
+
+    circuit: str | None = None  #: reference of a circuit: file:PATH, evidence:ID/circuit.json
+    method: Method = "eap_ig"
+    size: int | None = Field(default=None, ge=1)  #: edges of the circuit; default a twentieth of all
+    tau: float = Field(default=0.01, gt=0)  #: ACDC's threshold
+    metric: str = "logit_diff"  #: that discovery attributes (ACDC and probing minimise KL)
+    value: Value = "resample"  #: that discovery ablates with
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.task is None) == (self.pairs is None):
+            raise ValueError("give either task, or pairs")
+        return self
+
+    def inputs(self) -> tuple[Input, ...]:
+        """The subject, and the files of pairs and circuit if there are any."""
+        found = [self.input("subject", self.subject)]
+        found += [self.input("pairs", self.pairs)] if self.pairs is not None else []
+        found += [self.input("circuit", self.circuit)] if self.circuit is not None else []
+        return tuple(found)
+
+    def seed_changes_data(self) -> bool:
+        """Whether prompts are generated."""
+        return self.task is not None
+
+    def prepare(self, run: Run) -> tuple[CircuitRunner, CircuitRunner]:
+        """The benches of the discovery prompts and of the measuring prompts."""
+        from toulmin.circuits.runner import CircuitRunner
+        from toulmin.subjects import load
+        from toulmin.tasks import find_task, read_pairs
+
+        device = run.prepare_torch()
+        subject = load(self.subject, self.resolver)
+        model: Any = subject.model.to(device).eval()
+        if self.task is not None:
+            task = find_task(self.task, subject, **self.options)
+            first = task.generate(self.n_discover, 2 * run.seed, self.split)
+            second = task.generate(self.n, 2 * run.seed + 1, self.split)
+        else:
+            encode = None if subject.tokenizer is None else subject.tokenizer.encode
+            file = self.resolver.locate(self.pairs or "")
+            found = read_pairs(file, encode=encode, vocabulary=model.config.d_vocab)
+            first, second = found[: self.n_discover], found[self.n_discover : self.n_discover + self.n]
+            if len(second) < self.n:
+                message = f"{len(found)} pairs, and {self.n_discover} + {self.n} are asked for"
+                raise FaultError(Fault("circuits.prompts", message, name=self.pairs))
+        return CircuitRunner(model, first, batch=self.batch), CircuitRunner(model, second, batch=self.batch)
+
+    def find_circuit(self, bench: CircuitRunner, run: Run) -> tuple[Circuit, EdgeScores | None]:
+        """The circuit, read or discovered; a discovery that finished is taken up again from the work folder."""
+        if self.circuit is not None:
+            return read_circuit(self.resolver.locate(self.circuit).read_text("utf-8"), self.circuit, bench), None
+        kept = run.workdir / f"discovered-{sha256_of_json([self.configuration(), run.seed])[:16]}.json"
+        if kept.is_file():
+            saved = json.loads(kept.read_text("utf-8"))
+            circuit = Circuit.from_json(saved["circuit"])
+            scores = saved["scores"]
+            table = None if scores is None else EdgeScores(circuit.graph, np.array(scores), saved["method"])
+            return circuit, table
+        from toulmin.circuits.discovery.methods import discover
+
+        circuit, scores = discover(
+            bench, self.method, size=self.size, tau=self.tau, metric=self.metric, value=self.value, seed=run.seed
+        )
+        listed = None if scores is None else scores.values.tolist()
+        label = self.method if scores is None else scores.method
+        run.workdir.mkdir(parents=True, exist_ok=True)
+        part = kept.with_suffix(".part")
+        part.write_text(json.dumps({"circuit": circuit.to_json(), "scores": listed, "method": label}), "utf-8")
+        part.replace(kept)
+        return circuit, scores
+
+
+def read_circuit(text: str, name: str, bench: CircuitRunner) -> Circuit:
+    """A circuit from JSON in our own format or MIB's.
+
+    :raises FaultError: not JSON, neither format, or a circuit of another model.
+    """
+    from toulmin.circuits.formats import from_mib
+
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise FaultError(Fault("circuits.format", f"not JSON: {error}", name=name)) from None
+    if not isinstance(data, dict):
+        raise FaultError(Fault("circuits.format", "a circuit is a JSON object", name=name))
+    circuit = from_mib(data)[0] if "cfg" in data else Circuit.from_json(data)
+    if circuit.graph != bench.graph:
+        raise FaultError(Fault("circuits.graph", "the circuit is of another model", name=name), ExitCode.INVALID)
+    return circuit
+
+
+def items_of(
+    pairs: Sequence[Pair], columns: dict[str, Array], arrays: dict[str, Array], run: Run, circuit: Circuit
+) -> Items:
+    """Items with one row a prompt, clustered by unit, and the circuit as an artefact."""
+    units = [pair.unit or f"pair-{index}" for index, pair in enumerate(pairs)]
+    distinct = len(set(units)) == len(units)
+    ids = units if distinct else [f"{unit}#{index}" for index, unit in enumerate(units)]
+    run.workdir.mkdir(parents=True, exist_ok=True)
+    file = run.workdir / "circuit.json"
+    file.write_text(json.dumps(circuit.to_json(), indent=1, sort_keys=True), "utf-8")
+    return Items(ids, columns, None if distinct else units, arrays, {"circuit.json": file})

@@ -1,0 +1,1 @@
+"""The rules of Go, compiled: boards, turns, life, ladders, scoring, playouts, many games in lockstep."""

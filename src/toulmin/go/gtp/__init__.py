@@ -1,0 +1,1 @@
+"""The Go Text Protocol: client, server and the text format."""

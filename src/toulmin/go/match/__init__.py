@@ -1,0 +1,1 @@
+"""Matches between players, as a study with distinct games and replays."""

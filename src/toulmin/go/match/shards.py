@@ -1,0 +1,159 @@
+"""The pieces of a match: a group of games played together, the file it leaves, and the items made of all files."""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from toulmin.evidence import Items, sha256_of_json
+from toulmin.faults import FaultError
+from toulmin.go.match.game_record import GameRecord
+
+if TYPE_CHECKING:
+    from toulmin.go.match.study import Match
+    from toulmin.studies.run import Run
+
+
+@dataclass(frozen=True)
+class MatchShard:
+    """Games ``start`` to ``start + count`` of a pairing; it pickles, and knows the file it leaves."""
+
+    study: Match
+    nets: tuple[tuple[str, str], ...]  #: references of nets and where they are
+    pairing: int
+    start: int
+    count: int
+    openings: tuple[tuple[int, ...], ...]  #: of its games, one each
+    seed: int
+    threads: int
+    device: str
+    path: Path
+
+    def done(self) -> bool:
+        """Whether its file is there and whole."""
+        return len(self.load()) == self.count
+
+    def load(self) -> list[GameRecord]:
+        """The games of its file; none where it is absent or damaged, so that they are played again."""
+        try:
+            lines = self.path.read_text(encoding="utf-8").splitlines()
+            return [GameRecord.from_json(line) for line in lines]
+        except (OSError, UnicodeDecodeError, FaultError):
+            return []
+
+
+def pieces_of(study: Match, run: Run) -> list[MatchShard]:
+    """All the pieces, in the order of play; their files are in ``run.workdir`` and named by study and seed."""
+    from toulmin.go.match.play import draw_openings
+
+    located = {p.net: str(study.resolver.locate(p.net)) for p in study.players if p.net is not None}
+    key = sha256_of_json([study.inputs_hash(), run.seed])[:12]
+    openings = draw_openings(study.games // 2, study.opening_moves, study.size, study.parsed_rules(), run.seed)
+    found: list[MatchShard] = []
+    for number in range(len(study.pairings())):
+        for start in range(0, study.games, study.parallel):
+            games = range(start, min(start + study.parallel, study.games))
+            found.append(
+                MatchShard(
+                    study=study,
+                    nets=tuple(sorted(located.items())),
+                    pairing=number,
+                    start=start,
+                    count=len(games),
+                    openings=tuple(openings[game // 2] for game in games),
+                    seed=run.seed,
+                    threads=run.threads,
+                    device=run.device,
+                    path=run.workdir / f"games-{key}-{number:03d}-{start:06d}.jsonl",
+                )
+            )
+    return found
+
+
+def play_piece(piece: MatchShard) -> Path:
+    """Play the games of a piece and write its file, whole or not at all.
+
+    :raises FaultError: a net cannot be read, or a program is not installed.
+    """
+    from toulmin.go.match.play import Pairing, play_games
+    from toulmin.go.players.making import make_player
+
+    study, located = piece.study, dict(piece.nets)
+    if located:
+        import torch
+
+        torch.set_num_threads(piece.threads)
+    first, second = study.pairings()[piece.pairing]
+    specs = (study.players[first], study.players[second])
+    rules = study.parsed_rules()
+    players = [make_player(spec, located.__getitem__, piece.seed, piece.device) for spec in specs]
+    try:
+        pairings: list[Pairing] = []
+        for game in range(piece.start, piece.start + piece.count):
+            black, white = (0, 1) if game % 2 == 0 else (1, 0)
+            pairings.append(
+                Pairing(
+                    black=players[black],
+                    white=players[white],
+                    opening=piece.openings[game - piece.start],
+                    # random numbers from the names, so that adding a player changes nobody else's games
+                    seed=(piece.seed, game, *(zlib.crc32(spec.label.encode()) for spec in specs)),
+                    visits=(specs[black].visits, specs[white].visits),
+                    passing=(specs[black].passing, specs[white].passing),
+                )
+            )
+        games = play_games(
+            pairings, study.size, rules, limit=study.limit or None, ownership_every=study.ownership_every
+        )
+    finally:
+        for player in players:
+            player.close()
+    lines: list[str] = []
+    for game, record in zip(range(piece.start, piece.start + piece.count), games, strict=True):
+        # ownership is large: only the games that will be shown keep it
+        lines.append((record if game < study.shown else replace(record, ownership=[])).to_json())
+    unfinished = piece.path.with_suffix(f".{os.getpid()}.part")
+    unfinished.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    unfinished.replace(piece.path)
+    return piece.path
+
+
+def distinct_games(study: Match, pieces: list[MatchShard], folder: Path) -> Items:
+    """Items of the distinct games: their records, their pairing, how often they were played; and an SGF of each."""
+    from toulmin.go.match.sgf import sgf_of
+
+    units: dict[str, int] = {}
+    records: list[GameRecord] = []
+    pairing: list[int] = []
+    opening: list[str] = []
+    times: list[int] = []
+    for piece in pieces:
+        for offset, record in enumerate(piece.load()):
+            if record.digest in units:
+                times[units[record.digest]] += 1
+                continue
+            units[record.digest] = len(records)
+            records.append(record)
+            pairing.append(piece.pairing)
+            opening.append(f"opening {(piece.start + offset) // 2}")
+            times.append(1)
+    sgf = folder / "games.sgf"
+    sgf.write_bytes(b"".join(sgf_of(record) for record in records))
+    columns = {
+        "record": np.array([record.to_json() for record in records]),
+        "pairing": np.array(pairing),
+        "times": np.array(times),
+        "score_area": np.array([record.score_area for record in records]),
+        "score_rules": np.array([record.score_rules for record in records]),
+        "moves": np.array([len(record.moves) for record in records]),
+        "result": np.array([record.result for record in records]),
+        "ending": np.array([record.ending for record in records]),
+        "passing": np.array([json.dumps(record.passing) for record in records]),
+    }
+    return Items(units=list(units), columns=columns, clusters=opening, files={"games.sgf": sgf})

@@ -1,0 +1,1 @@
+"""Players: hard-coded, nets, searches and external engines, made from a spec."""

@@ -1,0 +1,230 @@
+"""Many search trees side by side, in flat arrays, with compiled descent and backup.
+
+A :class:`Forest` holds T trees of at most N nodes over A actions. Node 0 of a tree is its root. A node keeps the
+prior over its actions (-1 where an action is illegal), the child behind every action (-1 where none), who moves (1 or
+2), its visits and the sums of K values over its visits. Values are seen by player 1; column 0 is the utility that the
+search maximises for player 1 and minimises for player 2, the others are carried along for reports.
+
+Selection at a node with utility U and children i of prior P_i, visits n_i and mean utility q_i (all for the mover),
+with N the sum of the n_i:
+
+    argmax_i  q_i + P_i / (1 + n_i) · sqrt(N + 0.01) · (cpuct + cpuct_log · ln((N + base) / base))
+
+where a child without visits has q_i = U - reduction · sqrt(sum of P over visited children), the first-play urgency.
+Of equals the lowest action wins, so that a search depends on nothing but its inputs. Several leaves of one tree may
+be under evaluation at once: each pending visit counts as ``virtual_loss`` visits lost by the mover.
+
+The game itself is elsewhere: the forest never learns what an action does.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toulmin.go.engine.compiled import kernel
+from toulmin.go.search.settings import SearchSettings
+
+NEW, FINISHED, BUSY = 0, 1, 2
+"""What a descent ended at: a new node, a finished position, or a node still under evaluation (nothing to do)."""
+
+
+@kernel
+def _choose(prior, child, visits, pending, total, mover, tree, node, rule, root):
+    sign = 1.0 if mover[tree, node] == 1 else -1.0
+    loss = rule[5]
+    below, mass = 0.0, 0.0
+    actions = prior.shape[2]
+    for action in range(actions):
+        down = child[tree, node, action]
+        if down >= 0:
+            below += visits[tree, down] + loss * pending[tree, down]
+            mass += prior[tree, node, action]
+    scale = (rule[0] + rule[1] * math.log((below + rule[2]) / rule[2])) * math.sqrt(below + 0.01)
+    mean = sign * total[tree, node, 0] / visits[tree, node]
+    urgency = mean - (rule[4] if root else rule[3]) * math.sqrt(mass)
+    best, best_action = -1e300, -1
+    for action in range(actions):
+        chance = prior[tree, node, action]
+        if chance < 0:
+            continue
+        down = child[tree, node, action]
+        value, count = urgency, 0.0
+        if down >= 0:
+            lost = loss * pending[tree, down]
+            count = visits[tree, down] + lost
+            if count > 0:
+                value = (sign * total[tree, down, 0] - lost) / count
+        score = value + scale * chance / (1.0 + count)
+        if score > best:
+            best, best_action = score, action
+    return best_action
+
+
+@kernel
+def _descend(prior, child, visits, pending, total, mover, ended, used, trees, rule, path, length, action, kind):
+    for which in range(trees.shape[0]):
+        tree = trees[which]
+        node, depth = 0, 0
+        path[which, 0] = 0
+        while True:
+            if ended[tree, node]:
+                kind[which] = FINISHED
+                break
+            if visits[tree, node] == 0:
+                kind[which] = BUSY
+                break
+            chosen = _choose(prior, child, visits, pending, total, mover, tree, node, rule, depth == 0)
+            down = child[tree, node, chosen]
+            depth += 1
+            if down < 0:
+                down = used[tree]
+                used[tree] += 1
+                child[tree, node, chosen] = down
+                path[which, depth] = down
+                action[which] = chosen
+                kind[which] = NEW
+                break
+            node = down
+            path[which, depth] = node
+        length[which] = depth + 1
+        if kind[which] != BUSY:
+            for step in range(depth + 1):
+                pending[tree, path[which, step]] += 1
+
+
+@kernel
+def _backup(visits, pending, total, trees, kind, path, length, values):
+    for which in range(trees.shape[0]):
+        if kind[which] == BUSY:
+            continue
+        tree = trees[which]
+        for step in range(length[which]):
+            node = path[which, step]
+            pending[tree, node] -= 1
+            visits[tree, node] += 1
+            for column in range(values.shape[1]):
+                total[tree, node, column] += values[which, column]
+
+
+class Descent:
+    """Where a round of descents ended: arrays over its B leaves, in the order of ``trees``.
+
+    ``kind`` says what was reached, ``parent`` and ``action`` the edge to it (of NEW leaves), ``node`` the node.
+    """
+
+    def __init__(self, trees: NDArray[np.int64], deepest: int) -> None:
+        count = len(trees)
+        self.trees = trees
+        self.path = np.empty((count, deepest), np.int32)
+        self.length = np.zeros(count, np.int64)
+        self.action = np.full(count, -1, np.int64)
+        self.kind = np.zeros(count, np.int64)
+
+    @property
+    def node(self) -> NDArray[np.int64]:
+        """The node each descent ended at."""
+        return self.path[np.arange(len(self.trees)), self.length - 1].astype(np.int64)
+
+    @property
+    def parent(self) -> NDArray[np.int64]:
+        """The node above it (meaningless at a root)."""
+        return self.path[np.arange(len(self.trees)), np.maximum(self.length - 2, 0)].astype(np.int64)
+
+
+class Forest:
+    """T trees of N nodes over A actions with K value columns; see the module for the meaning of the arrays."""
+
+    def __init__(self, trees: int, nodes: int, actions: int, columns: int = 1) -> None:
+        self.prior = np.full((trees, nodes, actions), -1.0, np.float32)
+        self.child = np.full((trees, nodes, actions), -1, np.int32)
+        self.visits = np.zeros((trees, nodes), np.int32)
+        self.pending = np.zeros((trees, nodes), np.int32)
+        self.total = np.zeros((trees, nodes, columns))
+        self.mover = np.ones((trees, nodes), np.int8)
+        self.ended = np.zeros((trees, nodes), np.bool_)
+        self.used = np.ones(trees, np.int64)
+
+    def descend(self, trees: NDArray[np.int64], rule: NDArray[np.float64]) -> Descent:
+        """Walk down from the root of each tree named (a tree may be named more than once) to a leaf.
+
+        Visits along the way are pending until :meth:`backup` is called with the same descent.
+        """
+        descent = Descent(trees, int(self.used.max()) + len(trees))  # a way down is shorter than its tree
+        _descend(
+            self.prior,
+            self.child,
+            self.visits,
+            self.pending,
+            self.total,
+            self.mover,
+            self.ended,
+            self.used,
+            trees,
+            rule,
+            descent.path,
+            descent.length,
+            descent.action,
+            descent.kind,
+        )
+        return descent
+
+    def expand(
+        self,
+        trees: NDArray[np.int64],
+        nodes: NDArray[np.int64],
+        prior: NDArray[np.float32],
+        mover: NDArray[np.int64],
+        ended: NDArray[np.bool_],
+    ) -> None:
+        """Write what an evaluation said about new nodes: prior (-1 at illegal actions), mover, and whether it ended."""
+        self.prior[trees, nodes] = prior
+        self.mover[trees, nodes] = mover
+        self.ended[trees, nodes] = ended
+
+    def backup(self, descent: Descent, values: NDArray[np.float64]) -> None:
+        """Add the leaf values (B, K; seen by player 1) to every node on the way from the roots."""
+        _backup(
+            self.visits, self.pending, self.total, descent.trees, descent.kind, descent.path, descent.length, values
+        )
+
+    def plant(self, prior: NDArray[np.float32], mover: NDArray[np.int64], values: NDArray[np.float64]) -> None:
+        """Give every root its prior, its mover and its first visit."""
+        self.prior[:, 0], self.mover[:, 0] = prior, mover
+        self.visits[:, 0] = 1
+        self.total[:, 0] = values
+
+    def root_visits(self) -> NDArray[np.int64]:
+        """Visits of each action at the root, (T, A)."""
+        return self._of_children(self.visits, 0).astype(np.int64)
+
+    def root_means(self, column: int = 0) -> NDArray[np.float64]:
+        """Mean value of each action at the root as player 1 sees it, (T, A); NaN where it was never visited."""
+        count = self._of_children(self.visits, 0)
+        total = self._of_children(self.total[:, :, column], 0.0)
+        return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+
+    def means(self) -> NDArray[np.float64]:
+        """Mean values of the roots, (T, K)."""
+        return self.total[:, 0] / self.visits[:, 0, None]
+
+    def _of_children(self, values: NDArray, absent: float) -> NDArray:
+        child = self.child[:, 0]
+        rows = np.arange(len(child))[:, None]
+        return np.where(child >= 0, values[rows, np.maximum(child, 0)], absent)
+
+
+def selection_rule(settings: SearchSettings) -> NDArray[np.float64]:
+    """The numbers of the selection formula as the compiled code takes them."""
+    return np.array(
+        [
+            settings.cpuct,
+            settings.cpuct_log,
+            settings.cpuct_base,
+            settings.fpu_reduction,
+            0.0 if settings.noise else settings.root_fpu_reduction,
+            settings.virtual_loss,
+        ]
+    )
