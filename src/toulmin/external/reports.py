@@ -8,10 +8,10 @@ from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 
-from toulmin.case.interchange.safe_xml import local_name, read_xml
 from toulmin.evidence import Measure, bootstrap_mean, wilson
 from toulmin.external.numbers import is_finite_number
 from toulmin.faults import ExitCode, Fault, FaultError
+from toulmin.faults.xml import local_name, read_xml
 from toulmin.studies import Cost, Input, Items, MeasureSpec, Run, Study, Summary
 
 

@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from toulmin.case.interchange.items import MAX_BYTES, Document, Item, all_challenges, extension, refuse
-from toulmin.case.interchange.safe_xml import local_name, parse_xml
+from toulmin.faults.xml import local_name, parse_xml
 
 XMI, XSI = "http://www.omg.org/XMI", "http://www.w3.org/2001/XMLSchema-instance"
 SACM = "http://www.omg.org/spec/SACM/2.3"
