@@ -54,11 +54,14 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
 
 def describe_measure(measure: Measure) -> str:
     """``0.91 [0.87, 0.94] (n = 200 prompts)``, or with the reason why there is no interval."""
+    from toulmin.evidence import format_number
+
     unit = "" if measure.unit in ("", "1") else f" {measure.unit}"
+    value = format_number(measure.value, 4)
     if measure.interval is None:
-        return f"{measure.value:.4g}{unit} (no interval: {measure.no_interval}; n = {measure.n} {measure.n_of})"
-    low, high = measure.interval.low, measure.interval.high
-    return f"{measure.value:.4g}{unit} [{low:.4g}, {high:.4g}] (n = {measure.n} {measure.n_of})"
+        return f"{value}{unit} (no interval: {measure.no_interval}; n = {measure.n} {measure.n_of})"
+    low, high = format_number(measure.interval.low, 4), format_number(measure.interval.high, 4)
+    return f"{value}{unit} [{low}, {high}] (n = {measure.n} {measure.n_of})"
 
 
 def print_evidence(evidence: Evidence) -> None:

@@ -2,6 +2,7 @@ from .canonical import canonical_json as canonical_json
 from .canonical import sha256_of_bytes as sha256_of_bytes
 from .canonical import sha256_of_file as sha256_of_file
 from .canonical import sha256_of_json as sha256_of_json
+from .display import TabularResult as TabularResult
 from .figures import Board as Board
 from .figures import Chart as Chart
 from .figures import FeatureIndex as FeatureIndex
@@ -16,6 +17,7 @@ from .intervals import clopper_pearson as clopper_pearson
 from .intervals import wilson as wilson
 from .intervals import zero_failure_upper as zero_failure_upper
 from .items import Items as Items
+from .numbers import format_number as format_number
 from .record import Artefact as Artefact
 from .record import Evidence as Evidence
 from .record import InputRecord as InputRecord
@@ -42,11 +44,13 @@ __all__ = [
     "PositiveControl",
     "Store",
     "Table",
+    "TabularResult",
     "bootstrap",
     "bootstrap_mean",
     "bootstrap_ratio",
     "canonical_json",
     "clopper_pearson",
+    "format_number",
     "inputs_hash",
     "sha256_of_bytes",
     "sha256_of_file",

@@ -67,6 +67,24 @@ class Table(_Frozen):
                 raise ValueError(f"row {index} has {len(row)} cells for {len(self.columns)} columns")
         return self
 
+    def to_text(self, width: int | None = None) -> str:
+        """The table laid out for a terminal of ``width`` characters (default: the terminal's own width)."""
+        from toulmin.evidence.display import table_as_text
+
+        return table_as_text(self, width)
+
+    def to_html(self) -> str:
+        """The table as an HTML ``<table>``."""
+        from toulmin.evidence.display import table_as_html
+
+        return table_as_html(self)
+
+    def __str__(self) -> str:
+        return self.to_text()
+
+    def _repr_html_(self) -> str:
+        return self.to_html()
+
 
 class PositiveControl(_Frozen):
     """The same method on a planted case; a claim of absence rests on it having been found."""

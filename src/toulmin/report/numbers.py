@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import math
-
 from toulmin.evidence import Interval
+from toulmin.evidence import format_number as plain_number
 
 MINUS = "\u2212"
 
 
 def format_number(value: float | int | str | None, digits: int = 3) -> str:
-    """``digits`` significant digits, a true minus sign, thousands set apart; text as it is, nothing for ``None``."""
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, int) or (float(value).is_integer() and abs(value) < 1e15):
-        text = f"{int(value):,}"
-    elif not math.isfinite(value):
-        text = str(value)
-    elif abs(value) >= 1e6 or abs(value) < 1e-4:
-        text = f"{value:.{digits - 1}e}"
-    else:
-        decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
-        text = f"{value:,.{decimals}f}"
-    return text.replace("-", MINUS)
+    """:func:`toulmin.evidence.format_number` with a true minus sign; text as it is, nothing for ``None``."""
+    text = plain_number(value, digits)
+    return text if isinstance(value, str) else text.replace("-", MINUS)
 
 
 def format_fixed(value: float, decimals: int) -> str:
