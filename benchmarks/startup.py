@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--uncached", action="store_true", help="compile Toulmin's modules in every run")
     options = parser.parse_args()
-    toulmin = [sys.executable, "-m", "toulmin.cli"]
+    toulmin = [sys.executable, "-m", "toulmin"]
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "case.toml").write_text(TWELVE)
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}

@@ -14,7 +14,7 @@ TOSSES = 'study = "external.json"\n[configuration]\nreport = "file:units.json"\n
 
 
 def toulmin(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "toulmin.cli", *arguments]
+    command = [sys.executable, "-m", "toulmin", *arguments]
     env = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", **environment}
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=env, check=False, timeout=240)
 

@@ -12,7 +12,7 @@ import pytest
 @pytest.mark.slow
 @pytest.mark.browser
 def test_the_demo_ends_with_a_report_to_open(tmp_path, open_page) -> None:
-    command = [sys.executable, "-m", "toulmin.cli", "demo", "--out", "demo"]
+    command = [sys.executable, "-m", "toulmin", "demo", "--out", "demo"]
     env = {**os.environ, "NO_COLOR": "1"}
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=env, check=False, timeout=540)
     assert done.returncode == 0, done.stderr
@@ -25,7 +25,7 @@ def test_the_demo_ends_with_a_report_to_open(tmp_path, open_page) -> None:
     for words in ("Undeveloped", "E-ladder", "D-card", "SI-hidden", "win_rate"):
         assert words in shown
     assert page.locator("svg").count() >= 3  # the argument, and plots
-    check = [sys.executable, "-m", "toulmin.cli", "case", "check", "demo"]
+    check = [sys.executable, "-m", "toulmin", "case", "check", "demo"]
     again = subprocess.run(check, cwd=tmp_path, capture_output=True, text=True, env=env, check=False, timeout=240)
     assert again.returncode == 1, again.stderr
     assert "defeater D-card stands against the step from E-circuit" in again.stdout

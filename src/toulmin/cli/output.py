@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from toulmin.evidence import Evidence, Measure
 
 JSON_OPTION = typer.Option(False, "--json", help="Print JSON for machines.")
+FEW_UNITS = 30  # below this a single unit moves a share by more than 3 percentage points
 STORE_OPTION = typer.Option(".toulmin", "--store", envvar="TOULMIN_STORE", help="The folder that keeps the evidence.")
 
 
@@ -71,3 +72,5 @@ def print_evidence(evidence: Evidence) -> None:
         ("measure", "value"),
         [(name, describe_measure(measure)) for name, measure in evidence.measures.items()],
     )
+    if few := sorted(name for name, measure in evidence.measures.items() if measure.n < FEW_UNITS):
+        typer.echo(f"note: fewer than {FEW_UNITS} units behind {', '.join(few)}: read the interval, not the value")

@@ -6,7 +6,7 @@ compares; :func:`reproduce` collects again and compares within the interval. Kin
 ``toulmin.studies``, so an outside package adds its own the way this one does.
 """
 
-from toulmin.studies.configuration import parse_study, read_study
+from toulmin.studies.configuration import parse_settings, parse_study, read_study
 from toulmin.studies.execution import compare_measures, execute, find_current, re_derive, reproduce, study_of
 from toulmin.studies.references import Reference, Resolver, parse_reference
 from toulmin.studies.registry import find_study, study_kinds
@@ -31,6 +31,7 @@ __all__ = [
     "find_current",
     "find_study",
     "parse_reference",
+    "parse_settings",
     "parse_study",
     "re_derive",
     "read_study",

@@ -12,7 +12,8 @@ Strict: an unknown key is a fault with its line.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,11 +75,59 @@ def parse_study(
         ) from None
 
 
-def read_study(path: str | Path, store: Store | None = None, *, rehash: bool = False, download: bool = False) -> Study:
+def read_study(
+    path: str | Path,
+    store: Store | None = None,
+    *,
+    rehash: bool = False,
+    download: bool = False,
+    preset: str | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> Study:
     """Read a study from a TOML file; relative paths in it are relative to the file.
 
+    :param preset: start from this setting instead of the file's.
+    :param changes: settings that replace those of the file's configuration.
     :raises FaultError: see :func:`parse_study` and :func:`toulmin.faults.read_toml`.
     """
     located = read_toml(path)
+    table = dict(located.data)
+    if preset is not None:
+        table["preset"] = preset
+    if changes and isinstance(table.get("configuration", {}), dict):
+        table["configuration"] = {**table.get("configuration", {}), **changes}
     resolver = Resolver(Path(path).resolve().parent, store, rehash, download)
-    return parse_study(located.data, located=located).at(resolver)
+    return parse_study(table, located=located).at(resolver)
+
+
+def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
+    """Settings written as ``key=value``: a value is read as TOML, or else taken as text; dots in a key nest tables.
+
+    :raises FaultError: ``study.setting`` for each text without a key or an equals sign.
+    """
+    found: dict[str, Any] = {}
+    faults: list[Fault] = []
+    for text in settings:
+        key, equals, value = text.partition("=")
+        names = [name.strip() for name in key.split(".")]
+        if not equals or not all(names):
+            faults.append(Fault("study.setting", "must be KEY=VALUE", name=text))
+            continue
+        table = found
+        for name in names[:-1]:
+            table = table.setdefault(name, {})
+            if not isinstance(table, dict):
+                faults.append(Fault("study.setting", "is given a value and a table", name=key))
+                break
+        else:
+            table[names[-1]] = _toml_value(value.strip())
+    if faults:
+        raise FaultError(faults)
+    return found
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

@@ -96,10 +96,17 @@ def study_of(evidence: Evidence, resolver: Resolver | None = None) -> Study:
     return study.at(resolver) if resolver else study
 
 
-def find_current(study: Study, store: Store) -> Evidence | None:
-    """The newest record of this study about the inputs as they are now, if there is one."""
+def find_current(study: Study, store: Store, *, seed: int | None = None) -> Evidence | None:
+    """The newest record of this study about the inputs as they are now (and of this seed), if there is one."""
     wanted = study.inputs_hash()
-    return next((record for record in store.find(study.study_hash()) if record.inputs_hash == wanted), None)
+    return next(
+        (
+            record
+            for record in store.find(study.study_hash())
+            if record.inputs_hash == wanted and (seed is None or seed in record.seeds)
+        ),
+        None,
+    )
 
 
 def re_derive(evidence: Evidence, store: Store) -> list[Fault]:

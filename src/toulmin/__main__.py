@@ -1,4 +1,4 @@
-"""``python -m toulmin.cli``."""
+"""``python -m toulmin``."""
 
 from toulmin.cli.app import main
 
