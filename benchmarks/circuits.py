@@ -115,20 +115,20 @@ def run_ours(folder: Path, job: str, out: Path) -> dict[str, Any]:
         return Circuit(graph, table)
 
     def run() -> dict[str, torch.Tensor]:
-        bench = CircuitRunner(model, pairs)
+        runner = CircuitRunner(model, pairs)
         if job in ("eap", "eap_ig"):
-            found = eap(bench) if job == "eap" else integrated(bench, steps=settings["steps"])
+            found = eap(runner) if job == "eap" else integrated(runner, steps=settings["steps"])
             # theirs is the gradient of minus the mean difference: the drop
             return {"scores": torch.tensor([found.values[place] for place in places])}
         if job == "acdc":
             order = [from_autocircuit_name(name) for name in settings["order"]]
-            kept = acdc(bench, settings["tau"], order=order)
+            kept = acdc(runner, settings["tau"], order=order)
             print(f"{kept.circuits_run} circuits in {kept.batches_run} batches for {kept.edges} edges", file=sys.stderr)
             return {"kept": torch.tensor([bool(kept.circuit.table[place]) for place in places])}
         sizes = settings["sizes"] if job == "sweep" else [settings["size"]]
-        method = Methodology(direction="restore" if job == "patch" else "noise")
+        method = Methodology(direction="denoising" if job == "patch" else "noising")
         circuits = [first(size) for size in sizes]
-        return {"logits": next(logits for _, logits in bench.run(circuits, method))}
+        return {"logits": next(logits for _, logits in runner.run(circuits, method))}
 
     times, base = [], status("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")

@@ -12,12 +12,12 @@ from toulmin.tasks import find_task
 subject = load(sys.argv[1] if len(sys.argv) > 1 else "embedded:induction-2l")
 size = int(sys.argv[2]) if len(sys.argv) > 2 else 60
 task = find_task("induction", subject, length=16)
-bench = CircuitRunner(subject.transformer, task.generate(16, seed=0))
-print(f"{bench.graph.n_edges} edges; circuits of {size}")
-for scores in (eap(bench), integrated(bench, steps=5), relp(bench)):
+runner = CircuitRunner(subject.transformer, task.generate(16, seed=0))
+print(f"{runner.graph.n_edges} edges; circuits of {size}")
+for scores in (eap(runner), integrated(runner, steps=5), relp(runner)):
     circuit = scores.top(size)
     card = faithfulness_card(circuit, subject.transformer, task.generate(24, seed=1), resamples=200)
-    print(f"\n{audit(bench, scores, sample=40)}")
+    print(f"\n{audit(runner, scores, sample=40)}")
     print(f"  {len(card.cells)} numbers, from {card.lowest.value:.0f}% ({card.lowest.name})")
     print(f"  to {card.highest.value:.0f}% ({card.highest.name})")
     print(f"  at 80%: {card.count('faithful')} cells say faithful, {card.count('unfaithful')} unfaithful")

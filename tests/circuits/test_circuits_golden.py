@@ -10,13 +10,13 @@ import torch
 
 from toulmin.circuits.circuit import Circuit
 from toulmin.circuits.discovery.acdc import acdc
-from toulmin.circuits.faithfulness.methodology import Methodology, Value
 from toulmin.circuits.faithfulness.recovered import recovered
 from toulmin.circuits.formats import from_autocircuit, from_autocircuit_name, to_autocircuit_name
+from toulmin.circuits.methodology import Ablation, Methodology
 from toulmin.circuits.runner import CircuitRunner
 from toulmin.tasks.pair import Pair
 
-VALUES: dict[str, Value] = {
+VALUES: dict[str, Ablation] = {
     "RESAMPLE": "resample",
     "ZERO": "zero",
     "TOKENWISE_MEAN_CLEAN": "mean_clean",
@@ -44,13 +44,13 @@ def test_names_and_graph(golden: Any) -> None:
 
 def test_patched_outputs_of_every_circuit(golden: Any) -> None:
     """Five circuits x seven ablations x two directions within 1e-10."""
-    bench = bench_of(golden)
-    circuits = [from_autocircuit(bench.graph, c["edges"]) for c in golden.case["circuits"]]
+    runner = bench_of(golden)
+    circuits = [from_autocircuit(runner.graph, c["edges"]) for c in golden.case["circuits"]]
     checked = 0
     for name, value in VALUES.items():
-        for patch, direction in (("TREE_PATCH", "noise"), ("EDGE_PATCH", "restore")):
-            method = Methodology(value=value, direction=direction)
-            logits = torch.cat([out for _, out in bench.run(circuits, method)], 1)
+        for patch, direction in (("TREE_PATCH", "noising"), ("EDGE_PATCH", "denoising")):
+            method = Methodology(ablation=value, direction=direction)
+            logits = torch.cat([out for _, out in runner.run(circuits, method)], 1)
             for row, circuit in zip(logits, golden.case["circuits"], strict=True):
                 expected = torch.tensor(circuit["outputs"][f"{patch}/{name}"], dtype=torch.float64)
                 torch.testing.assert_close(row, expected, rtol=0, atol=1e-10)
@@ -59,11 +59,11 @@ def test_patched_outputs_of_every_circuit(golden: Any) -> None:
 
 
 def test_metrics_of_every_circuit(golden: Any) -> None:
-    bench = bench_of(golden)
-    circuits = [from_autocircuit(bench.graph, c["edges"]) for c in golden.case["circuits"]]
-    full = bench.full_scores(["logit_diff"])["logit_diff"]
+    runner = bench_of(golden)
+    circuits = [from_autocircuit(runner.graph, c["edges"]) for c in golden.case["circuits"]]
+    full = runner.full_scores(["logit_diff"])["logit_diff"]
     for name, value in VALUES.items():
-        scores = bench.scores(circuits, Methodology(value=value), ["logit_diff", "kl"])
+        scores = runner.scores(circuits, Methodology(ablation=value), ["logit_diff", "kl"])
         for row, circuit in enumerate(golden.case["circuits"]):
             wanted, ours = circuit["metrics"][name], scores["logit_diff"][row]
             none = np.zeros_like(full)
@@ -77,11 +77,11 @@ def test_metrics_of_every_circuit(golden: Any) -> None:
 
 @pytest.mark.parametrize("speculate", [1, 5, 64])
 def test_acdc_keeps_their_edges(golden: Any, speculate: int) -> None:
-    bench = bench_of(golden, rows=4)
+    runner = bench_of(golden, rows=4)
     order = [from_autocircuit_name(name) for name in golden.case["acdc_order"]]
     for tau, kept in golden.case["acdc_kept_edges"].items():
-        found = acdc(bench, float(tau), order=order, speculate=speculate)
-        assert found.circuit == Circuit.of(bench.graph, [from_autocircuit_name(name) for name in kept])
-        assert found.edges == bench.graph.n_edges
+        found = acdc(runner, float(tau), order=order, speculate=speculate)
+        assert found.circuit == Circuit.of(runner.graph, [from_autocircuit_name(name) for name in kept])
+        assert found.edges == runner.graph.n_edges
         if speculate == 1:
             assert found.circuits_run == found.batches_run == found.edges

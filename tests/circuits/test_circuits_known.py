@@ -70,8 +70,8 @@ def swapped(pairs: list[Pair]) -> list[Pair]:
     return [Pair(p.counterfactual, p.clean, p.answers, p.wrong, unit=p.unit, at=p.at) for p in pairs]
 
 
-def logits_of(bench: CircuitRunner, circuits: list[Circuit], method: Methodology) -> Tensor:
-    return torch.cat([out for _, out in bench.run(circuits, method)], 1)
+def logits_of(runner: CircuitRunner, circuits: list[Circuit], method: Methodology) -> Tensor:
+    return torch.cat([out for _, out in runner.run(circuits, method)], 1)
 
 
 def close(a: Tensor | np.ndarray, b: Tensor | np.ndarray, atol: float = 1e-11) -> None:
@@ -87,30 +87,30 @@ def some_circuits(graph: Graph, count: int = 4, positions: int | None = None) ->
 
 def test_nothing_ablated_is_the_model_and_everything_is_the_counterfactual() -> None:
     pairs, model = pairs_of(), model_of()
-    bench = CircuitRunner(model, pairs)
+    runner = CircuitRunner(model, pairs)
     at = torch.tensor([p.scored for p in pairs])
     clean, other = (
         model(torch.tensor([getattr(p, s) for p in pairs]))[torch.arange(6), at] for s in ("clean", "counterfactual")
     )
-    for direction in ("noise", "restore"):
+    for direction in ("noising", "denoising"):
         found = logits_of(
-            bench, [Circuit.full(bench.graph), Circuit.empty(bench.graph)], Methodology(direction=direction)
+            runner, [Circuit.full(runner.graph), Circuit.empty(runner.graph)], Methodology(direction=direction)
         )
         close(found[0], clean)
         close(found[1], other)
     for value in ("zero", "mean_both", "batch_mean"):
-        close(logits_of(bench, [Circuit.full(bench.graph)], Methodology(value=value))[0], clean)
+        close(logits_of(runner, [Circuit.full(runner.graph)], Methodology(ablation=value))[0], clean)
 
 
 def test_equal_prompts_give_zero_scores() -> None:
     pairs = [Pair(p.clean, p.clean, p.answers, p.wrong, at=p.at) for p in pairs_of()]
-    bench = CircuitRunner(model_of(), pairs)
+    runner = CircuitRunner(model_of(), pairs)
     for scores in (
-        eap(bench),
-        integrated(bench, steps=2),
-        mask_gradient(bench, mix=0.5),
-        relp(bench),
-        exact_effects(bench),
+        eap(runner),
+        integrated(runner, steps=2),
+        mask_gradient(runner, mix=0.5),
+        relp(runner),
+        exact_effects(runner),
     ):
         assert np.abs(scores.values).max() < 1e-13
 
@@ -118,10 +118,10 @@ def test_equal_prompts_give_zero_scores() -> None:
 @pytest.mark.parametrize("positions", [None, T])
 def test_ablating_with_roles_swapped_is_restoring(positions: int | None) -> None:
     pairs, model = pairs_of(), model_of()
-    bench, other = CircuitRunner(model, pairs), CircuitRunner(model, swapped(pairs))
+    runner, other = CircuitRunner(model, pairs), CircuitRunner(model, swapped(pairs))
     where = "specific" if positions else "all"
-    circuits = some_circuits(bench.graph, positions=positions)
-    restored = logits_of(bench, circuits, Methodology(direction="restore", positions=where))
+    circuits = some_circuits(runner.graph, positions=positions)
+    restored = logits_of(runner, circuits, Methodology(direction="denoising", positions=where))
     close(restored, logits_of(other, circuits, Methodology(ablate="circuit", positions=where)))
     complements = [~c for c in circuits]
     close(restored, logits_of(other, complements, Methodology(positions=where)))
@@ -134,36 +134,36 @@ def test_ablating_with_roles_swapped_is_restoring(positions: int | None) -> None
 def test_pruning_dangling_edges_changes_nothing_under_resampling(
     positions: int | None, changes: dict[str, Any]
 ) -> None:
-    bench = CircuitRunner(model_of(**changes), pairs_of())
+    runner = CircuitRunner(model_of(**changes), pairs_of())
     where = "specific" if positions else "all"
-    circuits = some_circuits(bench.graph, positions=positions)
-    pruned = [c.pruned(causal=bench.model.config.causal) for c in circuits]
+    circuits = some_circuits(runner.graph, positions=positions)
+    pruned = [c.pruned(causal=runner.model.config.causal) for c in circuits]
     assert any(len(p) < len(c) for p, c in zip(pruned, circuits, strict=True))
     assert all(
-        p <= c and p.pruned(causal=bench.model.config.causal) == p for p, c in zip(pruned, circuits, strict=True)
+        p <= c and p.pruned(causal=runner.model.config.causal) == p for p, c in zip(pruned, circuits, strict=True)
     )
     method = Methodology(positions=where)
-    close(logits_of(bench, circuits, method), logits_of(bench, pruned, method))
-    zero = Methodology(positions=where, value="zero")
-    moved = (logits_of(bench, circuits, zero) - logits_of(bench, pruned, zero)).abs().max()
+    close(logits_of(runner, circuits, method), logits_of(runner, pruned, method))
+    zero = Methodology(positions=where, ablation="zero")
+    moved = (logits_of(runner, circuits, zero) - logits_of(runner, pruned, zero)).abs().max()
     assert moved > 1e-6 or changes.get("d_mlp") == 0  # what is reached only by cut edges is recomputed from them
-    branches = Methodology(positions=where, value="zero", granularity="branches")
-    close(logits_of(bench, circuits, branches), logits_of(bench, pruned, zero))
+    branches = Methodology(positions=where, ablation="zero", granularity="branches")
+    close(logits_of(runner, circuits, branches), logits_of(runner, pruned, zero))
 
 
 def test_a_node_is_all_its_out_edges() -> None:
     pairs, model = pairs_of(), model_of()
-    bench = CircuitRunner(model, pairs)
+    runner = CircuitRunner(model, pairs)
     tokens, at = torch.tensor([p.clean for p in pairs]), torch.tensor([p.scored for p in pairs])
     for node in ("L0.H1", "L0.mlp", "L1.H0"):
-        kept = Circuit.of_nodes(bench.graph, [s for s in bench.graph.sources if s != node])
-        found = logits_of(bench, [kept], Methodology(value="zero"))[0]
+        kept = Circuit.of_nodes(runner.graph, [s for s in runner.graph.sources if s != node])
+        found = logits_of(runner, [kept], Methodology(ablation="zero"))[0]
         edited, _ = model.run_with_cache(tokens, names=[], edits={node: torch.zeros_like})
         close(found, edited[torch.arange(6), at])
-        few = Circuit.of(bench.graph, [f"{node}->logits"])
+        few = Circuit.of(runner.graph, [f"{node}->logits"])
         close(
-            logits_of(bench, [few], Methodology(granularity="nodes")),
-            logits_of(bench, [Circuit.of_nodes(bench.graph, [node])], Methodology()),
+            logits_of(runner, [few], Methodology(granularity="nodes")),
+            logits_of(runner, [Circuit.of_nodes(runner.graph, [node])], Methodology()),
         )
 
 
@@ -214,9 +214,9 @@ def brute_force(model: Transformer, clean: Tensor, other: Tensor, kept: np.ndarr
 
 def test_edges_at_positions_against_a_brute_force() -> None:
     model, pairs = model_of(), pairs_of(3)
-    bench = CircuitRunner(model, pairs)
-    circuits = some_circuits(bench.graph, 3, positions=T)
-    found = logits_of(bench, circuits, Methodology(positions="specific"))
+    runner = CircuitRunner(model, pairs)
+    circuits = some_circuits(runner.graph, 3, positions=T)
+    found = logits_of(runner, circuits, Methodology(positions="specific"))
     for row, circuit in zip(found, circuits, strict=True):
         for logits, pair in zip(row, pairs, strict=True):
             expected = brute_force(model, torch.tensor(pair.clean), torch.tensor(pair.counterfactual), circuit.table)
@@ -233,21 +233,26 @@ def linear_model() -> Transformer:
 
 
 def test_attributions_are_exact_on_a_linear_model() -> None:
-    bench = CircuitRunner(linear_model(), pairs_of())
-    exact = exact_effects(bench)
+    runner = CircuitRunner(linear_model(), pairs_of())
+    exact = exact_effects(runner)
     assert np.abs(exact.values).max() > 0.01
-    for scores in (eap(bench), relp(bench), integrated(bench, steps=3), integrated(bench, path="activations", steps=2)):
+    for scores in (
+        eap(runner),
+        relp(runner),
+        integrated(runner, steps=3),
+        integrated(runner, path="activations", steps=2),
+    ):
         close(scores.values, exact.values)
 
 
 def test_mask_integrated_gradients_sum_to_the_total_effect() -> None:
-    bench = CircuitRunner(model_of(), pairs_of())
-    ends = logits_of(bench, [Circuit.full(bench.graph), Circuit.empty(bench.graph)], Methodology())
+    runner = CircuitRunner(model_of(), pairs_of())
+    ends = logits_of(runner, [Circuit.full(runner.graph), Circuit.empty(runner.graph)], Methodology())
     assert ends.shape[0] == 2
-    scores = bench.scores([Circuit.full(bench.graph), Circuit.empty(bench.graph)], Methodology(), ["logit_diff"])
+    scores = runner.scores([Circuit.full(runner.graph), Circuit.empty(runner.graph)], Methodology(), ["logit_diff"])
     total = float((scores["logit_diff"][0] - scores["logit_diff"][1]).mean())
     errors = [
-        abs(integrated(bench, path="masks", steps=n, endpoints="midpoints").values.sum() - total) for n in (2, 8, 32)
+        abs(integrated(runner, path="masks", steps=n, endpoints="midpoints").values.sum() - total) for n in (2, 8, 32)
     ]
     assert errors[0] > errors[1] > errors[2]
     assert errors[2] < 0.06 * abs(total)
@@ -262,7 +267,7 @@ def test_batch_size_and_position_sums_change_nothing() -> None:
     close(eap(whole, per_position=True).values.sum(2), eap(whole).values)
     circuits = some_circuits(whole.graph)
     for value in ("resample", "zero", "mean_clean", "mean_counterfactual", "mean_both"):
-        method = Methodology(value=value)
+        method = Methodology(ablation=value)
         close(logits_of(whole, circuits, method), logits_of(split, circuits, method))
     assert acdc(whole, 0.05).circuit == acdc(split, 0.05).circuit
 
@@ -285,20 +290,20 @@ def test_prompts_of_several_lengths_come_back_in_their_order() -> None:
 
 def test_identical_prompts_make_means_resamples() -> None:
     pairs = pairs_of(1) * 4
-    bench = CircuitRunner(model_of(), pairs)
-    circuits = some_circuits(bench.graph)
-    expected = logits_of(bench, circuits, Methodology())
+    runner = CircuitRunner(model_of(), pairs)
+    circuits = some_circuits(runner.graph)
+    expected = logits_of(runner, circuits, Methodology())
     for value in ("mean_counterfactual", "batch_mean"):
-        close(logits_of(bench, circuits, Methodology(value=value)), expected)
+        close(logits_of(runner, circuits, Methodology(ablation=value)), expected)
 
 
 @pytest.mark.parametrize("tau", [0.003, 0.05])
 def test_speculative_acdc_is_sequential_acdc(tau: float) -> None:
-    bench = CircuitRunner(model_of(), pairs_of())
-    sequential = acdc(bench, tau, speculate=1)
-    assert 0 < len(sequential.circuit) < bench.graph.n_edges
+    runner = CircuitRunner(model_of(), pairs_of())
+    sequential = acdc(runner, tau, speculate=1)
+    assert 0 < len(sequential.circuit) < runner.graph.n_edges
     for speculate in (2, 7, 64):
-        found = acdc(bench, tau, speculate=speculate)
+        found = acdc(runner, tau, speculate=speculate)
         assert found.circuit == sequential.circuit
         assert found.batches_run < sequential.batches_run
         np.testing.assert_allclose(found.changes, sequential.changes, atol=1e-11)
@@ -318,29 +323,29 @@ def test_acdc_does_not_depend_on_the_hash_seed() -> None:
 
 def test_bad_input_is_refused() -> None:
     model = model_of()
-    bench = CircuitRunner(model, pairs_of())
+    runner = CircuitRunner(model, pairs_of())
     with pytest.raises(FaultError, match=r"(?s)L9.*nonsense"):
-        Circuit.of(bench.graph, ["embed->L9.H0[Q]", "embed->L0.H0[Q]", "nonsense"])
+        Circuit.of(runner.graph, ["embed->L9.H0[Q]", "embed->L0.H0[Q]", "nonsense"])
     with pytest.raises(FaultError, match="no prompts"):
         CircuitRunner(model, [])
     with pytest.raises(FaultError, match="length"):
         Pair((1, 2), (1, 2, 3), (1,))
     with pytest.raises(FaultError, match="unknown metric"):
-        eap(bench, "happiness")
+        eap(runner, "happiness")
     with pytest.raises(FaultError, match="no gradient"):
-        eap(bench, "accuracy")
+        eap(runner, "accuracy")
     with pytest.raises(FaultError, match="one length"):
         eap(CircuitRunner(model, [*pairs_of(2), *pairs_of(2, length=4)]), per_position=True)
     with pytest.raises(FaultError, match="order names"):
-        acdc(bench, 0.1, order=["embed->logits"])
+        acdc(runner, 0.1, order=["embed->logits"])
     with pytest.raises(FaultError, match="positive"):
-        acdc(bench, -1.0)
+        acdc(runner, -1.0)
     with pytest.raises(FaultError, match="another model"):
-        bench.scores([Circuit.empty(Graph(3, 2))], Methodology(), ["kl"])
+        runner.scores([Circuit.empty(Graph(3, 2))], Methodology(), ["kl"])
     with pytest.raises(FaultError, match="names no positions"):
-        bench.scores([Circuit.empty(bench.graph)], Methodology(positions="specific"), ["kl"])
+        runner.scores([Circuit.empty(runner.graph)], Methodology(positions="specific"), ["kl"])
     with pytest.raises(FaultError, match="not a finite number"):
-        EdgeScores(bench.graph, np.full(bench.graph.allowed.shape, np.nan), "x")
+        EdgeScores(runner.graph, np.full(runner.graph.allowed.shape, np.nan), "x")
     broken = model_of()
     broken.W_E[3] = torch.nan
     with pytest.raises(FaultError, match="NaN"):

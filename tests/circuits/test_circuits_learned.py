@@ -34,7 +34,7 @@ from toulmin.tasks import find_task
 
 
 @pytest.fixture(scope="module")
-def bench() -> CircuitRunner:
+def runner() -> CircuitRunner:
     subject: Any = load("embedded:induction-2l")
     pairs = find_task("induction", subject, length=16).generate(16, 0)
     return CircuitRunner(subject.model, pairs)
@@ -54,86 +54,86 @@ def test_gates_have_their_distribution() -> None:
 
 
 @pytest.mark.slow
-def test_probing_finds_a_better_circuit_than_chance(bench: CircuitRunner) -> None:
+def test_probing_finds_a_better_circuit_than_chance(runner: CircuitRunner) -> None:
     size = 60
-    scores = probe_edges(bench, size=size, epochs=30, value="resample", seed=1)
-    again = probe_edges(bench, size=size, epochs=30, value="resample", seed=1)
+    scores = probe_edges(runner, size=size, epochs=30, ablation="resample", seed=1)
+    again = probe_edges(runner, size=size, epochs=30, ablation="resample", seed=1)
     np.testing.assert_array_equal(scores.values, again.values)
     rng = np.random.default_rng(0)
-    circuits = [scores.top(size), *(Circuit.random(bench.graph, size, rng) for _ in range(4))]
-    kl = bench.scores(circuits, Methodology(), ["kl"])["kl"].mean(1)
+    circuits = [scores.top(size), *(Circuit.random(runner.graph, size, rng) for _ in range(4))]
+    kl = runner.scores(circuits, Methodology(), ["kl"])["kl"].mean(1)
     assert kl[0] < 0.8 * kl[1:].min()
-    sparse = open_circuit(probe_edges(bench, penalty=20.0, epochs=30, value="resample"))
-    assert len(sparse) < bench.graph.n_edges / 2
-    nested = probe_sizes(bench, [20, 60], epochs=5)
+    sparse = open_circuit(probe_edges(runner, penalty=20.0, epochs=30, ablation="resample"))
+    assert len(sparse) < runner.graph.n_edges / 2
+    nested = probe_sizes(runner, [20, 60], epochs=5)
     assert len(nested.top(20)) == 20
     assert set(np.unique(nested.values)) <= {0.0, 1.0, 2.0}
 
 
-def test_learned_constants_hurt_less_than_means(bench: CircuitRunner) -> None:
-    circuit = integrated(bench, steps=3).top(80)
-    losses = learn_constants(bench, circuit, steps=40)
+def test_learned_constants_hurt_less_than_means(runner: CircuitRunner) -> None:
+    circuit = integrated(runner, steps=3).top(80)
+    losses = learn_constants(runner, circuit, steps=40)
     assert losses[-1] < losses[0]
     kl = {
-        value: bench.scores([circuit], Methodology(value=value), ["kl"])["kl"].mean()
+        value: runner.scores([circuit], Methodology(ablation=value), ["kl"])["kl"].mean()
         for value in ("learned", "mean_counterfactual", "zero")
     }
     assert kl["learned"] < min(kl["mean_counterfactual"], kl["zero"])
-    fresh = CircuitRunner(bench.model, bench.pairs)
+    fresh = CircuitRunner(runner.model, runner.pairs)
     with pytest.raises(FaultError, match="no constants"):
-        fresh.scores([circuit], Methodology(value="learned"), ["kl"])
+        fresh.scores([circuit], Methodology(ablation="learned"), ["kl"])
 
 
-def test_completeness_of_the_whole_model_and_of_a_part(bench: CircuitRunner) -> None:
+def test_completeness_of_the_whole_model_and_of_a_part(runner: CircuitRunner) -> None:
     rng = np.random.default_rng(0)
-    full, part = Circuit.full(bench.graph), integrated(bench, steps=3).top(60)
-    whole = compare_knockouts(bench, full, random_knockouts(full, 3, rng))
+    full, part = Circuit.full(runner.graph), integrated(runner, steps=3).top(60)
+    whole = compare_knockouts(runner, full, random_knockouts(full, 3, rng))
     assert max(k.incompleteness for k in whole) < 1e-5
     knockouts = random_knockouts(part, 3, rng)
-    found = compare_knockouts(bench, part, knockouts)
+    found = compare_knockouts(runner, part, knockouts)
     assert min(k.incompleteness for k in found) > 0.01
-    worst = worst_knockout(bench, part, size=10, steps=10)
+    worst = worst_knockout(runner, part, size=10, steps=10)
     assert len(worst) == 10
     assert worst <= part
     with pytest.raises(FaultError, match="outside of the circuit"):
-        compare_knockouts(bench, part, [full])
-    effects = edge_effects_in(bench, part)
+        compare_knockouts(runner, part, [full])
+    effects = edge_effects_in(runner, part)
     assert list(effects) == list(part)
     assert max(effects.values()) > 0.01
 
 
-def test_random_circuits_fail_and_the_model_passes(bench: CircuitRunner) -> None:
+def test_random_circuits_fail_and_the_model_passes(runner: CircuitRunner) -> None:
     method = Methodology()
-    full_scores = bench.full_scores(["logit_diff"])["logit_diff"]
+    full_scores = runner.full_scores(["logit_diff"])["logit_diff"]
     rng = np.random.default_rng(0)
-    size = bench.graph.n_edges // 3
-    circuits = [Circuit.full(bench.graph), Circuit.random(bench.graph, size, rng)]
-    scores = bench.scores(circuits, method, ["logit_diff"])["logit_diff"]
+    size = runner.graph.n_edges // 3
+    circuits = [Circuit.full(runner.graph), Circuit.random(runner.graph, size, rng)]
+    scores = runner.scores(circuits, method, ["logit_diff"])["logit_diff"]
     assert equivalence(scores[0], full_scores).passes
     assert not equivalence(scores[1], full_scores).passes
-    good = collect_test_data(bench, integrated(bench, steps=3).top(60), randoms=30)
+    good = collect_test_data(runner, integrated(runner, steps=3).top(60), randoms=30)
     assert sufficiency(good.distance, good.random_distances, share=0.8).passes
-    chance = collect_test_data(bench, Circuit.random(bench.graph, 60, rng), randoms=30)
+    chance = collect_test_data(runner, Circuit.random(runner.graph, 60, rng), randoms=30)
     assert not sufficiency(chance.distance, chance.random_distances, share=0.8).passes
     assert len(good.effects) == 60
     assert good.knocked_out > good.distance
 
 
-def test_the_card_of_a_circuit_moves_with_the_methodology(bench: CircuitRunner) -> None:
-    circuit = integrated(bench, steps=3).top(60)
-    card = faithfulness_card(circuit, bench.model, bench.pairs, metrics=("logit_diff", "kl"), resamples=100)
+def test_the_card_of_a_circuit_moves_with_the_methodology(runner: CircuitRunner) -> None:
+    circuit = integrated(runner, steps=3).top(60)
+    card = faithfulness_card(circuit, runner.model, runner.pairs, metrics=("logit_diff", "kl"), resamples=100)
     assert card.n == 16
     assert card.lowest.value < card.highest.value
     whole = faithfulness_card(
-        Circuit.full(bench.graph), bench.model, bench.pairs, metrics=("logit_diff",), resamples=100
+        Circuit.full(runner.graph), runner.model, runner.pairs, metrics=("logit_diff",), resamples=100
     )
     assert {round(cell.value, 3) for cell in whole.cells} == {100.0}
     assert not whole.flips
 
 
-def test_the_curve_ends_at_the_model(bench: CircuitRunner) -> None:
-    scores = integrated(bench, steps=3)
-    sweep = sweep_sizes(bench, scores, [0, 30, 120, bench.graph.n_edges])
+def test_the_curve_ends_at_the_model(runner: CircuitRunner) -> None:
+    scores = integrated(runner, steps=3)
+    sweep = sweep_sizes(runner, scores, [0, 30, 120, runner.graph.n_edges])
     faithful = sweep.faithfulness("logit_diff")
     assert faithful[0] == pytest.approx(0, abs=1e-6)
     assert faithful[-1] == pytest.approx(1, abs=1e-5)

@@ -25,9 +25,9 @@ from toulmin.circuits.faithfulness.hypothesis_tests import (
     partial_necessity,
     sufficiency,
 )
-from toulmin.circuits.faithfulness.methodology import Methodology, grid
 from toulmin.circuits.faithfulness.recovered import recovered
 from toulmin.circuits.formats import from_autocircuit, from_mib, to_autocircuit, to_mib
+from toulmin.circuits.methodology import Methodology, grid
 from toulmin.circuits.pictures import draw_audit, draw_card, draw_circuit, draw_curves, draw_percents
 from toulmin.evidence import Interval
 from toulmin.faults import FaultError
@@ -115,7 +115,7 @@ def test_the_grid_has_no_two_equal_methodologies() -> None:
     found = grid()
     assert len(set(found)) == len(found) == 23
     assert len(grid(specific=True)) == 46
-    assert all(m.value == "resample" for m in found if m.direction == "restore")
+    assert all(m.ablation == "resample" for m in found if m.direction == "denoising")
     with pytest.raises(ValueError, match="granularity"):
         Methodology(granularity="neurons")  # type: ignore[arg-type]
 
@@ -230,25 +230,25 @@ def test_the_card_says_what_flips() -> None:
     good = Values(0.95 * full, full, np.zeros(40))
     bad = Values(0.3 * full, full, np.zeros(40))
     none = Values(full, full, full)
-    zero = Methodology(value="zero")
+    zero = Methodology(ablation="zero")
     card = make_card(
         {
             (Methodology(), "logit_diff"): good,
             (zero, "logit_diff"): bad,
             (zero, "choice_accuracy"): good,
-            (Methodology(value="mean_clean"), "kl"): none,
+            (Methodology(ablation="mean_clean"), "kl"): none,
         },
         resamples=200,
     )
     assert card.flips
     assert card.lowest.methodology == zero
     assert card.spread == pytest.approx(65)
-    assert card.flipped_by()["value"] == 4
+    assert card.flipped_by()["ablation"] == 4
     assert card.flipped_by()["metric"] > 0
     assert {cell.aggregation for cell in card.cells if cell.metric == "choice_accuracy"} == {"percent_of_means"}
     assert len(card.skipped) == 2
     with pytest.raises(FaultError, match="nothing to recover"):
-        card.find(Methodology(value="mean_clean"), "kl", "percent_of_means", "ablated")
+        card.find(Methodology(ablation="mean_clean"), "kl", "percent_of_means", "ablated")
     heatmap = draw_card(card)
     assert (len(heatmap.y_labels), heatmap.threshold) == (2, 80)
     assert draw_percents(card).rows()

@@ -51,8 +51,6 @@ from .faithfulness.measure import audit as audit
 from .faithfulness.measure import card_values as card_values
 from .faithfulness.measure import faithfulness_card as faithfulness_card
 from .faithfulness.measure import sweep_sizes as sweep_sizes
-from .faithfulness.methodology import Methodology as Methodology
-from .faithfulness.methodology import grid as grid
 from .faithfulness.recovered import Recovered as Recovered
 from .faithfulness.recovered import recovered as recovered
 from .faithfulness.test_data import TestData as TestData
@@ -61,6 +59,8 @@ from .formats import from_autocircuit as from_autocircuit
 from .formats import from_mib as from_mib
 from .formats import to_autocircuit as to_autocircuit
 from .formats import to_mib as to_mib
+from .methodology import Methodology as Methodology
+from .methodology import grid as grid
 from .metrics import METRICS as METRICS
 from .metrics import Metric as Metric
 from .metrics import find_metric as find_metric

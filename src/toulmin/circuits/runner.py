@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from toulmin.circuits.circuit import Circuit
-from toulmin.circuits.faithfulness.methodology import Methodology, Value
+from toulmin.circuits.methodology import Ablation, Methodology
 from toulmin.circuits.metrics import Metric, find_metric
 from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.patching.cache import SourceValues, source_values
@@ -55,8 +55,8 @@ class CircuitRunner:
         self.units = tuple(pair.unit or str(index) for index, pair in enumerate(pairs))
         self._cache_bytes, self._cached = cache_bytes, 0
         self._sources: dict[tuple[int, str], SourceValues] = {}
-        self._means: dict[tuple[int, Value], Tensor] = {}
-        self.learned: Learned = {}  #: prompt length to the constants [S, 1, T or 1, D] of ``value="learned"``
+        self._means: dict[tuple[int, Ablation], Tensor] = {}
+        self.learned: Learned = {}  #: prompt length to the constants [S, 1, T or 1, D] of ``ablation="learned"``
 
     @property
     def lengths(self) -> tuple[int, ...]:
@@ -90,26 +90,26 @@ class CircuitRunner:
 
     def values(self, index: int, method: Methodology) -> Float[Tensor, "S B T D"]:
         """What the replaced edges carry on batch ``index`` (broadcastable over B and T)."""
-        side, value = _other_side(method), method.value
-        if value == "resample":
+        side, ablation = _other_side(method), method.ablation
+        if ablation == "resample":
             return self.sources(index, side).values
         length = self.batches[index].clean.shape[1]
-        if value == "zero":
+        if ablation == "zero":
             return self.model.W_E.new_zeros(len(self.graph.sources), 1, 1, self.model.config.d_model)
-        if value == "learned":
+        if ablation == "learned":
             if length not in self.learned:
                 raise FaultError(Fault("circuits.learned", f"no constants were learned for prompts of {length} tokens"))
             return self.learned[length]
-        if value == "batch_mean":
+        if ablation == "batch_mean":
             return self.sources(index, side).values.mean(1, keepdim=True)
-        if value == "batch_mean_all_positions":
+        if ablation == "batch_mean_all_positions":
             return self.sources(index, side).values.mean((1, 2), keepdim=True)
-        return self._mean(length, value)
+        return self._mean(length, ablation)
 
-    def _mean(self, length: int, value: Value) -> Tensor:
-        if (length, value) not in self._means:
+    def _mean(self, length: int, ablation: Ablation) -> Tensor:
+        if (length, ablation) not in self._means:
             both = ("clean", "counterfactual")
-            sides = both if value == "mean_both" else (value.removeprefix("mean_"),)
+            sides = both if ablation == "mean_both" else (ablation.removeprefix("mean_"),)
             total, count = None, 0
             for index, batch in enumerate(self.batches):
                 if batch.clean.shape[1] == length:
@@ -117,8 +117,8 @@ class CircuitRunner:
                         part = self.sources(index, side).values.sum(1, keepdim=True)
                         total, count = part if total is None else total + part, count + len(batch)
             assert total is not None
-            self._means[length, value] = total / count
-        return self._means[length, value]
+            self._means[length, ablation] = total / count
+        return self._means[length, ablation]
 
     def masks(self, circuits: Sequence[Circuit], method: Methodology, length: int) -> NDArray[np.bool_]:
         """[C, S, R] or [C, S, R, T]: the edges that are replaced, for each circuit under ``method``."""
@@ -131,7 +131,7 @@ class CircuitRunner:
                 Fault("circuits.graph", "a circuit of another model, or with merged inputs where these are split")
             )
         allowed = self.graph.allowed if method.positions == "all" else self.graph.allowed[:, :, None]
-        tables = [k.table if method.direction == "restore" else allowed & ~k.table for k in kept]
+        tables = [k.table if method.direction == "denoising" else allowed & ~k.table for k in kept]
         return np.stack(tables)
 
     def run(self, circuits: Sequence[Circuit], method: Methodology) -> Iterator[tuple[int, Float[Tensor, "C B V"]]]:
@@ -146,14 +146,16 @@ class CircuitRunner:
     def run_masks(self, index: int, masks: Tensor | NDArray[np.bool_], method: Methodology) -> Float[Tensor, "C B V"]:
         """Logits on batch ``index`` with the edges in ``masks`` replaced (1 replaces)."""
         batch = self.batches[index]
-        side = "clean" if method.direction == "noise" else "counterfactual"
+        side = "clean" if method.direction == "noising" else "counterfactual"
         tokens = batch.clean if side == "clean" else batch.counterfactual
         boolean = masks.dtype in (torch.bool, np.bool_)
         with torch.no_grad():
             return run_edges(
                 self.model,
                 tokens,
-                self.sources(index, _other_side(method)) if method.value == "resample" else self.values(index, method),
+                self.sources(index, _other_side(method))
+                if method.ablation == "resample"
+                else self.values(index, method),
                 masks,
                 graph=self.graph,
                 scored=batch.at,
@@ -191,7 +193,7 @@ class CircuitRunner:
 
 def _other_side(method: Methodology) -> str:
     """The run from which replaced edges get their values."""
-    return "counterfactual" if method.direction == "noise" else "clean"
+    return "counterfactual" if method.direction == "noising" else "clean"
 
 
 def _check_finite(found: Mapping[str, Array]) -> None:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from toulmin.circuits.circuit import Circuit
 from toulmin.circuits.edges import parse_edges, removal_order
 from toulmin.circuits.faithfulness.card import DISTANCES
-from toulmin.circuits.faithfulness.methodology import Methodology, Value
+from toulmin.circuits.methodology import Ablation, Methodology
 from toulmin.circuits.metrics import Metric, find_metric
 from toulmin.circuits.runner import CircuitRunner
 from toulmin.faults import ExitCode, Fault, FaultError
@@ -55,11 +55,11 @@ class Removal:
 
 
 def acdc(
-    bench: CircuitRunner,
+    runner: CircuitRunner,
     tau: float,
     *,
     metric: str | Metric = "kl",
-    value: Value = "resample",
+    ablation: Ablation = "resample",
     order: Sequence[str] | None = None,
     speculate: int = 64,
     progress: Callable[[int], None] | None = None,
@@ -73,28 +73,28 @@ def acdc(
     :raises FaultError: an order that does not name every edge once; tau not positive and finite; NaN.
     """
     found = find_metric(metric)
-    full = bench.full_scores([found])[found.name].mean()
-    method = Methodology(value=value)
+    full = runner.full_scores([found])[found.name].mean()
+    method = Methodology(ablation=ablation)
 
     def distance(masks: NDArray[np.bool_]) -> NDArray[np.float64]:
         total = np.zeros(len(masks))
-        for index, batch in enumerate(bench.batches):
-            logits = bench.run_masks(index, masks, method)
-            total += found(logits, batch, bench.full(index)).double().sum(1).cpu().numpy()
-        mean = total / bench.n
+        for index, batch in enumerate(runner.batches):
+            logits = runner.run_masks(index, masks, method)
+            total += found(logits, batch, runner.full(index)).double().sum(1).cpu().numpy()
+        mean = total / runner.n
         return mean if found.name in DISTANCES else np.abs(mean - full)
 
-    edges = _ordered(bench, order)
-    removed, changes, run, batches, last = _remove(bench.graph, edges, distance, tau, speculate, progress)
-    return Removal(Circuit(bench.graph, bench.graph.allowed & ~removed), last, changes, run, batches, len(edges))
+    edges = _ordered(runner, order)
+    removed, changes, run, batches, last = _remove(runner.graph, edges, distance, tau, speculate, progress)
+    return Removal(Circuit(runner.graph, runner.graph.allowed & ~removed), last, changes, run, batches, len(edges))
 
 
-def _ordered(bench: CircuitRunner, order: Sequence[str] | None) -> list[Decision]:
+def _ordered(runner: CircuitRunner, order: Sequence[str] | None) -> list[Decision]:
     if order is None:
-        return removal_order(bench.graph)
-    edges = parse_edges(bench.graph, order)
-    if len(set(edges)) != bench.graph.n_edges or len(edges) != bench.graph.n_edges:
-        raise FaultError(Fault("circuits.order", f"the order names {len(set(edges))} of {bench.graph.n_edges} edges"))
+        return removal_order(runner.graph)
+    edges = parse_edges(runner.graph, order)
+    if len(set(edges)) != runner.graph.n_edges or len(edges) != runner.graph.n_edges:
+        raise FaultError(Fault("circuits.order", f"the order names {len(set(edges))} of {runner.graph.n_edges} edges"))
     return edges
 
 

@@ -27,7 +27,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from toulmin.circuits.discovery.edge_scores import EdgeScores
-from toulmin.circuits.faithfulness.methodology import Methodology, Value
+from toulmin.circuits.methodology import Ablation, Methodology
 from toulmin.circuits.metrics import Metric, find_metric
 from toulmin.circuits.runner import CircuitRunner
 from toulmin.faults import Fault, FaultError
@@ -57,10 +57,10 @@ def _loss(metric: Metric, batch: PairBatch, full: Tensor) -> Callable[[Tensor], 
 
 
 def eap(
-    bench: CircuitRunner,
+    runner: CircuitRunner,
     metric: str | Metric = "logit_diff",
     *,
-    value: Value = "resample",
+    ablation: Ablation = "resample",
     per_position: bool = False,
     rules: Rules = "gradient",
 ) -> EdgeScores:
@@ -71,55 +71,55 @@ def eap(
     :raises FaultError: a metric without gradient; prompts of several lengths with ``per_position``.
     """
     name = "RelP" if rules == "relp" else "EAP"
-    return mask_gradient(bench, metric, 0.0, value=value, per_position=per_position, rules=rules, name=name)
+    return mask_gradient(runner, metric, 0.0, ablation=ablation, per_position=per_position, rules=rules, name=name)
 
 
-def relp(bench: CircuitRunner, metric: str | Metric = "logit_diff", *, value: Value = "resample") -> EdgeScores:
+def relp(runner: CircuitRunner, metric: str | Metric = "logit_diff", *, ablation: Ablation = "resample") -> EdgeScores:
     """Relevance patching: :func:`eap` with the propagation rules of layer-wise relevance."""
-    return eap(bench, metric, value=value, rules="relp")
+    return eap(runner, metric, ablation=ablation, rules="relp")
 
 
 def mask_gradient(
-    bench: CircuitRunner,
+    runner: CircuitRunner,
     metric: str | Metric = "logit_diff",
     mix: float = 0.0,
     *,
-    value: Value = "resample",
+    ablation: Ablation = "resample",
     per_position: bool = False,
     rules: Rules = "gradient",
     name: str | None = None,
 ) -> EdgeScores:
     """The gradient to every edge's mask where all masks are ``mix`` (0 is EAP)."""
     found = find_metric(metric, smooth=True)
-    if per_position and len(bench.lengths) > 1:
+    if per_position and len(runner.lengths) > 1:
         raise FaultError(Fault("circuits.positions", "scores per position need prompts of one length"))
-    method, total = Methodology(value=value), None
-    for index, batch in enumerate(bench.batches):
+    method, total = Methodology(ablation=ablation), None
+    for index, batch in enumerate(runner.batches):
         gradients = edge_gradients(
-            bench.model,
+            runner.model,
             batch.clean,
-            _loss(found, batch, bench.full_for(found, index)),
-            values=_whole(bench, index, method),
+            _loss(found, batch, runner.full_for(found, index)),
+            values=_whole(runner, index, method),
             mix=mix,
             scored=batch.at,
-            merged_qkv=bench.graph.merged_qkv,
+            merged_qkv=runner.graph.merged_qkv,
             per_position=per_position,
             rules=rules,
         )
         total = gradients.table if total is None else total + gradients.table
     assert total is not None
     label = name or f"mask gradient at {mix:g}"
-    return _scores(bench, total / bench.n, f"{label} ({found.name}, {value})")
+    return _scores(runner, total / runner.n, f"{label} ({found.name}, {ablation})")
 
 
 def integrated(
-    bench: CircuitRunner,
+    runner: CircuitRunner,
     metric: str | Metric = "logit_diff",
     *,
     path: Path = "inputs",
     steps: int = 10,
     endpoints: Endpoints | None = None,
-    value: Value = "resample",
+    ablation: Ablation = "resample",
 ) -> EdgeScores:
     """Integrated gradients: the mean of the gradients along ``path`` times the clean-to-ablated difference.
 
@@ -132,48 +132,48 @@ def integrated(
     defaults: dict[Path, Endpoints] = {"masks": "both", "inputs": "counterfactual", "activations": "clean"}
     ends = endpoints or defaults[path]
     points, found = line(steps, ends), find_metric(metric, smooth=True)
-    if path == "inputs" and value != "resample":
+    if path == "inputs" and ablation != "resample":
         raise FaultError(
-            Fault("circuits.value", "integrating over inputs needs a counterfactual input: value='resample'")
+            Fault("circuits.ablation", "integrating over inputs needs a counterfactual input: ablation='resample'")
         )
-    method, total = Methodology(value=value), None
-    for index in range(len(bench.batches)):
+    method, total = Methodology(ablation=ablation), None
+    for index in range(len(runner.batches)):
         for alpha in points:
             part = {"masks": _on_masks, "inputs": _on_inputs, "activations": _on_activations}[path](
-                bench, index, found, method, alpha
+                runner, index, found, method, alpha
             )
             total = part if total is None else total + part
     assert total is not None
     label = {"masks": "mask-IG", "inputs": "EAP-IG inputs", "activations": "EAP-IG activations"}[path]
-    table = total / (bench.n * len(points))
-    return _scores(bench, table, f"{label} ({found.name}, {value}, {len(points)} points, {ends})")
+    table = total / (runner.n * len(points))
+    return _scores(runner, table, f"{label} ({found.name}, {ablation}, {len(points)} points, {ends})")
 
 
-def _gradients(bench: CircuitRunner, index: int, metric: Metric, **settings: object) -> EdgeGradients:
-    batch = bench.batches[index]
+def _gradients(runner: CircuitRunner, index: int, metric: Metric, **settings: object) -> EdgeGradients:
+    batch = runner.batches[index]
     return edge_gradients(
-        bench.model,
+        runner.model,
         batch.clean,
-        _loss(metric, batch, bench.full_for(metric, index)),
+        _loss(metric, batch, runner.full_for(metric, index)),
         scored=batch.at,
-        merged_qkv=bench.graph.merged_qkv,
+        merged_qkv=runner.graph.merged_qkv,
         **settings,  # type: ignore[arg-type]
     )
 
 
-def _on_masks(bench: CircuitRunner, index: int, metric: Metric, method: Methodology, alpha: float) -> Tensor:
-    return _gradients(bench, index, metric, values=_whole(bench, index, method), mix=1.0 - alpha).table
+def _on_masks(runner: CircuitRunner, index: int, metric: Metric, method: Methodology, alpha: float) -> Tensor:
+    return _gradients(runner, index, metric, values=_whole(runner, index, method), mix=1.0 - alpha).table
 
 
-def _on_inputs(bench: CircuitRunner, index: int, metric: Metric, method: Methodology, alpha: float) -> Tensor:
-    clean, other = bench.sources(index, "clean").values, bench.sources(index, "counterfactual").values
+def _on_inputs(runner: CircuitRunner, index: int, metric: Metric, method: Methodology, alpha: float) -> Tensor:
+    clean, other = runner.sources(index, "clean").values, runner.sources(index, "counterfactual").values
     start = other[0] + alpha * (clean[0] - other[0])
-    return _gradients(bench, index, metric, differences=other - clean, replace={"embed": start}).table
+    return _gradients(runner, index, metric, differences=other - clean, replace={"embed": start}).table
 
 
-def _on_activations(bench: CircuitRunner, index: int, metric: Metric, method: Methodology, alpha: float) -> Tensor:
-    clean, other = bench.sources(index, "clean").values, _whole(bench, index, method)
-    graph, heads = bench.graph, bench.graph.n_heads
+def _on_activations(runner: CircuitRunner, index: int, metric: Metric, method: Methodology, alpha: float) -> Tensor:
+    clean, other = runner.sources(index, "clean").values, _whole(runner, index, method)
+    graph, heads = runner.graph, runner.graph.n_heads
     groups = [("embed", slice(0, 1))]
     for layer in range(graph.n_layers):
         first = 1 + layer * (heads + graph.has_mlp)
@@ -182,25 +182,25 @@ def _on_activations(bench: CircuitRunner, index: int, metric: Metric, method: Me
     table = clean.new_zeros(graph.allowed.shape)
     for name, rows in groups:
         moved = (other[rows] + alpha * (clean[rows] - other[rows])).sum(0)
-        found = _gradients(bench, index, metric, differences=other - clean, replace={name: moved}).table
+        found = _gradients(runner, index, metric, differences=other - clean, replace={name: moved}).table
         table[rows] = found[rows]
     return table
 
 
-def activation_magnitude(bench: CircuitRunner) -> EdgeScores:
+def activation_magnitude(runner: CircuitRunner) -> EdgeScores:
     """AutoCircuit's baseline: |mean over prompts, positions and dimensions| of what the source writes."""
-    total = torch.zeros(len(bench.graph.sources), dtype=torch.float64)
-    for index, batch in enumerate(bench.batches):
-        total += bench.sources(index, "clean").values.mean((1, 2, 3)).abs().double().cpu() * len(batch)
-    table = (total / bench.n).numpy()[:, None] * bench.graph.allowed
-    return EdgeScores(bench.graph, table, "activation magnitude")
+    total = torch.zeros(len(runner.graph.sources), dtype=torch.float64)
+    for index, batch in enumerate(runner.batches):
+        total += runner.sources(index, "clean").values.mean((1, 2, 3)).abs().double().cpu() * len(batch)
+    table = (total / runner.n).numpy()[:, None] * runner.graph.allowed
+    return EdgeScores(runner.graph, table, "activation magnitude")
 
 
-def _whole(bench: CircuitRunner, index: int, method: Methodology) -> Float[Tensor, "S B T D"]:
-    batch = bench.batches[index]
-    shape = (len(bench.graph.sources), *batch.clean.shape, bench.model.config.d_model)
-    return bench.values(index, method).expand(shape)
+def _whole(runner: CircuitRunner, index: int, method: Methodology) -> Float[Tensor, "S B T D"]:
+    batch = runner.batches[index]
+    shape = (len(runner.graph.sources), *batch.clean.shape, runner.model.config.d_model)
+    return runner.values(index, method).expand(shape)
 
 
-def _scores(bench: CircuitRunner, table: Tensor, method: str) -> EdgeScores:
-    return EdgeScores(bench.graph, table.double().cpu().numpy().astype(np.float64), method)
+def _scores(runner: CircuitRunner, table: Tensor, method: str) -> EdgeScores:
+    return EdgeScores(runner.graph, table.double().cpu().numpy().astype(np.float64), method)

@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 
 from toulmin.circuits.discovery.edge_scores import EdgeScores
 from toulmin.circuits.edges import Pair, table_of
-from toulmin.circuits.faithfulness.methodology import Methodology, Value
+from toulmin.circuits.methodology import Ablation, Methodology
 from toulmin.circuits.metrics import Metric, find_metric
 from toulmin.circuits.runner import CircuitRunner
 
 
 def exact_effects(
-    bench: CircuitRunner,
+    runner: CircuitRunner,
     metric: str | Metric = "logit_diff",
     *,
-    value: Value = "resample",
+    ablation: Ablation = "resample",
     edges: Sequence[Pair] | None = None,
     together: int = 64,
     progress: Callable[[int], None] | None = None,
@@ -33,31 +33,33 @@ def exact_effects(
     :raises FaultError: an unknown metric, NaN.
     """
     found = find_metric(metric)
-    chosen = [(edge.source, edge.receiver) for edge in bench.graph.edges] if edges is None else list(edges)
-    table = np.zeros(bench.graph.allowed.shape)
-    for pair, effect in zip(chosen, effects_per_prompt(bench, found, chosen, value, together, progress), strict=True):
+    chosen = [(edge.source, edge.receiver) for edge in runner.graph.edges] if edges is None else list(edges)
+    table = np.zeros(runner.graph.allowed.shape)
+    for pair, effect in zip(
+        chosen, effects_per_prompt(runner, found, chosen, ablation, together, progress), strict=True
+    ):
         table[pair] = effect.mean()
-    return EdgeScores(bench.graph, table, f"exact ({found.name}, {value})")
+    return EdgeScores(runner.graph, table, f"exact ({found.name}, {ablation})")
 
 
 def effects_per_prompt(
-    bench: CircuitRunner,
+    runner: CircuitRunner,
     metric: str | Metric,
     edges: Sequence[Pair],
-    value: Value = "resample",
+    ablation: Ablation = "resample",
     together: int = 64,
     progress: Callable[[int], None] | None = None,
 ) -> NDArray[np.float64]:
     """``[E, N]``: how much worse the metric of each prompt gets when each edge alone is cut."""
-    found, method = find_metric(metric), Methodology(value=value)
-    full = bench.full_scores([found])[found.name]
-    effects = np.zeros((len(edges), bench.n))
+    found, method = find_metric(metric), Methodology(ablation=ablation)
+    full = runner.full_scores([found])[found.name]
+    effects = np.zeros((len(edges), runner.n))
     for start in range(0, len(edges), together):
         rows = edges[start : start + together]
-        masks = np.stack([table_of(bench.graph, [edge]) for edge in rows])
-        for index, batch in enumerate(bench.batches):
-            logits = bench.run_masks(index, masks, method)
-            values = found(logits, batch, bench.full(index).to(logits.dtype)).double().cpu().numpy()
+        masks = np.stack([table_of(runner.graph, [edge]) for edge in rows])
+        for index, batch in enumerate(runner.batches):
+            logits = runner.run_masks(index, masks, method)
+            values = found(logits, batch, runner.full(index).to(logits.dtype)).double().cpu().numpy()
             effects[start : start + len(rows), list(batch.index)] = values
         if progress is not None:
             progress(len(rows))

@@ -12,20 +12,20 @@ from toulmin.circuits.discovery.attribution import activation_magnitude, eap, in
 from toulmin.circuits.discovery.edge_scores import EdgeScores, random_scores
 from toulmin.circuits.discovery.exact_effects import exact_effects
 from toulmin.circuits.discovery.probing import open_circuit, probe_edges
-from toulmin.circuits.faithfulness.methodology import Value
+from toulmin.circuits.methodology import Ablation
 from toulmin.circuits.runner import CircuitRunner
 from toulmin.circuits.studies.base import Method
 from toulmin.faults import Fault, FaultError
 
 
 def discover(
-    bench: CircuitRunner,
+    runner: CircuitRunner,
     method: Method,
     *,
     size: int | None = None,
     tau: float = 0.01,
     metric: str = "logit_diff",
-    value: Value = "resample",
+    ablation: Ablation = "resample",
     seed: int = 0,
     steps: int = 10,
     epochs: int = 40,
@@ -36,22 +36,22 @@ def discover(
     :param tau: ACDC's threshold. :param steps: of integrated gradients. :param epochs: of probing.
     :raises FaultError: an unknown method.
     """
-    size = max(1, bench.graph.n_edges // 20) if size is None else size
+    size = max(1, runner.graph.n_edges // 20) if size is None else size
     if method == "acdc":
-        return acdc(bench, tau, value=value).circuit, None
+        return acdc(runner, tau, ablation=ablation).circuit, None
     if method == "edge_probing":
-        found = probe_edges(bench, penalty=1.0, epochs=epochs, value=value, seed=seed)
+        found = probe_edges(runner, penalty=1.0, epochs=epochs, ablation=ablation, seed=seed)
         return open_circuit(found), found
     makers = {
-        "eap": lambda: eap(bench, metric, value=value),
-        "eap_ig": lambda: integrated(bench, metric, path="inputs", steps=steps),
-        "eap_ig_activations": lambda: integrated(bench, metric, path="activations", steps=steps, value=value),
-        "mask_ig": lambda: integrated(bench, metric, path="masks", steps=steps, value=value),
-        "relp": lambda: relp(bench, metric, value=value),
-        "circuit_probing": lambda: probe_edges(bench, size=size, epochs=epochs, value=value, seed=seed),
-        "exact": lambda: exact_effects(bench, metric, value=value),
-        "random": lambda: random_scores(bench.graph, np.random.default_rng(seed)),
-        "activation_magnitude": lambda: activation_magnitude(bench),
+        "eap": lambda: eap(runner, metric, ablation=ablation),
+        "eap_ig": lambda: integrated(runner, metric, path="inputs", steps=steps),
+        "eap_ig_activations": lambda: integrated(runner, metric, path="activations", steps=steps, ablation=ablation),
+        "mask_ig": lambda: integrated(runner, metric, path="masks", steps=steps, ablation=ablation),
+        "relp": lambda: relp(runner, metric, ablation=ablation),
+        "circuit_probing": lambda: probe_edges(runner, size=size, epochs=epochs, ablation=ablation, seed=seed),
+        "exact": lambda: exact_effects(runner, metric, ablation=ablation),
+        "random": lambda: random_scores(runner.graph, np.random.default_rng(seed)),
+        "activation_magnitude": lambda: activation_magnitude(runner),
     }
     if method not in makers:
         raise FaultError(Fault("circuits.method", "unknown method", name=cast("str", method)))

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from toulmin.circuits.circuit import Circuit
 from toulmin.circuits.discovery.edge_scores import EdgeScores
-from toulmin.circuits.faithfulness.methodology import Methodology, Value
+from toulmin.circuits.methodology import Ablation, Methodology
 from toulmin.circuits.metrics import Metric, find_metric
 from toulmin.circuits.runner import CircuitRunner
 from toulmin.faults import ExitCode, Fault, FaultError
@@ -56,7 +56,7 @@ class HardConcrete:
 
 
 def probe_edges(
-    bench: CircuitRunner,
+    runner: CircuitRunner,
     *,
     metric: str | Metric = "kl",
     size: int | None = None,
@@ -64,7 +64,7 @@ def probe_edges(
     epochs: int = 20,
     learning_rate: float = 0.1,
     samples: int = 1,
-    value: Value = "mean_counterfactual",
+    ablation: Ablation = "mean_counterfactual",
     gates: HardConcrete | None = None,
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
@@ -76,19 +76,19 @@ def probe_edges(
     :raises FaultError: a metric without gradient; a loss that is not finite.
     """
     found, gate = find_metric(metric, smooth=True), gates or HardConcrete()
-    allowed = torch.from_numpy(np.array(bench.graph.allowed)).to(bench.model.W_E.device)
-    n_edges, method = bench.graph.n_edges, Methodology(value=value)
+    allowed = torch.from_numpy(np.array(runner.graph.allowed)).to(runner.model.W_E.device)
+    n_edges, method = runner.graph.n_edges, Methodology(ablation=ablation)
     generator = torch.Generator(device=allowed.device).manual_seed(seed)
-    a = torch.full((n_edges,), gate.start, dtype=bench.model.W_E.dtype, device=allowed.device, requires_grad=True)
+    a = torch.full((n_edges,), gate.start, dtype=runner.model.W_E.dtype, device=allowed.device, requires_grad=True)
     optimizer = torch.optim.Adam([a], lr=learning_rate)
-    frozen = [parameter for parameter in bench.model.parameters() if parameter.requires_grad]
+    frozen = [parameter for parameter in runner.model.parameters() if parameter.requires_grad]
     for parameter in frozen:
         parameter.requires_grad_(False)
     try:
         for _ in range(epochs):
-            for index in range(len(bench.batches)):
+            for index in range(len(runner.batches)):
                 drawn = torch.stack([gate.sample(a, generator) for _ in range(samples)])
-                loss = _unfaithful(bench, index, found, method, _as_masks(1.0 - drawn, allowed))
+                loss = _unfaithful(runner, index, found, method, _as_masks(1.0 - drawn, allowed))
                 expected = gate.open_probability(a).sum()
                 extra = expected / n_edges if size is None else torch.relu(expected - size) / max(1, size)
                 loss = loss + penalty * extra
@@ -102,11 +102,11 @@ def probe_edges(
     finally:
         for parameter in frozen:
             parameter.requires_grad_(True)
-    values = np.zeros(bench.graph.allowed.shape)
+    values = np.zeros(runner.graph.allowed.shape)
     learned = gate.open_probability(a.detach()).double().cpu().numpy()
-    values.T[bench.graph.allowed.T] = learned
+    values.T[runner.graph.allowed.T] = learned
     name = "edge probing" if size is None else f"circuit probing for {size} edges"
-    return EdgeScores(bench.graph, values, f"{name} ({found.name}, {value}, seed {seed})")
+    return EdgeScores(runner.graph, values, f"{name} ({found.name}, {ablation}, seed {seed})")
 
 
 def open_circuit(scores: EdgeScores, threshold: float = 0.5) -> Circuit:
@@ -114,18 +114,18 @@ def open_circuit(scores: EdgeScores, threshold: float = 0.5) -> Circuit:
     return Circuit(scores.graph, scores.values > threshold)
 
 
-def probe_sizes(bench: CircuitRunner, sizes: Sequence[int], **settings: object) -> EdgeScores:
+def probe_sizes(runner: CircuitRunner, sizes: Sequence[int], **settings: object) -> EdgeScores:
     """Circuit probing at several sizes: an edge scores by the smallest circuit it is in, as in AutoCircuit."""
     ordered = sorted(set(sizes))
-    values = np.zeros(bench.graph.allowed.shape)
+    values = np.zeros(runner.graph.allowed.shape)
     for rank, size in enumerate(ordered):
-        circuit = probe_edges(bench, size=size, **settings).top(size)  # type: ignore[arg-type]
+        circuit = probe_edges(runner, size=size, **settings).top(size)  # type: ignore[arg-type]
         values = np.where(circuit.table & (values == 0), float(len(ordered) - rank), values)
-    return EdgeScores(bench.graph, values, f"circuit probing for {', '.join(map(str, ordered))} edges")
+    return EdgeScores(runner.graph, values, f"circuit probing for {', '.join(map(str, ordered))} edges")
 
 
 def learn_constants(
-    bench: CircuitRunner,
+    runner: CircuitRunner,
     circuit: Circuit,
     *,
     metric: str | Metric = "kl",
@@ -137,25 +137,25 @@ def learn_constants(
     """Optimal ablation (Li and Janson 2024): the constants for cut edges that make the circuit most faithful.
 
     One vector a source (and position). Starts from the means over counterfactual prompts; stores the constants in
-    ``bench.learned`` for ``value="learned"``, by prompt length, and returns the loss at each step.
+    ``runner.learned`` for ``ablation="learned"``, by prompt length, and returns the loss at each step.
 
     :raises FaultError: a metric without gradient; a loss that is not finite.
     """
     found = find_metric(metric, smooth=True)
     losses: list[float] = []
     learned: dict[int, Tensor] = {}
-    for length in bench.lengths:
-        members = [i for i, b in enumerate(bench.batches) if b.clean.shape[1] == length]
-        first = bench.values(members[0], Methodology(value="mean_counterfactual"))
+    for length in runner.lengths:
+        members = [i for i, b in enumerate(runner.batches) if b.clean.shape[1] == length]
+        first = runner.values(members[0], Methodology(ablation="mean_counterfactual"))
         start = first if per_position else first.mean(2, keepdim=True)
         constants = start.detach().clone().requires_grad_()
         optimizer = torch.optim.Adam([constants], lr=learning_rate)
-        masks = torch.from_numpy(bench.masks([circuit], Methodology(value="learned"), length)).to(constants.dtype)
+        masks = torch.from_numpy(runner.masks([circuit], Methodology(ablation="learned"), length)).to(constants.dtype)
         for step in range(steps):
             index = members[step % len(members)]
-            batch = bench.batches[index]
-            logits = run_edges(bench.model, batch.clean, constants, masks, graph=bench.graph, scored=batch.at)
-            loss = -found.sign * found(logits, batch, bench.full(index)).mean()
+            batch = runner.batches[index]
+            logits = run_edges(runner.model, batch.clean, constants, masks, graph=runner.graph, scored=batch.at)
+            loss = -found.sign * found(logits, batch, runner.full(index)).mean()
             if not bool(torch.isfinite(loss.detach())):
                 raise FaultError(
                     Fault("circuits.nan", "the loss of the constants is NaN or infinite"), ExitCode.NUMERICAL
@@ -167,7 +167,7 @@ def learn_constants(
             if progress is not None:
                 progress(1)
         learned[length] = constants.detach()
-    bench.learned = learned
+    runner.learned = learned
     return losses
 
 
@@ -178,7 +178,9 @@ def _as_masks(cut: Float[Tensor, "C E"], allowed: Tensor) -> Float[Tensor, "C S 
     return masks.transpose(1, 2)
 
 
-def _unfaithful(bench: CircuitRunner, index: int, metric: Metric, method: Methodology, masks: Tensor) -> Tensor:
-    batch = bench.batches[index]
-    logits = run_edges(bench.model, batch.clean, bench.values(index, method), masks, graph=bench.graph, scored=batch.at)
-    return -metric.sign * metric(logits, batch, bench.full(index)).mean()
+def _unfaithful(runner: CircuitRunner, index: int, metric: Metric, method: Methodology, masks: Tensor) -> Tensor:
+    batch = runner.batches[index]
+    logits = run_edges(
+        runner.model, batch.clean, runner.values(index, method), masks, graph=runner.graph, scored=batch.at
+    )
+    return -metric.sign * metric(logits, batch, runner.full(index)).mean()

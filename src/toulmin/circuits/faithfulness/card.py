@@ -22,8 +22,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from toulmin.circuits.faithfulness.methodology import Methodology
 from toulmin.circuits.faithfulness.recovered import AGGREGATIONS, Aggregation, Baseline, recovered
+from toulmin.circuits.methodology import Methodology
 from toulmin.evidence import Interval
 from toulmin.faults import ExitCode, Fault, FaultError
 
@@ -53,7 +53,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """``edges/resample/noise logit_diff percent_of_means ablated``."""
+        """``edges/resample/noising logit_diff percent_of_means ablated``."""
         return f"{self.methodology} {self.metric} {self.aggregation} {self.baseline}"
 
 
@@ -104,7 +104,7 @@ class Card:
         return sum(cell.verdict == verdict for cell in self.cells)
 
     def flipped_by(self) -> dict[str, int]:
-        """For each choice (granularity, value, ...), pairs of cells that differ in it alone and say opposite things."""
+        """For each choice (granularity, ablation, ...), pairs of cells that differ in it alone and disagree."""
         found: dict[str, int] = dict.fromkeys(_choices(self.cells[0]), 0)
         for i, one in enumerate(self.cells):
             for other in self.cells[i + 1 :]:
@@ -131,7 +131,7 @@ def _choices(cell: Cell) -> dict[str, str]:
     method = cell.methodology
     return {
         "granularity": method.granularity,
-        "value": method.value,
+        "ablation": method.ablation,
         "direction": method.direction,
         "positions": method.positions,
         "metric": cell.metric,

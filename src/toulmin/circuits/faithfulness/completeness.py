@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from toulmin.circuits.circuit import Circuit
 from toulmin.circuits.discovery.probing import HardConcrete
-from toulmin.circuits.faithfulness.methodology import Methodology
+from toulmin.circuits.methodology import Methodology
 from toulmin.circuits.metrics import Metric, find_metric
 from toulmin.circuits.runner import CircuitRunner
 from toulmin.faults import Fault, FaultError
@@ -42,7 +42,7 @@ class Knockout:
 
 
 def compare_knockouts(
-    bench: CircuitRunner,
+    runner: CircuitRunner,
     circuit: Circuit,
     knockouts: Sequence[Circuit],
     *,
@@ -58,7 +58,7 @@ def compare_knockouts(
     found, method = find_metric(metric), method or Methodology()
     everything = Circuit.full(circuit.graph, circuit.positions)
     ran = [circuit - k for k in knockouts] + [everything - k for k in knockouts]
-    scores = bench.scores(ran, method, [found])[found.name]
+    scores = runner.scores(ran, method, [found])[found.name]
     half = len(knockouts)
     return [Knockout(k, scores[i], scores[half + i]) for i, k in enumerate(knockouts)]
 
@@ -69,7 +69,7 @@ def random_knockouts(circuit: Circuit, count: int, rng: np.random.Generator) -> 
 
 
 def worst_knockout(
-    bench: CircuitRunner,
+    runner: CircuitRunner,
     circuit: Circuit,
     *,
     size: int | None = None,
@@ -89,18 +89,20 @@ def worst_knockout(
         raise FaultError(Fault("circuits.knockout", "gates need a circuit with edges and without positions"))
     method, gate = method or Methodology(), gates or HardConcrete()
     size = max(1, len(circuit) // 2) if size is None else size
-    inside = torch.from_numpy(np.array(circuit.table)).to(bench.model.W_E.device)
-    outside = torch.from_numpy(bench.graph.allowed & ~circuit.table).to(bench.model.W_E)
+    inside = torch.from_numpy(np.array(circuit.table)).to(runner.model.W_E.device)
+    outside = torch.from_numpy(runner.graph.allowed & ~circuit.table).to(runner.model.W_E)
     generator = torch.Generator(device=inside.device).manual_seed(seed)
-    a = torch.zeros(len(circuit), dtype=bench.model.W_E.dtype, device=inside.device, requires_grad=True)
+    a = torch.zeros(len(circuit), dtype=runner.model.W_E.dtype, device=inside.device, requires_grad=True)
     optimizer = torch.optim.Adam([a], lr=learning_rate)
     for step in range(steps):
-        index = step % len(bench.batches)
-        batch = bench.batches[index]
+        index = step % len(runner.batches)
+        batch = runner.batches[index]
         removed = torch.zeros_like(outside).masked_scatter(inside, gate.sample(a, generator))
         masks = torch.stack([outside + removed, removed])
-        tokens = batch.clean if method.direction == "noise" else batch.counterfactual
-        logits = run_edges(bench.model, tokens, bench.values(index, method), masks, graph=bench.graph, scored=batch.at)
+        tokens = batch.clean if method.direction == "noising" else batch.counterfactual
+        logits = run_edges(
+            runner.model, tokens, runner.values(index, method), masks, graph=runner.graph, scored=batch.at
+        )
         excess = torch.relu(gate.open_probability(a).sum() - size) / size
         loss = penalty * excess - kl(logits[1], logits[0]).mean()
         (a.grad,) = torch.autograd.grad(loss, a)
@@ -112,7 +114,7 @@ def worst_knockout(
 
 
 def edge_effects_in(
-    bench: CircuitRunner,
+    runner: CircuitRunner,
     circuit: Circuit,
     *,
     metric: str | Metric = "logit_diff",
@@ -123,9 +125,9 @@ def edge_effects_in(
     found, method = find_metric(metric), method or Methodology()
     names = list(circuit)
     without = [circuit - Circuit.of(circuit.graph, [name]) for name in names]
-    whole = bench.scores([circuit], method, [found])[found.name][0].mean()
+    whole = runner.scores([circuit], method, [found])[found.name][0].mean()
     effects: dict[str, float] = {}
     for at in range(0, len(names), together):
-        scores = bench.scores(without[at : at + together], method, [found])[found.name].mean(1)
+        scores = runner.scores(without[at : at + together], method, [found])[found.name].mean(1)
         effects |= {n: float(abs(s - whole)) for n, s in zip(names[at : at + together], scores, strict=True)}
     return effects

@@ -13,7 +13,7 @@ from toulmin.circuits.discovery.agreement import Audit, audit_scores
 from toulmin.circuits.discovery.edge_scores import EdgeScores
 from toulmin.circuits.discovery.exact_effects import exact_effects
 from toulmin.circuits.faithfulness.card import Card, Values, make_card
-from toulmin.circuits.faithfulness.methodology import Methodology, Value, grid
+from toulmin.circuits.methodology import Ablation, Methodology, grid
 from toulmin.circuits.metrics import Metric
 from toulmin.circuits.runner import CircuitRunner
 from toulmin.subjects.transformer import Transformer
@@ -24,17 +24,17 @@ CARD_METRICS = ("logit_diff", "prob_diff", "kl", "loss", "choice_accuracy")
 
 def card_values(
     circuit: Circuit,
-    bench: CircuitRunner,
+    runner: CircuitRunner,
     methodologies: Sequence[Methodology],
     metrics: Sequence[str],
     progress: Callable[[int], None] | None = None,
 ) -> dict[tuple[Methodology, str], Values]:
     """c_i, f_i and e_i of every methodology and metric: the circuit and the empty circuit in one batch each."""
-    full = bench.full_scores(metrics)
+    full = runner.full_scores(metrics)
     empty = Circuit.empty(circuit.graph, circuit.positions)
     found: dict[tuple[Methodology, str], Values] = {}
     for method in methodologies:
-        scores = bench.scores([circuit, empty], method, metrics)
+        scores = runner.scores([circuit, empty], method, metrics)
         for metric in metrics:
             found[method, metric] = Values(scores[metric][0], full[metric], scores[metric][1])
         if progress is not None:
@@ -57,17 +57,19 @@ def faithfulness_card(
 ) -> Card:
     """Every faithfulness number of ``circuit`` on the prompts ``task``: methodology x metric x aggregation x baseline.
 
-    :param methodologies: default :func:`~toulmin.circuits.faithfulness.methodology.grid`, with the circuit's own
+    :param methodologies: default :func:`~toulmin.circuits.methodology.grid`, with the circuit's own
         positions if it
         has any.
     :param threshold: percent from which a cell counts as faithful; ``ceiling``: percent above which it does not.
     :param batch: prompts a batch; it enters the batch means.
     :raises FaultError: unknown metrics, NaN, a circuit of another model.
     """
-    bench = CircuitRunner(model, task, batch=batch, merged_qkv=circuit.graph.merged_qkv)
+    runner = CircuitRunner(model, task, batch=batch, merged_qkv=circuit.graph.merged_qkv)
     chosen = methodologies or grid(specific=circuit.positions is not None)
-    values = card_values(circuit, bench, chosen, metrics)
-    return make_card(values, threshold=threshold, ceiling=ceiling, clusters=bench.units, seed=seed, resamples=resamples)
+    values = card_values(circuit, runner, chosen, metrics)
+    return make_card(
+        values, threshold=threshold, ceiling=ceiling, clusters=runner.units, seed=seed, resamples=resamples
+    )
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ class Sweep:
 
 
 def sweep_sizes(
-    bench: CircuitRunner,
+    runner: CircuitRunner,
     scores: EdgeScores,
     sizes: Sequence[int],
     method: Methodology | None = None,
@@ -103,23 +105,23 @@ def sweep_sizes(
 ) -> Sweep:
     """Faithfulness of the circuits of each size under one methodology; all circuits run as batches of ``together``."""
     method = method or Methodology()
-    circuits = [*scores.sweep(sizes, signed=signed), Circuit.empty(bench.graph, scores.positions)]
-    parts = [bench.scores(circuits[at : at + together], method, metrics) for at in range(0, len(circuits), together)]
+    circuits = [*scores.sweep(sizes, signed=signed), Circuit.empty(runner.graph, scores.positions)]
+    parts = [runner.scores(circuits[at : at + together], method, metrics) for at in range(0, len(circuits), together)]
     names = list(parts[0])
     whole = {name: np.concatenate([part[name] for part in parts]) for name in names}
-    full = bench.full_scores(metrics)
-    n_edges = bench.graph.n_edges * (scores.positions or 1)
+    full = runner.full_scores(metrics)
+    n_edges = runner.graph.n_edges * (scores.positions or 1)
     return Sweep(
         tuple(sizes), n_edges, {n: v[:-1] for n, v in whole.items()}, full, {n: v[-1] for n, v in whole.items()}
     )
 
 
 def audit(
-    bench: CircuitRunner,
+    runner: CircuitRunner,
     scores: EdgeScores,
     *,
     metric: str | Metric = "logit_diff",
-    value: Value = "resample",
+    ablation: Ablation = "resample",
     sample: int | None = 200,
     seed: int = 0,
 ) -> Audit:
@@ -128,9 +130,9 @@ def audit(
     :param sample: how many edges, drawn uniformly; None for all.
     :raises FaultError: fewer than three edges.
     """
-    edges = [(edge.source, edge.receiver) for edge in bench.graph.edges]
+    edges = [(edge.source, edge.receiver) for edge in runner.graph.edges]
     if sample is not None and sample < len(edges):
         drawn = np.random.default_rng(seed).choice(len(edges), size=sample, replace=False)
         edges = [edges[i] for i in np.sort(drawn)]
-    exact = exact_effects(bench, metric, value=value, edges=edges)
+    exact = exact_effects(runner, metric, ablation=ablation, edges=edges)
     return audit_scores(scores.summed(), exact, edges)

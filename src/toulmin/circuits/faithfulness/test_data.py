@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toulmin.circuits.circuit import Circuit
-from toulmin.circuits.faithfulness.methodology import Methodology
+from toulmin.circuits.methodology import Methodology
 from toulmin.circuits.metrics import Metric, find_metric
 from toulmin.circuits.runner import CircuitRunner
 
@@ -43,7 +43,7 @@ TestData.__test__ = False  # type: ignore[attr-defined]  # not a pytest class
 
 
 def collect_test_data(
-    bench: CircuitRunner,
+    runner: CircuitRunner,
     circuit: Circuit,
     *,
     metric: str | Metric = "logit_diff",
@@ -54,7 +54,7 @@ def collect_test_data(
 ) -> TestData:
     """Run everything: the circuit, its complement, each edge left out, random circuits and random additions."""
     found, method, rng = find_metric(metric), method or Methodology(), np.random.default_rng(seed)
-    circuit, graph = circuit.without_positions(), bench.graph
+    circuit, graph = circuit.without_positions(), runner.graph
     names, outside = list(circuit), ~circuit
     singles = [Circuit.of(graph, [name]) for name in names]
     additions = _draws(outside, 1, randoms, rng)
@@ -67,11 +67,11 @@ def collect_test_data(
         "random": [Circuit.random(graph, size, rng) for _ in range(randoms)],
         "knocked": [~draw for draw in _draws(outside, min(size, len(outside)), randoms, rng)],
     }
-    scores = {key: _scores(bench, circuits, method, found, together) for key, circuits in ran.items()}
+    scores = {key: _scores(runner, circuits, method, found, together) for key, circuits in ran.items()}
     whole = scores["main"][0][0].mean()
     return TestData(
         edges=tuple(names),
-        full=bench.full_scores([found])[found.name],
+        full=runner.full_scores([found])[found.name],
         circuit=scores["main"][0][0],
         complement=scores["main"][0][1],
         effects=np.abs(scores["without"][0].mean(1) - whole),
@@ -84,13 +84,13 @@ def collect_test_data(
 
 
 def _scores(
-    bench: CircuitRunner, circuits: list[Circuit], method: Methodology, metric: Metric, together: int
+    runner: CircuitRunner, circuits: list[Circuit], method: Methodology, metric: Metric, together: int
 ) -> tuple[Array, Array]:
     """The task metric and the KL to the model of each circuit and prompt, ``[C, N]`` each."""
     names = [metric, find_metric("kl")]
     if not circuits:
-        return np.zeros((0, bench.n)), np.zeros((0, bench.n))
-    parts = [bench.scores(circuits[at : at + together], method, names) for at in range(0, len(circuits), together)]
+        return np.zeros((0, runner.n)), np.zeros((0, runner.n))
+    parts = [runner.scores(circuits[at : at + together], method, names) for at in range(0, len(circuits), together)]
     return np.concatenate([p[metric.name] for p in parts]), np.concatenate([p["kl"] for p in parts])
 
 

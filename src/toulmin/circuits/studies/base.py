@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from toulmin.circuits.circuit import Circuit
 from toulmin.circuits.discovery.edge_scores import EdgeScores
-from toulmin.circuits.faithfulness.methodology import Value
+from toulmin.circuits.methodology import Ablation
 from toulmin.evidence import sha256_of_json
 from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.studies import Input, Items, Run, Study
@@ -59,7 +59,7 @@ class CircuitStudy(Study):
     size: int | None = Field(default=None, ge=1)  #: edges of the circuit; default a twentieth of all
     tau: float = Field(default=0.01, gt=0)  #: ACDC's threshold
     metric: str = "logit_diff"  #: that discovery attributes (ACDC and probing minimise KL)
-    value: Value = "resample"  #: that discovery ablates with
+    ablation: Ablation = "resample"  #: that discovery ablates with
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -79,7 +79,7 @@ class CircuitStudy(Study):
         return self.task is not None
 
     def prepare(self, run: Run) -> tuple[CircuitRunner, CircuitRunner]:
-        """The benches of the discovery prompts and of the measuring prompts."""
+        """The runners of the discovery prompts and of the measuring prompts."""
         from toulmin.circuits.runner import CircuitRunner
         from toulmin.subjects import load
         from toulmin.tasks import find_task, read_pairs
@@ -101,10 +101,10 @@ class CircuitStudy(Study):
                 raise FaultError(Fault("circuits.prompts", message, name=self.pairs))
         return CircuitRunner(model, first, batch=self.batch), CircuitRunner(model, second, batch=self.batch)
 
-    def find_circuit(self, bench: CircuitRunner, run: Run) -> tuple[Circuit, EdgeScores | None]:
+    def find_circuit(self, runner: CircuitRunner, run: Run) -> tuple[Circuit, EdgeScores | None]:
         """The circuit, read or discovered; a discovery that finished is taken up again from the work folder."""
         if self.circuit is not None:
-            return read_circuit(self.resolver.locate(self.circuit).read_text("utf-8"), self.circuit, bench), None
+            return read_circuit(self.resolver.locate(self.circuit).read_text("utf-8"), self.circuit, runner), None
         kept = run.workdir / f"discovered-{sha256_of_json([self.configuration(), run.seed])[:16]}.json"
         if kept.is_file():
             saved = json.loads(kept.read_text("utf-8"))
@@ -115,7 +115,7 @@ class CircuitStudy(Study):
         from toulmin.circuits.discovery.methods import discover
 
         circuit, scores = discover(
-            bench, self.method, size=self.size, tau=self.tau, metric=self.metric, value=self.value, seed=run.seed
+            runner, self.method, size=self.size, tau=self.tau, metric=self.metric, ablation=self.ablation, seed=run.seed
         )
         listed = None if scores is None else scores.values.tolist()
         label = self.method if scores is None else scores.method
@@ -126,7 +126,7 @@ class CircuitStudy(Study):
         return circuit, scores
 
 
-def read_circuit(text: str, name: str, bench: CircuitRunner) -> Circuit:
+def read_circuit(text: str, name: str, runner: CircuitRunner) -> Circuit:
     """A circuit from JSON in our own format or MIB's.
 
     :raises FaultError: not JSON, neither format, or a circuit of another model.
@@ -140,7 +140,7 @@ def read_circuit(text: str, name: str, bench: CircuitRunner) -> Circuit:
     if not isinstance(data, dict):
         raise FaultError(Fault("circuits.format", "a circuit is a JSON object", name=name))
     circuit = from_mib(data)[0] if "cfg" in data else Circuit.from_json(data)
-    if circuit.graph != bench.graph:
+    if circuit.graph != runner.graph:
         raise FaultError(Fault("circuits.graph", "the circuit is of another model", name=name), ExitCode.INVALID)
     return circuit
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from toulmin.circuits.circuit import Circuit
 from toulmin.circuits.discovery.edge_scores import EdgeScores
 from toulmin.circuits.faithfulness.card import Card, Values, make_card
-from toulmin.circuits.faithfulness.methodology import Methodology, grid
+from toulmin.circuits.methodology import Methodology, grid
 from toulmin.circuits.pictures import draw_card, draw_circuit, draw_percents
 from toulmin.circuits.studies.base import CircuitStudy, items_of
 from toulmin.evidence import Items, Measure, Table, bootstrap_mean

@@ -73,7 +73,7 @@ class Discovery(FaithfulnessCard):
         assert scores is not None
         sizes = sizes_for(second.graph.n_edges, self.points)
         sweep = sweep_sizes(second, scores, sizes, metrics=["logit_diff", "kl"])
-        found = audit(first, scores, metric=self.metric, value=self.value, sample=self.audited, seed=run.seed)
+        found = audit(first, scores, metric=self.metric, ablation=self.ablation, sample=self.audited, seed=run.seed)
         columns = {**items.columns, "sweep logit_diff": sweep.scores["logit_diff"].T, "sweep kl": sweep.scores["kl"].T}
         columns["sweep ablated"] = sweep.ablated["logit_diff"]
         arrays = {**items.arrays, "sizes": np.array(sizes)}

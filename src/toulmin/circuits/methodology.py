@@ -2,12 +2,12 @@
 
 Take a circuit C and the set K that stays: K = C when the complement is ablated, K = the complement when the circuit is.
 
-- ``direction="noise"``: run the clean prompt and replace the edges outside K by ablated values that come from the
-  counterfactual side. ``"restore"``: run the counterfactual prompt and replace the edges inside K by values that come
+- ``direction="noising"``: run the clean prompt and replace the edges outside K by ablated values that come from the
+  counterfactual side. ``"denoising"``: run the counterfactual prompt and replace the edges inside K by values that come
   from the clean side (AutoCircuit's TREE_PATCH and EDGE_PATCH).
 - ``granularity``: ``"edges"``, K as it is; ``"nodes"``, every edge out of a component that has an edge in C;
   ``"branches"``, only the edges on a complete path from the embedding to the logits inside K.
-- ``value``: what a replaced edge carries.
+- ``ablation``: what a replaced edge carries.
 - ``positions``: ``"all"``, an edge is kept at every token position; ``"specific"``, only at the positions the circuit
   names.
 """
@@ -24,7 +24,7 @@ from toulmin.circuits.circuit import Circuit
 from toulmin.faults import Fault, FaultError
 
 Granularity = Literal["edges", "nodes", "branches"]
-Value = Literal[
+Ablation = Literal[
     "resample",
     "zero",
     "mean_clean",
@@ -34,8 +34,8 @@ Value = Literal[
     "batch_mean_all_positions",
     "learned",
 ]
-Direction = Literal["noise", "restore"]
-VALUES: tuple[Value, ...] = (
+Direction = Literal["noising", "denoising"]
+ABLATIONS: tuple[Ablation, ...] = (
     "resample", "zero", "mean_clean", "mean_counterfactual", "mean_both", "batch_mean", "batch_mean_all_positions",
 )  # fmt: skip
 
@@ -51,13 +51,13 @@ class Methodology(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     granularity: Granularity = "edges"
-    value: Value = "resample"
+    ablation: Ablation = "resample"
     positions: Literal["all", "specific"] = "all"
     ablate: Literal["complement", "circuit"] = "complement"
-    direction: Direction = "noise"
+    direction: Direction = "noising"
 
     def __str__(self) -> str:
-        parts = [self.granularity, self.value, self.direction]
+        parts = [self.granularity, self.ablation, self.direction]
         parts += ["specific"] if self.positions == "specific" else []
         parts += ["ablate-circuit"] if self.ablate == "circuit" else []
         return "/".join(parts)
@@ -65,7 +65,7 @@ class Methodology(BaseModel):
     @property
     def exact(self) -> bool:
         """Whether an ablated component equals its cached run, so that dangling edges do not matter."""
-        return self.value == "resample" and self.direction == "noise"
+        return self.ablation == "resample" and self.direction == "noising"
 
     def kept(self, circuit: Circuit, positions: int | None = None, *, causal: bool = True) -> Circuit:
         """The edges that stay, K.
@@ -94,21 +94,21 @@ def _whole_nodes(circuit: Circuit) -> Circuit:
 
 def grid(
     granularities: Iterable[Granularity] = ("edges", "nodes", "branches"),
-    values: Iterable[Value] = VALUES,
-    directions: Iterable[Direction] = ("noise", "restore"),
+    ablations: Iterable[Ablation] = ABLATIONS,
+    directions: Iterable[Direction] = ("noising", "denoising"),
     *,
     specific: bool = False,
 ) -> tuple[Methodology, ...]:
     """The methodologies a card evaluates, without those that coincide or mean nothing.
 
-    Left out: restoring with anything but resampling (a zero is no clean value), and branches where they equal edges
-    (resampling with noise). ``specific`` adds each with the circuit's own positions.
+    Left out: denoising with anything but resampling (a zero is no clean value), and branches where they equal edges
+    (resampling with noising). ``specific`` adds each with the circuit's own positions.
     """
     found: list[Methodology] = []
     places: tuple[Literal["all", "specific"], ...] = ("all", "specific") if specific else ("all",)
-    for granularity, value, direction, where in itertools.product(granularities, values, directions, places):
-        method = Methodology(granularity=granularity, value=value, direction=direction, positions=where)
-        if direction == "restore" and value != "resample":
+    for granularity, ablation, direction, where in itertools.product(granularities, ablations, directions, places):
+        method = Methodology(granularity=granularity, ablation=ablation, direction=direction, positions=where)
+        if direction == "denoising" and ablation != "resample":
             continue
         if granularity == "branches" and method.exact:
             continue
