@@ -229,7 +229,7 @@ def test_reproduce_draws_leaves_and_compares(worked):
     from toulmin.evidence import Items
     from toulmin.studies import study_of
 
-    fewer = Items(items.units, {**items.columns, "heads": items["heads"] & False})
+    fewer = Items(items.units, {**items.columns, "heads": items["heads"] & False}, metadata=items.metadata)
     summary = study_of(record).summarise(fewer)
     shutil.rmtree(store.folder(record))
     store.write(record.model_copy(update={"measures": dict(summary.measures)}), fewer)

@@ -28,6 +28,7 @@ def draft(note: str = "a") -> Evidence:
         measures={"mean": Measure(value=0.5625, unit="1", n=4, interval=bootstrap_mean(VALUES))},
         tables=(Table(title="t", columns=("a", "b"), rows=(("x", 1.5),)),),
         n=1,
+        created="2026-01-01T00:00:00+00:00",
     )
 
 

@@ -109,11 +109,11 @@ def check(
     *,
     today: dt.date | None = None,
     store: str | Path | None = None,
-    rehash: bool = False,
+    trust_mtime: bool = False,
     rederive: bool = True,
 ) -> Verdict:
     """The verdict on the case at ``path`` (a file or its folder); a bad case gives faults, never an exception."""
-    return check_case(path, today=today, store=store, rehash=rehash, rederive=rederive).verdict
+    return check_case(path, today=today, store=store, trust_mtime=trust_mtime, rederive=rederive).verdict
 
 
 @collector_paused()
@@ -122,14 +122,14 @@ def check_case(
     *,
     today: dt.date | None = None,
     store: str | Path | None = None,
-    rehash: bool = False,
+    trust_mtime: bool = False,
     rederive: bool = True,
     _above: tuple[Path, ...] = (),
 ) -> Checked:
     """The verdict with what it was derived from: case, argument, evidence.
 
-    ``store`` replaces the folder the case names; ``rehash`` hashes inputs again instead of trusting the cache;
-    ``rederive`` summarises stored items again, not only their hashes.
+    ``store`` replaces the folder the case names; ``trust_mtime`` takes hashes of earlier runs for inputs that look
+    untouched; ``rederive`` summarises stored items again, not only their hashes.
     """
     today = today or dt.datetime.now(dt.UTC).date()
     case, faults = load_case(path)
@@ -142,13 +142,13 @@ def check_case(
     form = faults + structural
     kept, store_faults = _open_store(case, store)
     faults += store_faults
-    resolver = Resolver(Binder(case, kept, rehash), lock, today, rederive)
+    resolver = Resolver(Binder(case, kept, trust_mtime), lock, today, rederive)
     resolutions, bindings, binding_faults = _resolve_all(case, resolver)
     faults += structural + binding_faults
 
     def nested(file: Path) -> Checked:
         above = (*_above, case.file.resolve())
-        return check_case(file, today=today, store=None, rehash=rehash, rederive=rederive, _above=above)
+        return check_case(file, today=today, store=None, trust_mtime=trust_mtime, rederive=rederive, _above=above)
 
     modules = check_modules(case, (*_above, case.file.resolve()), nested)
     faults += modules.faults

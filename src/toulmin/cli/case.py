@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from toulmin.cli.output import JSON_OPTION, print_json, print_table
+from toulmin.cli.output import JSON_OPTION, TRUST_HELP, print_json, print_table
 from toulmin.faults import ExitCode, Fault, FaultError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ app = typer.Typer(
 )
 CASE = typer.Argument(Path(), metavar="CASE", help="A case.toml, or the folder that holds it.")
 STORE = typer.Option(None, "--store", help="The folder of evidence, instead of the one the case names.")
-REHASH = typer.Option(False, "--rehash", help="Hash every input again instead of trusting the cache.")
+TRUST = typer.Option(False, "--trust-mtime", help=TRUST_HELP)
 DEVICE = typer.Option("cpu", help="Where tensors live: cpu, cuda, ...")
 THREADS = typer.Option(1, min=1, help="Threads of tensor operations, in each study.")
 
@@ -83,7 +83,7 @@ def _print_hinges(checked: Checked) -> None:
 def check(
     case: Path = CASE,
     store: Path | None = STORE,
-    rehash: bool = REHASH,
+    trust_mtime: bool = TRUST,
     reproduce: int = typer.Option(
         0, "--reproduce", min=0, metavar="K", help="Collect K leaves again, drawn at random."
     ),
@@ -96,7 +96,7 @@ def check(
     """Say what a case is worth today, and why; the exit status says it too."""
     from toulmin.case import check_case, reproduce_leaves, with_faults
 
-    checked = check_case(case, store=store, rehash=rehash)
+    checked = check_case(case, store=store, trust_mtime=trust_mtime)
     if reproduce:
         checked = with_faults(checked, reproduce_leaves(checked, reproduce, seed=seed, device=device, threads=threads))
     _finish(checked, as_json, hinges=hinges)

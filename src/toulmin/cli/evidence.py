@@ -72,16 +72,21 @@ def verify(
     store: Path = STORE_OPTION,
     as_json: bool = JSON_OPTION,
 ) -> None:
-    """Check that records and files are unchanged, and that the numbers follow from the stored items."""
+    """Check that records, files and the ledger are unchanged, and that the numbers follow from the stored items.
+
+    Without an ID the whole store is checked: a record that was renamed, deleted or put in by hand is found too.
+    """
     from toulmin.evidence import Store
     from toulmin.studies import re_derive
 
     kept = Store(store)
     found: dict[str, list[Fault]] = {}
+    audit = [] if identifiers else kept.audit()
+    if audit:
+        found["ledger"] = audit
     for identifier in _wanted(identifiers or [], store):
         try:
-            record = kept.read(identifier)
-            found[identifier] = kept.verify(record) or re_derive(record, kept)
+            found[identifier] = re_derive(kept.read(identifier), kept)
         except FaultError as faulty:
             found[identifier] = list(faulty.faults)
     if as_json:
@@ -90,6 +95,8 @@ def verify(
         for identifier, faults in found.items():
             typer.echo(f"{identifier[:12]}  {'does not verify' if faults else 'verified'}")
             print_faults(faults)
+        if not identifiers and not audit and found:
+            typer.echo("ledger        verified: every record that was ever written is here")
         if not found:
             typer.echo(f"no evidence in {store}")
     if any(found.values()):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 JSON_OPTION = typer.Option(False, "--json", help="Print JSON for machines.")
 FEW_UNITS = 30  # below this a single unit moves a share by more than 3 percentage points
+TRUST_HELP = "Take hashes of earlier runs for inputs whose size, times and inode are the same, instead of reading them."
 STORE_OPTION = typer.Option(".toulmin", "--store", envvar="TOULMIN_STORE", help="The folder that keeps the evidence.")
 
 

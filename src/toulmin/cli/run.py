@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from toulmin.cli.output import JSON_OPTION, STORE_OPTION, print_evidence, print_json, print_table
+from toulmin.cli.output import JSON_OPTION, STORE_OPTION, TRUST_HELP, print_evidence, print_json, print_table
 
 if TYPE_CHECKING:
     from toulmin.evidence import Store
@@ -23,7 +23,7 @@ def run(
     subject: str | None = typer.Option(None, help="The subject: a reference (embedded:NAME, hf:NAME, ...) or a path."),
     store: Path = STORE_OPTION,
     force: bool = typer.Option(False, "--force", help="Run it also where current evidence exists."),
-    rehash: bool = typer.Option(False, "--rehash", help="Hash every input again instead of trusting the cache."),
+    trust_mtime: bool = typer.Option(False, "--trust-mtime", help=TRUST_HELP),
     download: bool = typer.Option(False, "--download", help="Allow fetching hf: references from the hub."),
     device: str = typer.Option("cpu", help="Where tensors live: cpu, cuda, ..."),
     threads: int = typer.Option(1, min=1, help="Threads of tensor operations."),
@@ -41,7 +41,7 @@ def run(
     from toulmin.studies import Run, execute, find_current
 
     kept = Store(store)
-    asked = _asked(study, preset, settings, subject, kept, rehash=rehash, download=download)
+    asked = _asked(study, preset, settings, subject, kept, trust_mtime=trust_mtime, download=download)
     evidence = None if force else find_current(asked, kept, seed=seed if asked.seed_changes_data() else None)
     ran = evidence is None
     if evidence is None:
@@ -66,7 +66,7 @@ def _asked(
     subject: str | None,
     store: Store,
     *,
-    rehash: bool,
+    trust_mtime: bool,
     download: bool,
 ) -> Study:
     """The study of a file or of a kind, with the settings of the command line on top."""
@@ -76,11 +76,11 @@ def _asked(
     if subject is not None:
         changes["subject"] = _reference(subject)
     if study.endswith(".toml") or Path(study).is_file():
-        return read_study(study, store, rehash=rehash, download=download, preset=preset, changes=changes)
+        return read_study(study, store, trust_mtime=trust_mtime, download=download, preset=preset, changes=changes)
     table: dict[str, object] = {"study": study, "configuration": changes}
     if preset is not None:
         table["preset"] = preset
-    return parse_study(table).at(Resolver(Path.cwd(), store, rehash, download))
+    return parse_study(table).at(Resolver(Path.cwd(), store, trust_mtime, download))
 
 
 def _reference(subject: str) -> str:

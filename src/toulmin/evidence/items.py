@@ -1,12 +1,15 @@
 """Items: one row an independent unit, the raw numbers from which a study's measures are summarised.
 
-On disk: ``items.jsonl``, one line a unit, for a person to read (and for an edit to be found), and, where a column has
-more than one axis or there are arrays without a unit axis, ``items.safetensors``.
+On disk: ``items.jsonl``, one line a unit, for a person to read (and for an edit to be found), with a last line for the
+metadata, if there are any; and, where a column has more than one axis or there are arrays without a unit axis,
+``items.safetensors``.
 """
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +32,8 @@ class Items:
     ``units`` are the ids of the independent units (prompts, games, seeds), all distinct: their number is n.
     ``columns`` have the unit as first axis; one-dimensional ones may be float, int, bool or str. ``clusters`` names, a
     unit, the group it must be resampled with. ``arrays`` have no unit axis. ``files`` become artefacts of the record.
+    ``metadata`` is whatever else must be kept, as JSON values; under ``"run"`` is what the runner knew when it
+    collected: the seed, the study, and the SHA-256 of each of ``files``.
     """
 
     units: Sequence[str]
@@ -36,6 +41,7 @@ class Items:
     clusters: Sequence[str] | None = None
     arrays: Mapping[str, Column] = field(default_factory=dict[str, "Column"])
     files: Mapping[str, Path] = field(default_factory=dict[str, Path])
+    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def __post_init__(self) -> None:
         import numpy as np
@@ -69,6 +75,7 @@ class Items:
 def write_items(items: Items, folder: Path) -> list[str]:
     """Write ``items`` into ``folder``; the names of the files written."""
     import numpy as np
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariableType]
 
     flat = {name: column.tolist() for name, column in items.columns.items() if column.ndim == 1}
@@ -83,11 +90,19 @@ def write_items(items: Items, folder: Path) -> list[str]:
             except UnicodeEncodeError:  # half of a surrogate pair, as JSON can smuggle in
                 fault = Fault("items.encoding", "a text that UTF-8 cannot hold", name=ascii(unit))
                 raise FaultError(fault) from None
+        if items.metadata:
+            file.write(canonical_json({"metadata": dict(items.metadata)}) + "\n")
     tensors = {f"column/{name}": c for name, c in items.columns.items() if c.ndim != 1}
     tensors |= {f"array/{name}": a for name, a in items.arrays.items()}
     if not tensors:
         return [ROWS]
-    save_file({name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}, folder / ARRAYS)
+    try:
+        save_file({name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}, folder / ARRAYS)
+    except SafetensorError as error:  # how that library says that a disk is full
+        known = next(
+            (code for code in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT) if f"os error {code})" in str(error)), 0
+        )
+        raise OSError(known or errno.EIO, str(error) if not known else os.strerror(known), str(folder)) from None
     return [ROWS, ARRAYS]
 
 
@@ -104,14 +119,19 @@ def read_items(folder: Path) -> Items:
     units: list[str] = []
     clusters: list[str] = []
     values: dict[str, list[Any]] = {}
+    metadata: dict[str, Any] = {}
     faults: list[Fault] = []
     try:
-        lines = path.read_bytes().decode().splitlines()
+        # not splitlines: a text may hold U+2028 and its like
+        lines = path.read_bytes().decode().removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise FaultError(Fault("items.unreadable", str(error), file=str(path)), ExitCode.EVIDENCE) from None
     for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line)
+            if "metadata" in row and number == len(lines):
+                metadata = dict(row["metadata"])
+                continue
             units.append(row["unit"])
             if "cluster" in row:
                 clusters.append(row["cluster"])
@@ -133,4 +153,4 @@ def read_items(folder: Path) -> Items:
         for name, tensor in tensors.items():
             role, _, rest = name.partition("/")
             (columns if role == "column" else arrays)[rest] = tensor
-    return Items(units, columns, clusters or None, arrays)
+    return Items(units, columns, clusters or None, arrays, metadata=metadata)

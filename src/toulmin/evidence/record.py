@@ -1,11 +1,14 @@
 """The evidence record: what was asked, of what, what came out, and how sure it is.
 
-Two hashes: ``id`` is the SHA-256 of everything else in the record and finds tampering; ``inputs_hash`` covers the
-study's kind, version, configuration and input hashes and decides whether the record is still about today's inputs.
+Three hashes: ``id`` is the SHA-256 of everything else in the record and finds tampering; ``inputs_hash`` covers the
+study's kind, version, configuration and input hashes and decides whether the record is still about today's inputs;
+``code`` covers the source files that made the record (:func:`toulmin.studies.code_hash`) and decides whether it was
+made by today's code.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
@@ -14,8 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 from toulmin.evidence.canonical import sha256_of_json
 from toulmin.evidence.figures import Figure
 from toulmin.evidence.interval import Interval
+from toulmin.faults import Fault
 
-SCHEMA = 1
+SCHEMA = 2  #: raised when a record means something else; records of another schema are not read
 Better = Literal["higher", "lower", "neither"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -103,9 +107,9 @@ class Artefact(_Frozen):
 
 
 class Evidence(_Frozen):
-    """What a study leaves. See the module docstring for the two hashes."""
+    """What a study leaves. See the module docstring for the three hashes."""
 
-    record: Literal[1] = SCHEMA
+    record: Literal[2] = SCHEMA
     id: str = ""  #: the content hash; filled by :func:`seal`
     kind: str
     version: int
@@ -113,6 +117,7 @@ class Evidence(_Frozen):
     inputs: tuple[InputRecord, ...]
     study_hash: Sha256
     inputs_hash: Sha256
+    code: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")  #: hash of the source files that made it
     measures: dict[str, Measure]
     tables: tuple[Table, ...] = ()
     figures: tuple[Figure, ...] = ()
@@ -147,3 +152,32 @@ def inputs_hash(kind: str, version: int, configuration: Mapping[str, Any], input
     return sha256_of_json(
         {"kind": kind, "version": version, "configuration": dict(configuration), "inputs": sorted(inputs)}
     )
+
+
+def check_record(evidence: Evidence, now: dt.datetime | None = None) -> list[Fault]:
+    """Every way in which a record contradicts itself, whatever its files hold.
+
+    Its study hash and inputs hash must be those of its own configuration and inputs, and its date must be a date,
+    with a time zone, that has come (an hour is allowed for clocks that differ).
+    """
+    faults: list[Fault] = []
+    if study_hash(evidence.kind, evidence.configuration) != evidence.study_hash:
+        faults.append(_contradiction("study_hash", "is not that of its own kind and configuration"))
+    inputs = [(i.role, i.sha256) for i in evidence.inputs]
+    if inputs_hash(evidence.kind, evidence.version, evidence.configuration, inputs) != evidence.inputs_hash:
+        faults.append(_contradiction("inputs_hash", "is not that of its own configuration and inputs"))
+    if len(set(evidence.seeds)) != len(evidence.seeds):
+        faults.append(_contradiction("seeds", "name one seed twice"))
+    try:
+        created = dt.datetime.fromisoformat(evidence.created)
+        ahead = created - (now or dt.datetime.now(dt.UTC))
+    except (ValueError, TypeError):  # not a date, or one without a time zone
+        faults.append(_contradiction("created", f"is not a date with a time zone: {evidence.created!r}"))
+    else:
+        if ahead > dt.timedelta(hours=1):
+            faults.append(_contradiction("created", f"lies in the future: {evidence.created}"))
+    return faults
+
+
+def _contradiction(part: str, message: str) -> Fault:
+    return Fault("evidence.contradiction", f"the record contradicts itself: {part} {message}", name=part)

@@ -1,29 +1,39 @@
 """The store: one folder a record, named by the record's content hash.
 
     STORE/records/ID/{record.json, items.jsonl, items.safetensors?, artefacts...}
-    STORE/by-study/STUDY_HASH/ID          an empty file: finds the records of a study without reading them all
+    STORE/ledger.jsonl                    every record ever written, in a chain of hashes (toulmin.evidence.ledger)
 
 A record is written whole into a hidden folder beside the others, flushed, and renamed into place: it is there or it is
-not. The name is a content hash, so two writers either write different folders or the same bytes.
+not. The name is a content hash, so two writers either write different folders or the same bytes. The ledger is the
+index of the store: a record that is renamed, deleted or put in by hand does not agree with it (:meth:`Store.audit`).
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from toulmin.evidence.canonical import canonical_json, sha256_of_file
 from toulmin.evidence.items import Items, read_items, write_items
-from toulmin.evidence.record import Artefact, Evidence, seal
+from toulmin.evidence.ledger import LEDGER, Ledger, append, ledger_lock, read_ledger
+from toulmin.evidence.locking import try_lock
+from toulmin.evidence.record import Artefact, Evidence, check_record, seal
 from toulmin.faults import ExitCode, Fault, FaultError, faults_of_validation
 
 RECORD = "record.json"
+_WRITING = ".writing-"
+_YOUNG = 60.0  # seconds
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+#: errors of a disk that cannot be written to: full, over quota, read-only, not permitted, failing
+UNWRITABLE = (*_FULL, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 
 
 class Store:
@@ -31,45 +41,109 @@ class Store:
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
-        self._records, self._by_study = self.root / "records", self.root / "by-study"
+        self._records = self.root / "records"
+        self._ledger: tuple[object, Ledger] = (None, Ledger())
 
     def write(self, draft: Evidence, items: Items) -> Evidence:
         """Seal ``draft`` and write it with its items and their files; the sealed record.
 
-        Atomic: a crash leaves either nothing (but a hidden folder) or the whole record.
+        Atomic: a crash leaves either nothing (but a hidden folder, which the next writer removes) or the whole record.
+
+        :raises FaultError: the disk is full, read-only or failing: nothing is kept, and no temporary file is left.
         """
-        self._records.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".writing-", dir=self._records))
         try:
-            names = write_items(items, folder)
-            for name, source in items.files.items():
-                target = folder / Artefact(name=name, sha256="0" * 64, size=0).name  # a name that stays inside
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(source, target)
-                names.append(name)
-            artefacts = tuple(
-                Artefact(name=name, sha256=sha256_of_file(folder / name), size=(folder / name).stat().st_size)
-                for name in names
-            )
-            sealed = seal(draft.model_copy(update={"artefacts": artefacts, "n": items.n}))
-            (folder / RECORD).write_text(canonical_json(sealed.model_dump(mode="json")) + "\n", encoding="utf-8")
-            for name in [*names, RECORD]:
-                _flush(folder / name)
-            mark = self._by_study / sealed.study_hash
-            mark.mkdir(parents=True, exist_ok=True)
-            (mark / sealed.id).touch()  # before the record: a mark without its record is ignored, never the reverse
-            target = self._records / sealed.id
-            try:
-                folder.rename(target)
-            except OSError:
-                if not target.is_dir():
-                    raise
-                shutil.rmtree(folder)  # another writer was first, with the same bytes
-        except BaseException:
+            self._records.mkdir(parents=True, exist_ok=True)
+            self._remove_abandoned()
+            folder = Path(tempfile.mkdtemp(prefix=_WRITING, dir=self._records))
+            alive = try_lock(folder.with_suffix(".alive"))
+        except OSError as error:
+            raise unwritable(error, self.root) from None
+        try:
+            return self._write(draft, items, folder)
+        except OSError as error:
+            raise unwritable(error, self.root) from None
+        finally:
             shutil.rmtree(folder, ignore_errors=True)
-            raise
-        _flush(self._records)
+            if alive is not None:
+                alive.release(remove=True)
+
+    def _write(self, draft: Evidence, items: Items, folder: Path) -> Evidence:
+        names = write_items(items, folder)
+        for name, source in items.files.items():
+            target = folder / Artefact(name=name, sha256="0" * 64, size=0).name  # a name that stays inside
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+            names.append(name)
+        artefacts = tuple(
+            Artefact(name=name, sha256=sha256_of_file(folder / name), size=(folder / name).stat().st_size)
+            for name in names
+        )
+        sealed = seal(draft.model_copy(update={"artefacts": artefacts, "n": items.n}))
+        (folder / RECORD).write_text(canonical_json(sealed.model_dump(mode="json")) + "\n", encoding="utf-8")
+        for name in [*names, RECORD]:
+            _flush(folder / name)
+        entry = {"record": sealed.id, "study": sealed.study_hash}
+        with ledger_lock(self.root):
+            if sealed.id in self.ledger().records and (self._records / sealed.id).is_dir():
+                return sealed  # another writer was first, with the same bytes
+            append(self.root, {"event": "begun", **entry})
+            folder.rename(self._records / sealed.id)
+            _flush(self._records)
+            append(self.root, {"event": "kept", **entry})
         return sealed
+
+    def _remove_abandoned(self) -> None:
+        """The hidden folders of writers that were killed."""
+        for folder in self._records.glob(f"{_WRITING}*"):
+            if folder.suffix == ".alive":
+                continue
+            held = try_lock(folder.with_suffix(".alive"))
+            if held is not None:
+                if time.time() - folder.stat().st_mtime > _YOUNG:  # one just made is not locked yet
+                    shutil.rmtree(folder, ignore_errors=True)
+                held.release(remove=True)
+
+    def ledger(self) -> Ledger:
+        """The ledger, read again where its file changed.
+
+        :raises FaultError: it cannot be read.
+        """
+        try:
+            status = (self.root / LEDGER).stat()
+            key: object = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+        except OSError:
+            key = None
+        if key is None or key != self._ledger[0]:
+            self._ledger = (key, read_ledger(self.root))
+        return self._ledger[1]
+
+    def note(self, event: str, **details: str) -> str:
+        """Add an event to the ledger (:mod:`toulmin.evidence.ledger` lists them); the hash of its line.
+
+        :raises FaultError: the store cannot be written to.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with ledger_lock(self.root):
+                return append(self.root, {"event": event, **details})
+        except OSError as error:
+            raise unwritable(error, self.root) from None
+
+    def audit(self) -> list[Fault]:
+        """Everything in which records and ledger do not agree: broken chain, records gone, or put in by hand.
+
+        :raises FaultError: the ledger cannot be read.
+        """
+        ledger, present = self.ledger(), set(self.ids())
+        faults = list(ledger.faults)
+        for identifier in ledger.records:
+            if identifier not in present:
+                message = "the ledger has this record, and it is gone: it was deleted or renamed"
+                faults.append(Fault("ledger.gone", message, str(self.root), name=identifier))
+        for identifier in sorted(present - ledger.records.keys() - ledger.begun.keys()):
+            message = "the ledger has no such record: it was renamed, put in by hand, or the ledger was cut"
+            faults.append(Fault("ledger.unknown", message, str(self.root), name=identifier))
+        return faults
 
     def ids(self) -> list[str]:
         """The ids of all records, sorted."""
@@ -137,9 +211,9 @@ class Store:
         return self.folder(record) / name
 
     def verify(self, evidence: Evidence) -> list[Fault]:
-        """Every artefact that is missing, changed, or present without being listed."""
+        """Where the record contradicts itself, and every file that is missing, changed or not listed."""
         folder = self.folder(evidence)
-        faults: list[Fault] = []
+        faults = check_record(evidence)
         for artefact in evidence.artefacts:
             path = folder / artefact.name
             if not path.is_file():
@@ -166,16 +240,25 @@ class Store:
 
         :raises FaultError: one of them is damaged.
         """
-        folder = self._by_study / study
-        marked = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-        records = [self.read(name) for name in marked if (self._records / name).is_dir()]
+        ledger = self.ledger()
+        names = [i for i, of in (*ledger.records.items(), *ledger.begun.items()) if of == study]
+        records = [self.read(name) for name in names if (self._records / name).is_dir()]
         return sorted(records, key=lambda record: (record.created, record.id), reverse=True)
 
-    def by_study(self) -> Mapping[str, list[str]]:
-        """The ids of the records of each study."""
-        if not self._by_study.is_dir():
-            return {}
-        return {folder.name: sorted(p.name for p in folder.iterdir()) for folder in sorted(self._by_study.iterdir())}
+    def by_study(self) -> Mapping[str, Sequence[str]]:
+        """The ids of the records of each study that are in the store."""
+        ledger, found = self.ledger(), dict[str, list[str]]()
+        for identifier, study in (*ledger.records.items(), *ledger.begun.items()):
+            if (self._records / identifier).is_dir():
+                found.setdefault(study, []).append(identifier)
+        return found
+
+
+def unwritable(error: OSError, where: Path) -> FaultError:
+    """What to raise where something cannot be written: a full disk, a read-only one, no permission."""
+    why = error.strerror or str(error)
+    hint = "free some space and run it again; nothing was half kept" if error.errno in _FULL else None
+    return FaultError(Fault("store.unwritable", why, error.filename or str(where), hint=hint), ExitCode.EVIDENCE)
 
 
 def _flush(path: Path) -> None:

@@ -6,8 +6,17 @@ compares; :func:`reproduce` collects again and compares within the interval. Kin
 ``toulmin.studies``, so an outside package adds its own the way this one does.
 """
 
+from toulmin.studies.code import code_hash
+from toulmin.studies.comparison import compare_measures
 from toulmin.studies.configuration import parse_settings, parse_study, read_study
-from toulmin.studies.execution import compare_measures, execute, find_current, re_derive, reproduce, study_of
+from toulmin.studies.execution import (
+    execute,
+    find_current,
+    made_by_this_code,
+    re_derive,
+    reproduce,
+    study_of,
+)
 from toulmin.studies.references import Reference, Resolver, parse_reference
 from toulmin.studies.registry import find_study, study_kinds
 from toulmin.studies.run import Pool, ProcessPool, Progress, Run
@@ -26,10 +35,12 @@ __all__ = [
     "Run",
     "Study",
     "Summary",
+    "code_hash",
     "compare_measures",
     "execute",
     "find_current",
     "find_study",
+    "made_by_this_code",
     "parse_reference",
     "parse_settings",
     "parse_study",

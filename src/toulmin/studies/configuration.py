@@ -79,7 +79,7 @@ def read_study(
     path: str | Path,
     store: Store | None = None,
     *,
-    rehash: bool = False,
+    trust_mtime: bool = False,
     download: bool = False,
     preset: str | None = None,
     changes: Mapping[str, Any] | None = None,
@@ -96,7 +96,7 @@ def read_study(
         table["preset"] = preset
     if changes and isinstance(table.get("configuration", {}), dict):
         table["configuration"] = {**table.get("configuration", {}), **changes}
-    resolver = Resolver(Path(path).resolve().parent, store, rehash, download)
+    resolver = Resolver(Path(path).resolve().parent, store, trust_mtime, download)
     return parse_study(table, located=located).at(resolver)
 
 

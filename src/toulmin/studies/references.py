@@ -7,17 +7,18 @@
     evidence:ID/ARTEFACT    a file that a study left
 
 A relative path is relative to the file that named it. A fingerprint is the SHA-256 of the bytes (of a folder: of the
-sorted list of names and hashes); it is cached by path, size, modification time and inode, because weights are large.
+sorted list of names and hashes). It is computed from the bytes each time a question is asked of the resolver's owner:
+modification times can be put back. Within one resolver and its copies a file is read once. ``trust_mtime`` also trusts
+the hashes of earlier runs, for files with the same path, size, modification time, change time and inode.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from toulmin.evidence import Store, sha256_of_file, sha256_of_json
@@ -68,8 +69,18 @@ def parse_reference(text: str) -> Reference:
     return Reference(scheme, name, detail)
 
 
+def _identity(path: Path) -> str:
+    status = path.stat()
+    times = f"{status.st_mtime_ns}|{status.st_ctime_ns}"
+    return f"{path.resolve()}|{status.st_size}|{times}|{status.st_dev}|{status.st_ino}"
+
+
 class _FingerprintCache:
-    """Hashes of large files by (path, size, mtime, inode), in the user's cache folder; losing it costs only time."""
+    """Hashes of large files from earlier runs, in the user's cache folder; losing it costs only time.
+
+    A file is known by path, size, modification time, change time and inode. The modification time can be set to
+    anything; the change time is the kernel's, and moves with every write.
+    """
 
     def __init__(self) -> None:
         base = os.environ.get("TOULMIN_CACHE") or os.environ.get("XDG_CACHE_HOME")
@@ -82,35 +93,41 @@ class _FingerprintCache:
             return {}
         return data if isinstance(data, dict) else {}  # type: ignore[return-value]
 
-    def sha256(self, path: Path, *, rehash: bool) -> str:
-        status = path.stat()
-        if status.st_size < _SMALL:
+    def sha256(self, path: Path) -> str:
+        if path.stat().st_size < _SMALL:
             return sha256_of_file(path)
-        key = f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}|{status.st_ino}"
+        key = _identity(path)
         known = self._load()
-        if key in known and not rehash:
+        if key in known:
             return known[key]
         digest = sha256_of_file(path)
-        with contextlib.suppress(OSError):
+        temporary: Path | None = None
+        try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             descriptor, name = tempfile.mkstemp(dir=self._path.parent)
+            temporary = Path(name)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 json.dump(self._load() | {key: digest}, file)
-            Path(name).replace(self._path)
+            temporary.replace(self._path)
+        except OSError:  # a full or read-only disk costs us the cache, nothing else
+            if temporary is not None:
+                temporary.unlink(missing_ok=True)
         return digest
 
 
 @dataclass(frozen=True)
 class Resolver:
-    """Finds what references name: ``base`` for relative paths, ``store`` for evidence; ``rehash`` distrusts the cache.
+    """Finds what references name: ``base`` for relative paths, ``store`` for evidence.
 
+    ``trust_mtime`` takes hashes of earlier runs for files that look untouched, instead of reading their bytes.
     ``download`` is true only when the user asked for it: without it a hub name that is not cached is a fault.
     """
 
     base: Path = field(default_factory=Path.cwd)
     store: Store | None = None
-    rehash: bool = False
+    trust_mtime: bool = False
     download: bool = False
+    _known: dict[str, str] = field(default_factory=dict[str, str], repr=False, compare=False)
 
     def locate(self, reference: str | Reference) -> Path:
         """The file or folder that ``reference`` names.
@@ -162,14 +179,29 @@ class Resolver:
         :raises FaultError: there is nothing there.
         """
         path = self.locate(reference)
-        cache = _FingerprintCache()
         if path.is_file():
-            return cache.sha256(path, rehash=self.rehash), path.stat().st_size
+            return self._sha256(path), path.stat().st_size
         files = sorted(
             p for p in path.rglob("*") if p.is_file() and not any(q.startswith(".") for q in p.relative_to(path).parts)
         )
-        listing = {f.relative_to(path).as_posix(): cache.sha256(f, rehash=self.rehash) for f in files}
+        listing = {f.relative_to(path).as_posix(): self._sha256(f) for f in files}
         return sha256_of_json(listing), sum(f.stat().st_size for f in files)
+
+    def _sha256(self, path: Path) -> str:
+        if self.trust_mtime:
+            return _FingerprintCache().sha256(path)
+        key = _identity(path)
+        if key not in self._known:
+            self._known[key] = sha256_of_file(path)
+        return self._known[key]
+
+    def afresh(self) -> Resolver:
+        """The same resolver, which reads every file again."""
+        return replace(self, trust_mtime=False, _known={})
+
+    def inside(self, base: Path) -> Resolver:
+        """The same resolver for another base folder; what it has read it need not read again."""
+        return replace(self, base=base)
 
 
 def _not_found(ref: Reference, message: str, hint: str | None) -> FaultError:

@@ -46,12 +46,21 @@ class ProcessPool(Pool):
         self.workers = workers
 
     def map(self, function: Callable[[T], R], pieces: Iterable[T]) -> Iterator[R]:
-        """``function`` of each piece, in the order of the pieces."""
+        """``function`` of each piece, in the order of the pieces.
+
+        :raises FaultError: a process was killed.
+        """
         from concurrent.futures import ProcessPoolExecutor
+        from concurrent.futures.process import BrokenProcessPool
         from multiprocessing import get_context
 
         with ProcessPoolExecutor(self.workers, mp_context=get_context("spawn")) as executor:
-            yield from executor.map(function, pieces)
+            try:
+                yield from executor.map(function, pieces)
+            except BrokenProcessPool:
+                message = "a worker process ended without an answer: it was killed, most often because memory ran out"
+                hint = "fewer processes at once need less memory; what was checkpointed is kept"
+                raise FaultError(Fault("run.worker_died", message, hint=hint), ExitCode.LIMIT) from None
 
 
 @dataclass(frozen=True)

@@ -30,9 +30,13 @@ class Binder:
 
     case: Case
     store: Store
-    rehash: bool = False
+    trust_mtime: bool = False
+    resolver: Resolver = field(init=False)
     _studies: dict[str, Study | list[Fault]] = field(default_factory=dict[str, "Study | list[Fault]"])
     _inputs: dict[str, tuple[Input, ...]] = field(default_factory=dict[str, tuple[Input, ...]])
+
+    def __post_init__(self) -> None:
+        self.resolver = Resolver(self.case.folder.resolve(), self.store, self.trust_mtime)
 
     def bind(self, node: EvidenceNode) -> tuple[Question | None, list[Fault]]:
         """The question of a node, and everything wrong with the binding."""
@@ -128,7 +132,7 @@ class Binder:
             table = {"study": node.study, "configuration": self._substitute(node.configuration)}
             if node.preset is not None:
                 table["preset"] = node.preset
-        return _parse(table, located).at(Resolver(base, self.store, self.rehash))
+        return _parse(table, located).at(self.resolver.inside(base))
 
     def _substitute(self, value: Any) -> Any:
         if isinstance(value, str) and value.startswith("@"):

@@ -92,8 +92,7 @@ def perform(work: Work) -> Ran:
     store = Store(work.store)
     try:
         study = find_study(work.kind).model_validate(work.configuration).at(Resolver(Path(work.base), store))
-        folder = store.root / "work" / f"seed-{work.seed}"
-        run = Run(folder, device=work.device, threads=work.threads, seed=work.seed)
+        run = Run(store.root / "work", device=work.device, threads=work.threads, seed=work.seed)
         return Ran(work.node, work.seed, execute(study, store, run).id)
     except FaultError as faulty:
         return Ran(work.node, work.seed, None, tuple(faulty.faults))
