@@ -113,10 +113,12 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
         if not equals or not all(names):
             faults.append(Fault("study.setting", "must be KEY=VALUE", name=text))
             continue
-        table = found
+        table: dict[str, Any] = found
         for name in names[:-1]:
-            table = table.setdefault(name, {})
-            if not isinstance(table, dict):
+            below: Any = table.setdefault(name, {})
+            if isinstance(below, dict):
+                table = below  # type: ignore[assignment]
+            else:
                 faults.append(Fault("study.setting", "is given a value and a table", name=key))
                 break
         else:
