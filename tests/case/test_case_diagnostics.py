@@ -218,7 +218,8 @@ def test_a_record_that_does_not_follow_from_its_items(clean):
     record = store.read(store.ids()[0])
     items = store.items(record)
     rate = Measure(value=0.99, unit="1", n=200, interval=wilson(198, 200))
-    forged = record.model_copy(update={"measures": {**record.measures, "rate": rate}, "created": "2026-11-22T00:00:00Z"})
+    changes = {"measures": {**record.measures, "rate": rate}, "created": "2026-11-22T00:00:00Z"}
+    forged = record.model_copy(update=changes)
     import shutil
 
     shutil.rmtree(store.folder(record))
