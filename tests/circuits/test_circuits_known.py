@@ -330,7 +330,7 @@ def test_bad_input_is_refused() -> None:
         CircuitRunner(model, [])
     with pytest.raises(FaultError, match="length"):
         Pair((1, 2), (1, 2, 3), (1,))
-    with pytest.raises(FaultError, match="unknown metric"):
+    with pytest.raises(FaultError, match="no metric of that name"):
         eap(runner, "happiness")
     with pytest.raises(FaultError, match="no gradient"):
         eap(runner, "accuracy")

@@ -12,28 +12,33 @@ import torch
 from toulmin.faults import ExitCode, FaultError
 from toulmin.patching import Graph, run_edges, run_paths, source_values
 from toulmin.paths import effects, evaluate, explain_proportion, hypothesis, make_space, space_of
-from toulmin.paths.dissimilarity import find_dissimilarity
 from toulmin.subjects import Transformer, TransformerConfig
-from toulmin.tasks import Pair
+from toulmin.tasks import Pair, PairBatch, find_metric
 
 DELTAS = {"kl": "kl", "absloss": "absolute_loss", "sqloss": "squared_loss", "sqld": "squared_logit_diff"}
 
 
 @pytest.mark.parametrize("name", ["A_attn2_noln", "C_mlp2_ln", "E_short2_ln"])
 def test_golden_metrics(shared: Path, name: str) -> None:
-    """Per pair, AUE, ATE and PE of every set under every dissimilarity, from the golden outputs."""
+    """Per pair, AUE, ATE and PE of every set under every metric, from the golden outputs."""
     case = json.loads((shared / f"golden/paths/{name}.json").read_text())
     clean = torch.tensor([pair["clean"][-1] for pair in case["pairs"]], dtype=torch.float64)
     corrupt = torch.tensor([pair["corrupt"][-1] for pair in case["pairs"]], dtype=torch.float64)
     answers = torch.tensor([[pair["target"]] for pair in case["pairs"]])
-    wrong = torch.zeros(4, 0, dtype=torch.long)
+    vocabulary = clean.shape[-1]
+    wrong = torch.tensor([[i for i in range(vocabulary) if i != a] for a in answers[:, 0].tolist()])
+    tokens = torch.zeros(4, 1, dtype=torch.long)
+    batch = PairBatch(tokens, tokens, answers, wrong, torch.zeros(4), ("a", "b", "c", "d"), (0, 1, 2, 3))
+    # the reference subtracts the mean logit of the whole vocabulary, the right id among them: right - mean(all) is
+    # (V - 1) / V times right - mean(others)
+    scale = {"sqld": ((vocabulary - 1) / vocabulary) ** 2}
     for one in case["cases"]:
         patched = torch.tensor(one["patched_logits"], dtype=torch.float64)[:, -1]
         for golden, ours in (*DELTAS.items(), ("signedloss", "signed_loss")):
-            measure = find_dissimilarity(ours, signed=True)
+            metric, by = find_metric(ours), scale.get(golden, 1.0)
             wanted = one["metrics"][golden]
-            unexplained = measure(clean, patched, answers, wrong).numpy()
-            total = measure(clean, corrupt, answers, wrong).numpy()
+            unexplained = by * metric(patched, batch, clean).numpy()
+            total = by * metric(corrupt, batch, clean).numpy()
             np.testing.assert_allclose(unexplained, wanted["per_pair"], rtol=0, atol=1e-10)
             np.testing.assert_allclose(total, wanted["per_pair_total"], rtol=0, atol=1e-10)
             if golden != "signedloss":
@@ -275,7 +280,7 @@ def test_bad_input() -> None:
     with pytest.raises(FaultError, match=r"paths\.no_effect") as caught:
         evaluate(model, h, same, baseline="everything")
     assert caught.value.exit_code == ExitCode.NUMERICAL
-    with pytest.raises(FaultError, match=r"paths\.unknown_dissimilarity"):
+    with pytest.raises(FaultError, match=r"paths\.metric"):
         evaluate(model, h, pairs, baseline="everything", delta="signed_loss")
     with pytest.raises(FaultError, match=r"paths\.duplicate"):
         evaluate(model, [h, h], pairs, baseline="everything")

@@ -8,9 +8,8 @@ import torch
 
 from toulmin.faults import FaultError
 from toulmin.paths import activation_patching, effects, head_to_head, hypothesis, sender_to_logits
-from toulmin.paths.dissimilarity import logit_difference
 from toulmin.subjects import Transformer, TransformerConfig
-from toulmin.tasks import Pair
+from toulmin.tasks import Pair, logit_diff
 
 
 def model_of(**changes: object) -> Transformer:
@@ -54,7 +53,7 @@ def test_head_to_head_is_the_path_set_it_claims(component: str) -> None:
 def scored(model: Transformer, logits: torch.Tensor, pairs: list[Pair]) -> np.ndarray:
     at = torch.tensor([pair.scored for pair in pairs])
     picked = logits[torch.arange(len(pairs)), at]
-    return logit_difference(picked, torch.tensor([[3]]), torch.tensor([[5]])).detach().numpy()
+    return logit_diff(picked, torch.tensor([[3]]), torch.tensor([[5]])).detach().numpy()
 
 
 def test_senders_to_logits_by_hand() -> None:

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from toulmin.faults import ExitCode, FaultError
 from toulmin.tasks import (
-    SCORES,
     Pair,
     Task,
     accuracy,
@@ -111,8 +110,14 @@ def test_scores_known_answers_and_shapes():
     assert float(kl(p + 3, q - 2)) == pytest.approx(0.25 * math.log(2))  # logits have no origin
     logits = torch.randn(2, 3, 5, 11)
     answers, wrong = torch.randint(0, 5, (3, 5, 2)), torch.randint(5, 11, (3, 5, 1))
-    for score in SCORES.values():
-        assert score(logits, answers, wrong).shape == (2, 3, 5)
+    for scores in (
+        cross_entropy(logits, answers),
+        logit_diff(logits, answers, wrong),
+        prob_diff(logits, answers, wrong),
+        accuracy(logits, answers),
+        accuracy(logits, answers, wrong),
+    ):
+        assert scores.shape == (2, 3, 5)
     tokens = torch.tensor([[0, 1, 2]])
     row = torch.log(torch.tensor([[[0.1, 0.7, 0.2], [0.3, 0.3, 0.4], [1.0, 1.0, 1.0]]]))
     assert token_cross_entropy(row, tokens)[0].tolist() == pytest.approx([-math.log(0.7), -math.log(0.4)])

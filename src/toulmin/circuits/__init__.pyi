@@ -61,9 +61,6 @@ from .formats import to_autocircuit as to_autocircuit
 from .formats import to_mib as to_mib
 from .methodology import Methodology as Methodology
 from .methodology import grid as grid
-from .metrics import METRICS as METRICS
-from .metrics import Metric as Metric
-from .metrics import find_metric as find_metric
 from .pictures import draw_audit as draw_audit
 from .pictures import draw_card as draw_card
 from .pictures import draw_circuit as draw_circuit
@@ -75,7 +72,6 @@ from .studies.discover import Discovery as Discovery
 from .studies.tests import CircuitTests as CircuitTests
 
 __all__ = [
-    "METRICS",
     "MIB_SHARES",
     "Audit",
     "Card",
@@ -89,7 +85,6 @@ __all__ = [
     "HardConcrete",
     "Knockout",
     "Methodology",
-    "Metric",
     "Recovered",
     "Removal",
     "Roc",
@@ -121,7 +116,6 @@ __all__ = [
     "equivalence",
     "exact_effects",
     "faithfulness_card",
-    "find_metric",
     "from_autocircuit",
     "from_mib",
     "grid",

@@ -16,12 +16,12 @@ from torch import Tensor
 
 from toulmin.circuits.circuit import Circuit
 from toulmin.circuits.methodology import Ablation, Methodology
-from toulmin.circuits.metrics import Metric, find_metric
 from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.patching.cache import SourceValues, source_values
 from toulmin.patching.graph import Graph
 from toulmin.patching.run_circuits import run_edges
 from toulmin.subjects.transformer import Transformer
+from toulmin.tasks import Metric, find_metric
 from toulmin.tasks.batch import PairBatch, batch_pairs
 from toulmin.tasks.pair import Pair
 
@@ -86,7 +86,7 @@ class CircuitRunner:
 
     def full_for(self, metric: Metric, index: int) -> Tensor:
         """The same where the metric reads them; else NaN, so that the full model is not run for nothing."""
-        return self.full(index) if metric.against_full else self.model.W_E.new_tensor(torch.nan)
+        return self.full(index) if metric.needs_clean else self.model.W_E.new_tensor(torch.nan)
 
     def values(self, index: int, method: Methodology) -> Float[Tensor, "S B T D"]:
         """What the replaced edges carry on batch ``index`` (broadcastable over B and T)."""

@@ -1,5 +1,4 @@
 from .diagram import draw as draw
-from .dissimilarity import DISSIMILARITIES as DISSIMILARITIES
 from .effect_matrix import Matrix as Matrix
 from .evaluation import Effects as Effects
 from .evaluation import effects as effects
@@ -26,7 +25,6 @@ from .matrix import head_to_head as head_to_head
 from .matrix import sender_to_logits as sender_to_logits
 
 __all__ = [
-    "DISSIMILARITIES",
     "Difference",
     "Effects",
     "Estimate",

@@ -9,15 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toulmin.evidence import Heatmap, Table
+from toulmin.tasks import find_metric
 
-MEASURE_UNITS = {
-    "signed_logit_diff": "logits",
-    "signed_loss": "nats",
-    "kl": "nats",
-    "absolute_loss": "nats",
-    "squared_loss": "nats^2",
-    "squared_logit_diff": "logits^2",
-}
 RESAMPLES = 1000
 
 
@@ -80,7 +73,7 @@ class Matrix:
     def heatmap(self) -> Heatmap:
         """The figure, with intervals."""
         low, high = self.interval
-        unit = MEASURE_UNITS.get(self.measure, "")
+        unit = find_metric(self.measure).unit
         top = self.strongest(1).rows[0]
         return Heatmap(
             title=self.title,

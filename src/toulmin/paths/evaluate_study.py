@@ -13,9 +13,10 @@ from toulmin.evidence import Figure, Measure
 from toulmin.faults import FaultError
 from toulmin.patching.graph import Graph
 from toulmin.paths.diagram import draw
-from toulmin.paths.explained import UNITS, compare_rungs, explain_proportion, ladder_chart, table_of
+from toulmin.paths.explained import compare_rungs, explain_proportion, ladder_chart, table_of
 from toulmin.paths.hypothesis import Hypothesis, hypothesis, make_space
 from toulmin.studies import Cost, Input, Items, MeasureSpec, Run, Study, Summary
+from toulmin.tasks import find_metric
 
 INDUCTION = "L1.H{0,2-7}"
 PREVIOUS = "L0.H{1,3}"
@@ -120,7 +121,7 @@ class Evaluate(Study):
             f"pe.{_slug(rung.name)}": MeasureSpec("1", "higher", f"1 - AUE/ATE of {rung.name!r}")
             for rung in self.hypotheses
         }
-        unit = UNITS[self.delta]
+        unit = find_metric(self.delta).unit
         fixed = {
             name: MeasureSpec(unit if spec.unit == "delta" else spec.unit, spec.better, spec.estimator)
             for name, spec in self.measures.items()
@@ -194,7 +195,7 @@ class Evaluate(Study):
                 unexplained[rung.name],
                 items["total"],
                 baseline=self.baseline,
-                unit=UNITS[self.delta],
+                unit=find_metric(self.delta).unit,
                 resamples=self.resamples,
                 n_paths=int(items["paths"][index]),
                 n_copies=int(items["copies"][index]),

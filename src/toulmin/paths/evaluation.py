@@ -17,10 +17,9 @@ from torch import Tensor
 from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.patching.graph import Graph
 from toulmin.patching.run_paths import DEFAULT_BYTES, run_paths
-from toulmin.paths.dissimilarity import Dissimilarity, find_dissimilarity
-from toulmin.paths.explained import UNITS, Explained, explain_proportion
+from toulmin.paths.explained import Explained, explain_proportion
 from toulmin.paths.hypothesis import MAX_COPIES, Hypothesis, Space, hypothesis, make_space
-from toulmin.tasks import Pair, batch_pairs
+from toulmin.tasks import Metric, Pair, batch_pairs, find_metric
 
 if TYPE_CHECKING:
     from toulmin.subjects import Transformer
@@ -64,7 +63,7 @@ def effects(
     hypotheses: Sequence[Hypothesis],
     pairs: Sequence[Pair],
     *,
-    delta: str | Dissimilarity = "kl",
+    delta: str | Metric | Callable[..., Tensor] = "kl",
     baseline: str | Hypothesis = EVERYTHING_PATCHED,
     terms: Functions | None = None,
     max_copies: int = MAX_COPIES,
@@ -82,7 +81,11 @@ def effects(
         )
     if not pairs:
         raise FaultError(Fault("paths.no_pairs", "no pairs to evaluate on"))
-    measure = find_dissimilarity(delta, signed=signed) if isinstance(delta, str) else delta
+    measure = find_metric(delta)
+    if not (signed or measure.distance or not isinstance(delta, str)):
+        hint = "kl, absolute_loss, squared_loss, squared_logit_diff"
+        text = "changes of this metric cancel in a mean, so that no proportion of them is explained"
+        raise FaultError(Fault("paths.metric", text, name=measure.name, hint=hint))
     against = baseline if isinstance(baseline, Hypothesis) else _baseline(baseline)
     everything = hypothesis("all")
     values = np.zeros((len(hypotheses) + 1, len(pairs)))
@@ -112,7 +115,7 @@ def effects(
                 scored=batch.at,
                 max_bytes=max_bytes,
             )
-            found = torch.stack([measure(logits[0], row, batch.answers, batch.wrong) for row in logits[1:]])
+            found = measure(logits[1:], batch, logits[0])
         values[:, list(batch.index)] = found.double().cpu().numpy()
     if not np.isfinite(values).all():
         raise FaultError(Fault("paths.nan", "an effect is NaN or infinite"), ExitCode.NUMERICAL)
@@ -151,7 +154,7 @@ def evaluate(
     pairs: Sequence[Pair],
     *,
     baseline: str | Hypothesis,
-    delta: str = "kl",
+    delta: str | Metric | Callable[..., Tensor] = "kl",
     terms: Functions | None = None,
     seed: int = 0,
     resamples: int = 2000,
@@ -187,7 +190,7 @@ def evaluate(
             found.total,
             references=found.references,
             baseline=found.baseline,
-            unit=UNITS[delta],
+            unit=find_metric(delta).unit,
             seed=seed,
             resamples=resamples,
             n_paths=found.n_paths[name],

@@ -19,7 +19,6 @@ from toulmin.faults import ExitCode, Fault, FaultError
 
 FEW_REFERENCES = 50
 MIN_EFFECT = 1e-6
-UNITS = {"kl": "nats", "absolute_loss": "nats", "squared_loss": "nats^2", "squared_logit_diff": "logits^2"}
 
 
 @dataclass(frozen=True)

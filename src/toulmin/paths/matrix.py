@@ -19,9 +19,8 @@ from toulmin.patching.cache import source_values
 from toulmin.patching.graph import SLOTS, Graph
 from toulmin.patching.run_circuits import run_edges
 from toulmin.patching.run_paths import DEFAULT_BYTES
-from toulmin.paths.dissimilarity import find_dissimilarity
 from toulmin.paths.effect_matrix import Matrix
-from toulmin.tasks import Pair, batch_pairs
+from toulmin.tasks import Pair, batch_pairs, find_metric
 
 if TYPE_CHECKING:
     from toulmin.subjects import Transformer
@@ -44,8 +43,8 @@ def head_to_head(
     passes on goes on through everything after it; nothing but the direct edge enters r changed (MLPs between s and r
     are not part of the path: that would be another path set, ``s ~> [component] r``).
 
-    :param measure: ``signed_logit_diff``, ``signed_loss``, or a dissimilarity.
-    :raises FaultError: ``paths.component``, ``paths.unknown_dissimilarity``, faults of the pairs.
+    :param measure: ``signed_logit_diff``, ``signed_loss``, or another metric that compares with the clean run.
+    :raises FaultError: ``paths.component``, ``tasks.metric``, faults of the pairs.
     """
     if component not in SLOTS:
         raise FaultError(Fault("paths.component", "a head has no such input", name=component, hint="Q, K or V"))
@@ -160,7 +159,7 @@ def _run(
     """[n pairs, C] the change of the output in each circuit, and the reference of each pair."""
     if not pairs:
         raise FaultError(Fault("paths.no_pairs", "no pairs to evaluate on"))
-    change = find_dissimilarity(measure, signed=True)
+    change = find_metric(measure)
     found = np.zeros((len(pairs), len(masks)))
     for batch in batch_pairs(pairs, len(pairs)):
         batch = batch.to(model.W_E.device)
@@ -170,7 +169,7 @@ def _run(
             logits = run_edges(
                 model, batch.clean, other, masks, graph=graph, scored=batch.at, max_bytes=max_bytes, clean=clean
             )
-            effect = change(clean.logits.expand_as(logits), logits, batch.answers, batch.wrong)
+            effect = change(logits, batch, clean.logits)
         found[list(batch.index)] = effect.T.double().cpu().numpy()
     if not np.isfinite(found).all():
         raise FaultError(Fault("paths.nan", "an effect is NaN or infinite"), ExitCode.NUMERICAL)

@@ -8,8 +8,9 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from toulmin.evidence import Figure, Measure, Table, bootstrap_mean
-from toulmin.paths.effect_matrix import MEASURE_UNITS, Matrix
+from toulmin.paths.effect_matrix import Matrix
 from toulmin.studies import Cost, Input, Items, MeasureSpec, Run, Study, Summary
+from toulmin.tasks import find_metric
 
 
 class MatrixStudy(Study):
@@ -47,7 +48,7 @@ class MatrixStudy(Study):
 
     def measure_specs(self) -> dict[str, MeasureSpec]:
         """With the unit of the measure chosen."""
-        unit = MEASURE_UNITS[self.measure]
+        unit = find_metric(self.measure).unit
         return {name: MeasureSpec(unit, spec.better, spec.estimator) for name, spec in self.measures.items()}
 
     def inputs(self) -> tuple[Input, ...]:

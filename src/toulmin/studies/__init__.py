@@ -18,7 +18,7 @@ from toulmin.studies.execution import (
     study_of,
 )
 from toulmin.studies.references import Reference, Resolver, parse_reference
-from toulmin.studies.registry import find_study, study_kinds
+from toulmin.studies.registry import Registry, find_study, study_kinds
 from toulmin.studies.run import Pool, ProcessPool, Progress, Run
 from toulmin.studies.study import Cost, Input, Items, MeasureSpec, Study, Summary
 
@@ -31,6 +31,7 @@ __all__ = [
     "ProcessPool",
     "Progress",
     "Reference",
+    "Registry",
     "Resolver",
     "Run",
     "Study",

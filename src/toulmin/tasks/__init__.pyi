@@ -12,6 +12,9 @@ from .induction import induction_task as induction_task
 from .induction import prefix_matching_score as prefix_matching_score
 from .induction import previous_token_score as previous_token_score
 from .induction import repeated_tokens as repeated_tokens
+from .metrics import Metric as Metric
+from .metrics import find_metric as find_metric
+from .metrics import metric_names as metric_names
 from .pair import Pair as Pair
 from .pair import Task as Task
 from .pairs_file import read_pairs as read_pairs
@@ -20,7 +23,6 @@ from .prompts import capitals_task as capitals_task
 from .prompts import docstring_task as docstring_task
 from .prompts import ioi_task as ioi_task
 from .prompts import years_task as years_task
-from .scores import SCORES as SCORES
 from .scores import accuracy as accuracy
 from .scores import at_position as at_position
 from .scores import cross_entropy as cross_entropy
@@ -36,8 +38,8 @@ from .sources import TokenSource as TokenSource
 from .tracr import tracr_task as tracr_task
 
 __all__ = [
-    "SCORES",
     "MarkovRepeats",
+    "Metric",
     "Mixture",
     "Pair",
     "PairBatch",
@@ -54,11 +56,13 @@ __all__ = [
     "copying_rows",
     "cross_entropy",
     "docstring_task",
+    "find_metric",
     "find_task",
     "induction_task",
     "ioi_task",
     "kl",
     "logit_diff",
+    "metric_names",
     "prefix_matching_score",
     "previous_token_score",
     "prob_diff",

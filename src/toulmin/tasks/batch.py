@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Int
@@ -37,6 +38,11 @@ class PairBatch:
 
     def __len__(self) -> int:
         return len(self.units)
+
+    @cached_property
+    def n_wrong(self) -> tuple[int, ...]:
+        """How many wrong answers each pair has."""
+        return tuple((self.wrong >= 0).sum(-1).tolist())
 
 
 def _ragged(rows: Sequence[Sequence[int]]) -> Int[Tensor, "B A"]:

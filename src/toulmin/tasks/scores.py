@@ -9,15 +9,11 @@ probabilities. Units: nats for :func:`kl` and :func:`cross_entropy`, logits for 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from toulmin.faults import Fault, FaultError
-
-Score = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def at_position(logits: Float[Tensor, "B T V"], at: Int[Tensor, "B"]) -> Float[Tensor, "B V"]:
@@ -54,20 +50,29 @@ def logit_diff(
 
     :raises FaultError: an item without a wrong id.
     """
-    return _mean(logits, answers, "answer") - _mean(logits, wrong, "wrong")
+    _require(answers, "answer")
+    _require(wrong, "wrong")
+    return _mean(logits, answers) - _mean(logits, wrong)
 
 
-def _mean(logits: Tensor, ids: Tensor, what: str) -> Tensor:
-    count = (ids >= 0).sum(-1)
-    if ids.shape[-1] == 0 or bool((count == 0).any()):
-        raise FaultError(Fault("tasks.no_ids", f"a logit difference needs at least one {what} token for each pair"))
-    return _gather(logits, ids, 0.0).sum(-1) / count
+def _require(ids: Tensor, what: str) -> None:
+    if ids.shape[-1] == 0 or bool((ids < 0).all(-1).any()):
+        raise FaultError(Fault("tasks.no_ids", f"this score needs at least one {what} token for each pair"))
+
+
+def _mean(logits: Tensor, ids: Tensor) -> Tensor:
+    """Mean logit of the ids; padding (-1) is not counted."""
+    return _gather(logits, ids, 0.0).sum(-1) / (ids >= 0).sum(-1)
 
 
 def prob_diff(
     logits: Float[Tensor, "*B V"], answers: Int[Tensor, "*B A"], wrong: Int[Tensor, "*B W"]
 ) -> Float[Tensor, "*B"]:
-    """p(right ids) - p(wrong ids); an item without wrong ids gives p(right ids)."""
+    """p(right ids) - p(wrong ids).
+
+    :raises FaultError: an item without a wrong id.
+    """
+    _require(wrong, "wrong")
     p = logits.softmax(-1)
     return _gather(p, answers, 0.0).sum(-1) - _gather(p, wrong, 0.0).sum(-1)
 
@@ -80,22 +85,13 @@ def accuracy(
     """1 where the most likely id is right: of the whole vocabulary, or, given ``wrong``, of the right and wrong ids.
 
     A right id must be strictly above every wrong one; NaN counts as failure.
+
+    :raises FaultError: with ``wrong``, an item without a wrong id.
     """
     if wrong is None:
         best = logits.argmax(-1, keepdim=True)
         finite = logits.isfinite().all(-1)
         return ((best == answers).any(-1) & finite).to(logits.dtype)
+    _require(wrong, "wrong")
     right = _gather(logits, answers, -torch.inf).amax(-1)
-    if wrong.shape[-1] == 0:
-        return torch.ones_like(right)
     return (right > _gather(logits, wrong, -torch.inf).amax(-1)).to(logits.dtype)
-
-
-#: name to function of (logits, answers, wrong): what configurations may name
-SCORES: Mapping[str, Score] = {
-    "cross_entropy": lambda logits, answers, wrong: cross_entropy(logits, answers),
-    "logit_diff": logit_diff,
-    "prob_diff": prob_diff,
-    "accuracy": lambda logits, answers, wrong: accuracy(logits, answers),
-    "choice_accuracy": accuracy,
-}

@@ -24,10 +24,10 @@ from toulmin.circuits.circuit import Circuit
 from toulmin.circuits.edges import parse_edges, removal_order
 from toulmin.circuits.faithfulness.card import DISTANCES
 from toulmin.circuits.methodology import Ablation, Methodology
-from toulmin.circuits.metrics import Metric, find_metric
 from toulmin.circuits.runner import CircuitRunner
 from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.patching.graph import Graph
+from toulmin.tasks import Metric, find_metric
 
 #: masks [K, S, R] of removed edges to the mean distance to the full model of each, [K]
 Distance = Callable[[NDArray[np.bool_]], NDArray[np.float64]]

@@ -28,10 +28,10 @@ from torch import Tensor
 
 from toulmin.circuits.discovery.edge_scores import EdgeScores
 from toulmin.circuits.methodology import Ablation, Methodology
-from toulmin.circuits.metrics import Metric, find_metric
 from toulmin.circuits.runner import CircuitRunner
 from toulmin.faults import Fault, FaultError
 from toulmin.patching.edge_gradients import EdgeGradients, Rules, edge_gradients
+from toulmin.tasks import Metric, find_metric
 from toulmin.tasks.batch import PairBatch
 
 Endpoints = Literal["both", "clean", "counterfactual", "midpoints"]

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from toulmin.circuits.discovery.edge_scores import EdgeScores
 from toulmin.circuits.edges import Pair, table_of
 from toulmin.circuits.methodology import Ablation, Methodology
-from toulmin.circuits.metrics import Metric, find_metric
 from toulmin.circuits.runner import CircuitRunner
+from toulmin.tasks import Metric, find_metric
 
 
 def exact_effects(

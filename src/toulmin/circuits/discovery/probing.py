@@ -23,10 +23,10 @@ from torch import Tensor
 from toulmin.circuits.circuit import Circuit
 from toulmin.circuits.discovery.edge_scores import EdgeScores
 from toulmin.circuits.methodology import Ablation, Methodology
-from toulmin.circuits.metrics import Metric, find_metric
 from toulmin.circuits.runner import CircuitRunner
 from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.patching.run_circuits import run_edges
+from toulmin.tasks import Metric, find_metric
 
 
 @dataclass(frozen=True)

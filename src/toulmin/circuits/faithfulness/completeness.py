@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from toulmin.circuits.circuit import Circuit
 from toulmin.circuits.discovery.probing import HardConcrete
 from toulmin.circuits.methodology import Methodology
-from toulmin.circuits.metrics import Metric, find_metric
 from toulmin.circuits.runner import CircuitRunner
 from toulmin.faults import Fault, FaultError
 from toulmin.patching.run_circuits import run_edges
+from toulmin.tasks import Metric, find_metric
 from toulmin.tasks.scores import kl
 
 Array = NDArray[np.float64]

@@ -14,9 +14,9 @@ from toulmin.circuits.discovery.edge_scores import EdgeScores
 from toulmin.circuits.discovery.exact_effects import exact_effects
 from toulmin.circuits.faithfulness.card import Card, Values, make_card
 from toulmin.circuits.methodology import Ablation, Methodology, grid
-from toulmin.circuits.metrics import Metric
 from toulmin.circuits.runner import CircuitRunner
 from toulmin.subjects.transformer import Transformer
+from toulmin.tasks import Metric
 from toulmin.tasks.pair import Pair
 
 CARD_METRICS = ("logit_diff", "prob_diff", "kl", "loss", "choice_accuracy")

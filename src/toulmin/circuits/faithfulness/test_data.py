@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from toulmin.circuits.circuit import Circuit
 from toulmin.circuits.methodology import Methodology
-from toulmin.circuits.metrics import Metric, find_metric
 from toulmin.circuits.runner import CircuitRunner
+from toulmin.tasks import Metric, find_metric
 
 Array = NDArray[np.float64]
 
