@@ -7,10 +7,10 @@ BIN = .venv/bin
 .PHONY: demo test test-slow fuzz check bench docs setup setup-dev
 
 setup:
-	@$(PYTHON) scripts/setup.py --extras go
+	@$(PYTHON) scripts/setup.py --extras go,gguf
 
 setup-dev:
-	@$(PYTHON) scripts/setup.py --extras go,hf,inspect,dev
+	@$(PYTHON) scripts/setup.py --extras go,hf,gguf,inspect,dev
 
 demo: setup            ## the main job on real input: a subject, studies, a case, a report
 	@$(BIN)/toulmin demo

@@ -3,6 +3,7 @@ from .config import RotaryScaling as RotaryScaling
 from .config import TransformerConfig as TransformerConfig
 from .generation import KeyValueCache as KeyValueCache
 from .generation import generate as generate
+from .gguf import load_gguf as load_gguf
 from .huggingface import from_huggingface as from_huggingface
 from .huggingface import load_huggingface as load_huggingface
 from .llama2c import load_llama2c as load_llama2c
@@ -48,6 +49,7 @@ __all__ = [
     "from_transformer_lens",
     "generate",
     "load",
+    "load_gguf",
     "load_gpt2_tokenizer",
     "load_huggingface",
     "load_llama2c",

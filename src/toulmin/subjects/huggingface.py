@@ -61,7 +61,11 @@ def convert_huggingface(
     if family is None:
         message = f"architecture {kind!r:.60} is not known; known are {', '.join(FAMILIES)}"
         raise FaultError(Fault("subjects.architecture", message, file, name="model_type"), ExitCode.SUBJECT)
-    if values.get("quantization_config") is not None:
+    quantisation = values.get("quantization_config")
+    method = quantisation.get("quant_method") if isinstance(quantisation, Mapping) else None
+    if (
+        quantisation is not None and method != "gguf"
+    ):  # transformers dequantises GGUF while loading, and leaves the note
         message = "quantised weights are not supported"
         raise FaultError(Fault("subjects.setting", message, file, name="quantization_config"), ExitCode.SUBJECT)
     tensors = without(tensors, BUFFERS)

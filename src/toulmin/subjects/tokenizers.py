@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,7 @@ def load_gpt2_tokenizer(vocab: str | Path, merges: str | Path) -> Tokenizer:
         raise _fault(vocab, "an id is not a whole number")
     if not all(len(pair) == 2 for pair in pairs):
         raise _fault(merges, "a line is not two tokens")
-    backend = _Backend(_bpe(vocab, table, pairs))
+    backend = _Backend(byte_pair_model(vocab, table, pairs))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
     end = table.get("<|endoftext|>")
@@ -118,17 +118,22 @@ def load_llama2c_tokenizer(path: str | Path) -> Tokenizer:
     for index, special in enumerate(("<unk>", "<s>", "</s>")):
         pieces[index] = (special, pieces[index][1])
     table = {text: index for index, (text, _) in reversed(list(enumerate(pieces)))}
-    merges = [
-        (text[:cut], text[cut:])
-        for text, _ in sorted(pieces[3:], key=lambda piece: -piece[1])
-        for cut in range(1, len(text))
-        if text[:cut] in table and text[cut:] in table and not _is_byte(text)
-    ]
-    backend = _Backend(_bpe(path, table, merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    merges = merges_by_score(pieces[3:], table)
+    backend = _Backend(byte_pair_model(path, table, merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True))
     backend.normalizer = normalizers.Prepend(" ")
     backend.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
     backend.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in ("<unk>", "<s>", "</s>")])
     return Tokenizer(backend, bos=1, eos=2)
+
+
+def merges_by_score(pieces: Sequence[tuple[str, float]], table: Mapping[str, int]) -> list[tuple[str, str]]:
+    """SentencePiece's scores as merges: one for every split of a piece into two pieces, the best whole first."""
+    return [
+        (text[:cut], text[cut:])
+        for text, _ in sorted(pieces, key=lambda piece: -piece[1])
+        for cut in range(1, len(text))
+        if text[:cut] in table and text[cut:] in table and not _is_byte(text)
+    ]
 
 
 def _read_pieces(path: Path) -> list[tuple[str, float]]:
@@ -194,7 +199,11 @@ def _parse(path: Path, text: str) -> _Backend:
         raise _refusal(path, error) from None
 
 
-def _bpe(path: Path, table: dict[str, int], merges: Sequence[tuple[str, ...]], **settings: Any) -> BPE:
+def byte_pair_model(path: Path, table: dict[str, int], merges: Sequence[tuple[str, ...]], **settings: Any) -> BPE:
+    """A byte-pair model of the library from a vocabulary and its merges, best first.
+
+    :raises FaultError: (``subjects.tokenizer``) the library refuses them.
+    """
     try:
         return BPE(vocab=table, merges=[(pair[0], pair[1]) for pair in merges], **settings)
     except BaseException as error:
