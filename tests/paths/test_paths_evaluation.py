@@ -284,7 +284,7 @@ def test_bad_input() -> None:
         evaluate(model, h, pairs, baseline="everything", delta="signed_loss")
     with pytest.raises(FaultError, match=r"paths\.duplicate"):
         evaluate(model, [h, h], pairs, baseline="everything")
-    with pytest.raises(FaultError, match=r"paths\.no_pairs"):
+    with pytest.raises(FaultError, match=r"tasks\.empty"):
         evaluate(model, h, [], baseline="everything")
     with pytest.raises(FaultError, match=r"pathset\.states"):
         evaluate(model, hypothesis("embed -> L0.H0[V@i-1] ~> logits"), pairs, baseline="everything", max_copies=1)

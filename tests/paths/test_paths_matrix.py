@@ -123,5 +123,5 @@ def test_bad_input_to_the_daily_tools() -> None:
         activation_patching(model_of(d_mlp=0), pairs_of(), "mlp")
     with pytest.raises(FaultError, match=r"paths\.layers"):
         head_to_head(model_of(n_layers=1), pairs_of())
-    with pytest.raises(FaultError, match=r"paths\.no_pairs"):
+    with pytest.raises(FaultError, match=r"tasks\.empty"):
         sender_to_logits(model, [])

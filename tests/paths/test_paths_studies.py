@@ -16,10 +16,9 @@ from toulmin.faults import FaultError
 from toulmin.paths import describe, difference, draw, explain_inputs, hypothesis, make_space, space_of
 from toulmin.paths.evaluate_study import INDUCTION, PREVIOUS, Evaluate, induction_ladder
 from toulmin.paths.matrix_study import MatrixStudy
-from toulmin.paths.pairs_of_study import text_pairs
 from toulmin.studies import Run, execute, re_derive
 from toulmin.subjects import Transformer, TransformerConfig
-from toulmin.tasks import Pair
+from toulmin.tasks import Pair, text_pairs
 
 
 @pytest.mark.parametrize("study", [Evaluate, MatrixStudy])
@@ -83,7 +82,7 @@ def test_windows_of_a_text() -> None:
     starts = [pair.clean[0] for pair in pairs] + [pair.counterfactual[0] for pair in pairs]
     assert len(set(starts)) == 20
     assert all(pair.answers == (pair.clean[-1] + 1,) for pair in pairs)
-    with pytest.raises(FaultError, match=r"paths\.short_text"):
+    with pytest.raises(FaultError, match=r"tasks\.short_text"):
         text_pairs(list(range(100)), 10, 8)
 
 

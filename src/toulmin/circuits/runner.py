@@ -21,7 +21,7 @@ from toulmin.patching.cache import SourceValues, source_values
 from toulmin.patching.graph import Graph
 from toulmin.patching.run_circuits import run_edges
 from toulmin.subjects.transformer import Transformer
-from toulmin.tasks import Metric, find_metric
+from toulmin.tasks import Metric, check_prompts, find_metric
 from toulmin.tasks.batch import PairBatch, batch_pairs
 from toulmin.tasks.pair import Pair
 
@@ -47,9 +47,8 @@ class CircuitRunner:
         merged_qkv: bool = False,
         cache_bytes: int = 2 << 30,
     ) -> None:
-        if not pairs:
-            raise FaultError(Fault("circuits.prompts", "there are no prompts"))
-        self.model, self.pairs, self.n = model, tuple(pairs), len(pairs)
+        self.model, self.pairs = check_prompts(model, pairs)
+        model, pairs, self.n = self.model, self.pairs, len(self.pairs)
         self.graph = Graph.of(model, merged_qkv=merged_qkv)
         self.batches: tuple[PairBatch, ...] = tuple(b.to(model.W_E.device) for b in batch_pairs(pairs, batch))
         self.units = tuple(pair.unit or str(index) for index, pair in enumerate(pairs))

@@ -15,8 +15,8 @@ from toulmin.patching.graph import Graph
 from toulmin.paths.diagram import draw
 from toulmin.paths.explained import compare_rungs, explain_proportion, ladder_chart, table_of
 from toulmin.paths.hypothesis import Hypothesis, hypothesis, make_space
-from toulmin.studies import Cost, Input, Items, MeasureSpec, Run, Study, Summary
-from toulmin.tasks import find_metric
+from toulmin.studies import Cost, Items, MeasureSpec, Run, Summary
+from toulmin.tasks import PromptStudy, find_metric
 
 INDUCTION = "L1.H{0,2-7}"
 PREVIOUS = "L0.H{1,3}"
@@ -73,7 +73,7 @@ _LADDER = {
 }
 
 
-class Evaluate(Study):
+class Evaluate(PromptStudy):
     """Proportion of an effect that hypotheses about paths explain, with intervals over references."""
 
     kind: ClassVar = "paths.evaluate"
@@ -89,25 +89,16 @@ class Evaluate(Study):
         "full": {**_LADDER, "n": 1000},
     }
 
-    subject: str  #: reference of the model
     hypotheses: tuple[Rung, ...] = Field(min_length=1)  #: in order; the last one's numbers are the measures
     baseline: str = "everything"  #: what PE is a proportion of: everything patched, or a hypothesis
     delta: str = Field(default="kl", pattern="^(kl|absolute_loss|squared_loss|squared_logit_diff)$")
-    task: str | None = None  #: a task of the catalogue
-    options: dict[str, Any] = Field(default_factory=dict[str, Any])  #: of that task
-    split: str | None = None
-    pairs: str | None = None  #: or: reference of a JSON-lines file of pairs
-    text: str | None = None  #: or: reference of a text; windows of it are references, other windows counterfactuals
-    length: int = Field(default=32, ge=2)  #: tokens of a window of ``text``
-    n: int = Field(default=200, ge=2)  #: pairs to generate
+    batch: int = Field(default=1024, ge=1)  #: pairs in one evaluation; activations are bounded by max_megabytes
     resamples: int = Field(default=2000, ge=10)
     max_copies: int = Field(default=20_000, ge=1)
     max_megabytes: int = Field(default=1024, ge=1)  #: bound on activations
 
     @model_validator(mode="after")
     def _checked(self) -> Self:
-        if sum(source is not None for source in (self.task, self.pairs, self.text)) != 1:
-            raise ValueError("give one of task, pairs and text")
         names = [rung.name for rung in self.hypotheses]
         if len(set(names)) != len(names) or len({_slug(name) for name in names}) != len(names):
             raise ValueError("two hypotheses have the same name")
@@ -128,21 +119,9 @@ class Evaluate(Study):
         }
         return {**fixed, **each}
 
-    def inputs(self) -> tuple[Input, ...]:
-        """The subject, and the file of pairs or the text if there is one."""
-        found = [self.input("subject", self.subject)]
-        for role, reference in (("pairs", self.pairs), ("text", self.text)):
-            if reference is not None:
-                found.append(self.input(role, reference))
-        return tuple(found)
-
-    def seed_changes_data(self) -> bool:
-        """Whether the pairs are generated, or windows of a text."""
-        return self.pairs is None
-
     def cost(self) -> Cost:
         """About ten forward passes a hypothesis and pair."""
-        return Cost(seconds=4 + 0.003 * self.n * len(self.hypotheses), bytes=self.max_megabytes * 2**20)
+        return Cost(seconds=4 + 0.003 * self.count * len(self.hypotheses), bytes=self.max_megabytes * 2**20)
 
     def rungs(self) -> list[Hypothesis]:
         """The hypotheses, named."""
@@ -151,13 +130,9 @@ class Evaluate(Study):
     def collect(self, run: Run) -> Items:
         """Effects of each reference: the mean over its pairs."""
         from toulmin.paths.evaluation import effects
-        from toulmin.paths.pairs_of_study import pairs_of
-        from toulmin.subjects import load
 
-        device = run.prepare_torch()
-        subject = load(self.subject, self.resolver)
-        model = subject.transformer.to(device).eval()
-        pairs = pairs_of(self, subject, run.seed)
+        prompts = self.load(run)
+        model, pairs = prompts.model, prompts.pairs(seed=run.seed)
         found = effects(
             model,
             self.rungs(),
@@ -166,6 +141,7 @@ class Evaluate(Study):
             baseline=self.baseline,
             max_copies=self.max_copies,
             max_bytes=self.max_megabytes * 2**20,
+            batch=self.batch,
         )
         graph = Graph.of(model, split_embed=any(h.splits_embedding for h in self.rungs()))
         names = list(dict.fromkeys(found.references))

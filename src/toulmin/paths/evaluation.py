@@ -19,7 +19,7 @@ from toulmin.patching.graph import Graph
 from toulmin.patching.run_paths import DEFAULT_BYTES, run_paths
 from toulmin.paths.explained import Explained, explain_proportion
 from toulmin.paths.hypothesis import MAX_COPIES, Hypothesis, Space, hypothesis, make_space
-from toulmin.tasks import Metric, Pair, batch_pairs, find_metric
+from toulmin.tasks import Metric, Pair, batch_pairs, check_prompts, find_metric
 
 if TYPE_CHECKING:
     from toulmin.subjects import Transformer
@@ -68,19 +68,20 @@ def effects(
     terms: Functions | None = None,
     max_copies: int = MAX_COPIES,
     max_bytes: int = DEFAULT_BYTES,
+    batch: int | None = None,
     signed: bool = False,
 ) -> Effects:
     """delta(G(x_r), G_P(x_r, x_c)) of each hypothesis P, and of the baseline, for each pair.
 
-    Arguments as :func:`evaluate`. ``signed`` allows a signed delta, for attribution.
+    Arguments as :func:`evaluate`. ``batch``: pairs in one evaluation, default all of one length. ``signed`` allows a
+    signed delta, for attribution.
     """
     labels = [h.label for h in hypotheses]
     if repeated := {label for label in labels if labels.count(label) > 1}:
         raise FaultError(
             [Fault("paths.duplicate", "two hypotheses have this name", name=name) for name in sorted(repeated)]
         )
-    if not pairs:
-        raise FaultError(Fault("paths.no_pairs", "no pairs to evaluate on"))
+    model, pairs = check_prompts(model, pairs)
     measure = find_metric(delta)
     if not (signed or measure.distance or not isinstance(delta, str)):
         hint = "kl, absolute_loss, squared_loss, squared_logit_diff"
@@ -93,30 +94,30 @@ def effects(
     n_copies: dict[str, int] = {}
     notes: dict[str, tuple[str, ...]] = {}
     _check_terms(model, terms)
-    for batch in batch_pairs(pairs, len(pairs)):
-        here = [pairs[i] for i in batch.index]
-        space = space_of(model, [*hypotheses, against], batch.clean.shape[1], pairs=here, terms=terms)
+    for part in batch_pairs(pairs, batch or len(pairs)):
+        here = [pairs[i] for i in part.index]
+        space = space_of(model, [*hypotheses, against], part.clean.shape[1], pairs=here, terms=terms)
         sets = [space.compile(h, max_copies=max_copies) for h in (everything, against, *hypotheses)]
         for label, made in zip(labels, sets[2:], strict=True):
             n_paths[label] = max(n_paths.get(label, 0), made.count())
             n_copies[label] = max(n_copies.get(label, 0), made.n_copies())
             if not sets[1] <= made:
                 notes[label] = ("it does not contain all paths of the baseline, so PE compares different things",)
-        batch = batch.to(model.W_E.device)
+        part = part.to(model.W_E.device)
         with torch.no_grad():
             logits = run_paths(
                 model,
                 sets,
-                batch.clean,
-                batch.counterfactual,
+                part.clean,
+                part.counterfactual,
                 graph=space.graph,
                 cells=space.cells,
                 terms=terms,
-                scored=batch.at,
+                scored=part.at,
                 max_bytes=max_bytes,
             )
-            found = measure(logits[1:], batch, logits[0])
-        values[:, list(batch.index)] = found.double().cpu().numpy()
+            found = measure(logits[1:], part, logits[0])
+        values[:, list(part.index)] = found.double().cpu().numpy()
     if not np.isfinite(values).all():
         raise FaultError(Fault("paths.nan", "an effect is NaN or infinite"), ExitCode.NUMERICAL)
     return Effects(

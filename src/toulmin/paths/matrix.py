@@ -20,7 +20,7 @@ from toulmin.patching.graph import SLOTS, Graph
 from toulmin.patching.run_circuits import run_edges
 from toulmin.patching.run_paths import DEFAULT_BYTES
 from toulmin.paths.effect_matrix import Matrix
-from toulmin.tasks import Pair, batch_pairs, find_metric
+from toulmin.tasks import Pair, batch_pairs, check_prompts, find_metric
 
 if TYPE_CHECKING:
     from toulmin.subjects import Transformer
@@ -35,6 +35,7 @@ def head_to_head(
     *,
     measure: str = "signed_logit_diff",
     max_bytes: int = DEFAULT_BYTES,
+    batch: int | None = None,
     seed: int = 0,
 ) -> Matrix:
     """Every head's direct effect through every later head's Q, K or V input.
@@ -44,10 +45,12 @@ def head_to_head(
     are not part of the path: that would be another path set, ``s ~> [component] r``).
 
     :param measure: ``signed_logit_diff``, ``signed_loss``, or another metric that compares with the clean run.
+    :param batch: pairs in one evaluation; default all of one length.
     :raises FaultError: ``paths.component``, ``tasks.metric``, faults of the pairs.
     """
     if component not in SLOTS:
         raise FaultError(Fault("paths.component", "a head has no such input", name=component, hint="Q, K or V"))
+    model, pairs = check_prompts(model, pairs)
     graph = Graph.of(model)
     senders = [name for name in graph.sources if ".H" in name and _layer(name) < graph.n_layers - 1]
     receivers = [f"L{layer}.H{head}" for layer in range(1, graph.n_layers) for head in range(graph.n_heads)]
@@ -57,7 +60,7 @@ def head_to_head(
     masks = np.zeros((len(cells), *graph.allowed.shape), dtype=np.bool_)
     for index, (sender, receiver) in enumerate(cells):
         masks[index, graph.sources.index(sender), graph.receivers.index(f"{receiver}[{component}]")] = True
-    values, references = _run(model, graph, masks, pairs, measure, max_bytes)
+    values, references = _run(model, graph, masks, pairs, measure, max_bytes, batch)
     place = {cell: index for index, cell in enumerate(cells)}
     grid = np.array([[place.get((s, r), -1) for r in receivers] for s in senders])
     return Matrix(
@@ -78,13 +81,15 @@ def sender_to_logits(
     *,
     measure: str = "signed_logit_diff",
     max_bytes: int = DEFAULT_BYTES,
+    batch: int | None = None,
     seed: int = 0,
 ) -> Matrix:
     """The direct effect of every head and MLP on the logits: ``s -> logits`` counterfactual, all else reference."""
+    model, pairs = check_prompts(model, pairs)
     graph = Graph.of(model)
     masks = np.zeros((len(graph.sources), *graph.allowed.shape), dtype=np.bool_)
     masks[np.arange(len(graph.sources)), np.arange(len(graph.sources)), -1] = True
-    values, references = _run(model, graph, masks, pairs, measure, max_bytes)
+    values, references = _run(model, graph, masks, pairs, measure, max_bytes, batch)
     return _by_layer("Direct effect of each component on the logits", graph, values, references, measure, seed)
 
 
@@ -95,6 +100,7 @@ def activation_patching(
     *,
     measure: str = "signed_logit_diff",
     max_bytes: int = DEFAULT_BYTES,
+    batch: int | None = None,
     seed: int = 0,
 ) -> Matrix:
     """The effect of giving an activation its counterfactual value: by layer and position, or (``heads``) by head.
@@ -105,12 +111,13 @@ def activation_patching(
     :raises FaultError: ``paths.lengths`` where the pairs differ in length, so that positions do not correspond;
         ``paths.activation``.
     """
+    model, pairs = check_prompts(model, pairs)
     graph = Graph.of(model)
     if what == "heads":
         sources = len(graph.sources)
         masks = np.zeros((sources, *graph.allowed.shape), dtype=np.bool_)
         masks[np.arange(sources), np.arange(sources)] = True
-        values, references = _run(model, graph, masks, pairs, measure, max_bytes)
+        values, references = _run(model, graph, masks, pairs, measure, max_bytes, batch)
         return _by_layer("Effect of patching each component", graph, values, references, measure, seed)
     if what not in ("resid_pre", "attn", "mlp") or (what == "mlp" and not graph.has_mlp):
         raise FaultError(
@@ -131,7 +138,7 @@ def activation_patching(
         for position in range(length):
             masks[layer, position, :, :, position] = edges
     flat = masks.reshape(-1, *masks.shape[2:])
-    values, references = _run(model, graph, flat, pairs, measure, max_bytes)
+    values, references = _run(model, graph, flat, pairs, measure, max_bytes, batch)
     return Matrix(
         f"Effect of patching {what}",
         tuple(f"L{layer}" for layer in range(graph.n_layers)),
@@ -155,13 +162,12 @@ def _run(
     pairs: Sequence[Pair],
     measure: str,
     max_bytes: int,
+    size: int | None,
 ) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     """[n pairs, C] the change of the output in each circuit, and the reference of each pair."""
-    if not pairs:
-        raise FaultError(Fault("paths.no_pairs", "no pairs to evaluate on"))
     change = find_metric(measure)
     found = np.zeros((len(pairs), len(masks)))
-    for batch in batch_pairs(pairs, len(pairs)):
+    for batch in batch_pairs(pairs, size or len(pairs)):
         batch = batch.to(model.W_E.device)
         with torch.no_grad():
             clean = source_values(model, batch.clean, graph=graph, scored=batch.at)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from toulmin.evidence import Figure, Measure, Table, bootstrap_mean
 from toulmin.paths.effect_matrix import Matrix
-from toulmin.studies import Cost, Input, Items, MeasureSpec, Run, Study, Summary
-from toulmin.tasks import find_metric
+from toulmin.studies import Cost, Items, MeasureSpec, Run, Summary
+from toulmin.tasks import PromptStudy, find_metric
 
 
-class MatrixStudy(Study):
+class MatrixStudy(PromptStudy):
     """Sender-receiver effects of all pairs of heads, with intervals over references."""
 
     kind: ClassVar = "paths.matrix"
@@ -28,56 +28,28 @@ class MatrixStudy(Study):
         "full": {"subject": "embedded:induction-2l", "task": "induction", "n": 500},
     }
 
-    subject: str  #: reference of the model
     components: tuple[Literal["Q", "K", "V"], ...] = Field(default=("Q", "K", "V"), min_length=1)
     measure: str = Field(default="signed_logit_diff", pattern="^(signed_logit_diff|signed_loss|kl)$")
-    task: str | None = None  #: a task of the catalogue
-    options: dict[str, Any] = Field(default_factory=dict[str, Any])  #: of that task
-    split: str | None = None
-    pairs: str | None = None  #: or: reference of a JSON-lines file of pairs
-    text: str | None = None  #: or: reference of a text
-    length: int = Field(default=32, ge=2)  #: tokens of a window of ``text``
-    n: int = Field(default=100, ge=2)
+    batch: int = Field(default=1024, ge=1)  #: pairs in one evaluation; activations are bounded by max_megabytes
     max_megabytes: int = Field(default=1024, ge=1)
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        if sum(source is not None for source in (self.task, self.pairs, self.text)) != 1:
-            raise ValueError("give one of task, pairs and text")
-        return self
 
     def measure_specs(self) -> dict[str, MeasureSpec]:
         """With the unit of the measure chosen."""
         unit = find_metric(self.measure).unit
         return {name: MeasureSpec(unit, spec.better, spec.estimator) for name, spec in self.measures.items()}
 
-    def inputs(self) -> tuple[Input, ...]:
-        """The subject, and the file of pairs or the text if there is one."""
-        found = [self.input("subject", self.subject)]
-        for role, reference in (("pairs", self.pairs), ("text", self.text)):
-            if reference is not None:
-                found.append(self.input(role, reference))
-        return tuple(found)
-
-    def seed_changes_data(self) -> bool:
-        """Whether the pairs are generated, or windows of a text."""
-        return self.pairs is None
-
     def cost(self) -> Cost:
         """A fraction of a forward pass for each cell and pair."""
-        return Cost(seconds=4 + 0.01 * self.n * len(self.components), bytes=self.max_megabytes * 2**20)
+        return Cost(seconds=4 + 0.01 * self.count * len(self.components), bytes=self.max_megabytes * 2**20)
 
     def collect(self, run: Run) -> Items:
         """Effects of each cell on each reference."""
         from toulmin.paths.matrix import head_to_head, sender_to_logits
-        from toulmin.paths.pairs_of_study import pairs_of
-        from toulmin.subjects import load
 
-        device = run.prepare_torch()
-        subject = load(self.subject, self.resolver)
-        model = subject.transformer.to(device).eval()
-        pairs = pairs_of(self, subject, run.seed)
-        options: dict[str, Any] = {"measure": self.measure, "max_bytes": self.max_megabytes * 2**20}
+        prompts = self.load(run)
+        model, pairs = prompts.model, prompts.pairs(seed=run.seed)
+        options: dict[str, Any] = {"measure": self.measure, "batch": self.batch}
+        options["max_bytes"] = self.max_megabytes * 2**20
         found = {f"[{c}]": head_to_head(model, pairs, c, **options) for c in run.track(self.components, "components")}
         found["logits"] = sender_to_logits(model, pairs, **options)
         columns: dict[str, Any] = {}

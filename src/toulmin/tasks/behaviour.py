@@ -8,19 +8,19 @@ units, the means a BCa bootstrap over units; a unit with several pairs counts on
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
 
 from toulmin.evidence import Chart, Measure, Table, bootstrap_mean, wilson
-from toulmin.studies import Cost, Input, Items, MeasureSpec, Run, Study, Summary
+from toulmin.studies import Cost, Items, MeasureSpec, Run, Summary
+from toulmin.tasks.metrics import find_metric
+from toulmin.tasks.prompt_study import PromptStudy
 
-BATCH = 64
 
-
-class Behaviour(Study):
+class Behaviour(PromptStudy):
     """How a subject does on a task: accuracy, loss, logit difference, with intervals over prompts."""
 
     kind: ClassVar = "tasks.behaviour"
@@ -39,62 +39,39 @@ class Behaviour(Study):
         "full": {"subject": "embedded:induction-2l", "task": "induction", "n": 2000},
     }
 
-    subject: str  #: reference of the model
-    task: str | None = None  #: a task of the catalogue
-    options: dict[str, Any] = Field(default_factory=dict[str, Any])  #: of that task
-    split: str | None = None
-    n: int = Field(default=200, ge=2)  #: pairs to generate
-    pairs: str | None = None  #: or: reference of a JSON-lines file of pairs
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        if (self.task is None) == (self.pairs is None):
-            raise ValueError("give either task, or pairs")
-        return self
-
-    def inputs(self) -> tuple[Input, ...]:
-        """The subject, and the pairs' file if there is one."""
-        found = [self.input("subject", self.subject)]
-        if self.pairs is not None:
-            found.append(self.input("pairs", self.pairs))
-        return tuple(found)
-
-    def seed_changes_data(self) -> bool:
-        """Whether the pairs are generated."""
-        return self.task is not None
+    def measure_specs(self) -> Mapping[str, MeasureSpec]:
+        """Windows of a text name no wrong token, so that they have no logit difference."""
+        lacking = ("logit_diff", "contrast") if self.text is not None else ()
+        return {name: spec for name, spec in self.measures.items() if name not in lacking}
 
     def cost(self) -> Cost:
         """A few milliseconds a prompt for the embedded subjects."""
-        return Cost(seconds=3 + 0.01 * self.n)
+        return Cost(seconds=3 + 0.01 * self.count)
 
     def collect(self, run: Run) -> Items:
         """Scores of each pair; a unit that several pairs share is averaged."""
         import torch
 
-        from toulmin.subjects import load
-        from toulmin.tasks import accuracy, at_position, batch_pairs, cross_entropy, find_task, logit_diff, read_pairs
+        from toulmin.tasks import accuracy, at_position, cross_entropy, logit_diff
 
-        device = run.prepare_torch()
-        subject = load(self.subject, self.resolver)
-        model = subject.model.to(device).eval()
-        if self.task is not None:
-            pairs = find_task(self.task, subject, **self.options).generate(self.n, run.seed, self.split)
-        else:
-            pairs = read_pairs(self.resolver.locate(self.pairs or ""), vocabulary=subject.transformer.config.d_vocab)
-        scores = {name: np.zeros(len(pairs)) for name in ("accuracy", "loss", "logit_diff", "counterfactual")}
-        batches = list(batch_pairs(pairs, BATCH))
+        prompts = self.load(run)
+        pairs, model = prompts.pairs(seed=run.seed), prompts.model
+        chosen = self.measure_specs()
+        if "logit_diff" in chosen:
+            find_metric("logit_diff").check((pair.unit, len(pair.wrong)) for pair in pairs)
+        scores = {name: np.zeros(len(pairs)) for name in ("accuracy", "loss")}
+        scores |= {name: np.zeros(len(pairs)) for name in ("logit_diff", "counterfactual") if "logit_diff" in chosen}
+        batches = list(prompts.batches(pairs))
         with torch.inference_mode():
             for batch in run.track(batches, "scoring prompts"):
-                moved = batch.to(device)
-                clean = at_position(model(moved.clean), moved.at).double()
-                other = at_position(model(moved.counterfactual), moved.at).double()
-                rows = np.array(moved.index)
-                for name, values in (
-                    ("accuracy", accuracy(clean, moved.answers)),
-                    ("loss", cross_entropy(clean, moved.answers)),
-                    ("logit_diff", logit_diff(clean, moved.answers, moved.wrong)),
-                    ("counterfactual", logit_diff(other, moved.answers, moved.wrong)),
-                ):
+                rows = np.array(batch.index)
+                clean = at_position(model(batch.clean), batch.at).double()
+                found = {"accuracy": accuracy(clean, batch.answers), "loss": cross_entropy(clean, batch.answers)}
+                if "logit_diff" in chosen:
+                    counterfactual = at_position(model(batch.counterfactual), batch.at).double()
+                    found["logit_diff"] = logit_diff(clean, batch.answers, batch.wrong)
+                    found["counterfactual"] = logit_diff(counterfactual, batch.answers, batch.wrong)
+                for name, values in found.items():
                     scores[name][rows] = values.cpu().numpy()
         return _by_unit([pair.unit for pair in pairs], scores)
 
@@ -104,8 +81,10 @@ class Behaviour(Study):
         accuracy = items["accuracy"]
         hits = float(accuracy.sum())
         whole = bool(np.isin(accuracy, (0.0, 1.0)).all())
-        contrast = items["logit_diff"] - items["counterfactual"]
-        means = {"loss": items["loss"], "logit_diff": items["logit_diff"], "contrast": contrast}
+        means = {"loss": items["loss"]}
+        if "logit_diff" in items.columns:
+            means["logit_diff"] = items["logit_diff"]
+            means["contrast"] = items["logit_diff"] - items["counterfactual"]
         measures = {
             "accuracy": Measure(
                 value=hits / n,
@@ -127,6 +106,8 @@ class Behaviour(Study):
             if m.interval is not None
         )
         table = Table(title="behaviour", columns=("measure", "value", "low", "high", "unit"), rows=rows)
+        if "logit_diff" not in means:
+            return Summary(measures, tables=(table,))
         figure = Chart.histogram(
             {"clean": items["logit_diff"], "counterfactual": items["counterfactual"]},
             title="Logit difference of each prompt",

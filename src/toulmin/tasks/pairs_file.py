@@ -26,12 +26,18 @@ MAX_BYTES = 256 * 1024 * 1024
 
 
 def read_pairs(
-    path: Path | str, *, encode: Encode | None = None, vocabulary: int | None = None, same_length: bool = False
+    path: Path | str,
+    *,
+    encode: Encode | None = None,
+    vocabulary: int | None = None,
+    outputs: int | None = None,
+    same_length: bool = False,
 ) -> tuple[Pair, ...]:
     """The pairs of a file.
 
-    ``encode`` turns text into ids (prompts as they are; each answer must be one token); ``vocabulary`` bounds the ids;
-    with ``same_length`` all pairs must have the length of the first.
+    ``encode`` turns text into ids (prompts as they are; each answer must be one token); ``vocabulary`` bounds the ids,
+    ``outputs`` those of answers (default ``vocabulary``; a compiled program has fewer outputs than tokens); with
+    ``same_length`` all pairs must have the length of the first.
 
     :raises FaultError: every fault of every line, with file and line; or that the file cannot be read or has no pairs.
     """
@@ -61,7 +67,7 @@ def read_pairs(
         except FaultError as error:
             faults += [Fault(f.code, f.message, str(path), line, None, f.hint) for f in error.faults]
             continue
-        faults += [_fault(message, None, path, line) for message in _outside(pair, vocabulary)]
+        faults += [_fault(message, None, path, line) for message in _outside(pair, vocabulary, outputs)]
         first = pair.length if first is None else first
         if same_length and pair.length != first:
             text_of = f"has {pair.length} tokens, the first pair {first}"
@@ -89,12 +95,13 @@ def _fault(message: str, name: str | None, path: Path, line: int) -> Fault:
     return Fault("tasks.pairs_file", message, str(path), line, name)
 
 
-def _outside(pair: Pair, vocabulary: int | None) -> Iterable[str]:
-    if vocabulary is not None:
-        for name in ("clean", "counterfactual", "answers", "wrong"):
-            high = [token for token in getattr(pair, name) if token >= vocabulary]
-            if high:
-                yield f"{name} has token {high[0]}, the vocabulary ends at {vocabulary - 1}"
+def _outside(pair: Pair, vocabulary: int | None, outputs: int | None) -> Iterable[str]:
+    answers = vocabulary if outputs is None else outputs
+    limits = {"clean": vocabulary, "counterfactual": vocabulary, "answers": answers, "wrong": answers}
+    for name, limit in limits.items():
+        high = [token for token in getattr(pair, name) if limit is not None and token >= limit]
+        if high and limit is not None:
+            yield f"{name} has token {high[0]}, the vocabulary ends at {limit - 1}"
 
 
 def _no_constant(text: str) -> float:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from toulmin.circuits.circuit import Circuit
 from toulmin.circuits.discovery.edge_scores import EdgeScores
 from toulmin.circuits.methodology import Ablation
 from toulmin.evidence import sha256_of_json
 from toulmin.faults import ExitCode, Fault, FaultError
-from toulmin.studies import Input, Items, Run, Study
-from toulmin.tasks.pair import Pair
+from toulmin.studies import Input, Items, Run
+from toulmin.tasks import Pair, PromptStudy
 
 if TYPE_CHECKING:
     from toulmin.circuits.runner import CircuitRunner
@@ -37,19 +37,14 @@ Method = Literal[
 ]
 
 
-class CircuitStudy(Study):
+class CircuitStudy(PromptStudy):
     """Fields of every study of circuits. The circuit is read from ``circuit``, or discovered by ``method``.
 
     Discovery sees ``n_discover`` prompts, everything is measured on ``n`` others (of a file of pairs: the first
-    ``n_discover``, and the ``n`` after them). A run of seed s generates them with 2s and 2s + 1, so that no two runs
-    share prompts.
+    ``n_discover``, and the ``n`` after them); no unit is in both. A run of seed s generates them with 2s and 2s + 1, so
+    that no two runs share prompts.
     """
 
-    subject: str  #: reference of the model
-    task: str | None = None  #: a task of the catalogue
-    options: dict[str, Any] = Field(default_factory=dict)  #: of that task
-    split: str | None = None
-    pairs: str | None = None  #: or: reference of a JSON-lines file of pairs
     n: int = Field(default=100, ge=3)  #: prompts to measure on
     n_discover: int = Field(default=32, ge=1)  #: prompts to discover with
     batch: int = Field(default=32, ge=1)
@@ -61,45 +56,20 @@ class CircuitStudy(Study):
     metric: str = "logit_diff"  #: that discovery attributes (ACDC and probing minimise KL)
     ablation: Ablation = "resample"  #: that discovery ablates with
 
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        if (self.task is None) == (self.pairs is None):
-            raise ValueError("give either task, or pairs")
-        return self
-
     def inputs(self) -> tuple[Input, ...]:
-        """The subject, and the files of pairs and circuit if there are any."""
-        found = [self.input("subject", self.subject)]
-        found += [self.input("pairs", self.pairs)] if self.pairs is not None else []
-        found += [self.input("circuit", self.circuit)] if self.circuit is not None else []
-        return tuple(found)
-
-    def seed_changes_data(self) -> bool:
-        """Whether prompts are generated."""
-        return self.task is not None
+        """The subject, the file of the prompts and that of the circuit if there are any."""
+        found = super().inputs()
+        return found if self.circuit is None else (*found, self.input("circuit", self.circuit))
 
     def prepare(self, run: Run) -> tuple[CircuitRunner, CircuitRunner]:
         """The runners of the discovery prompts and of the measuring prompts."""
         from toulmin.circuits.runner import CircuitRunner
-        from toulmin.subjects import load
-        from toulmin.tasks import find_task, read_pairs
 
-        device = run.prepare_torch()
-        subject = load(self.subject, self.resolver)
-        model: Any = subject.model.to(device).eval()
-        if self.task is not None:
-            task = find_task(self.task, subject, **self.options)
-            first = task.generate(self.n_discover, 2 * run.seed, self.split)
-            second = task.generate(self.n, 2 * run.seed + 1, self.split)
-        else:
-            encode = None if subject.tokenizer is None else subject.tokenizer.encode
-            file = self.resolver.locate(self.pairs or "")
-            found = read_pairs(file, encode=encode, vocabulary=model.config.d_vocab)
-            first, second = found[: self.n_discover], found[self.n_discover : self.n_discover + self.n]
-            if len(second) < self.n:
-                message = f"{len(found)} pairs, and {self.n_discover} + {self.n} are asked for"
-                raise FaultError(Fault("circuits.prompts", message, name=self.pairs))
-        return CircuitRunner(model, first, batch=self.batch), CircuitRunner(model, second, batch=self.batch)
+        prompts = self.load(run)
+        first, second = prompts.disjoint_pairs((self.n_discover, self.n), run.seed)
+        return CircuitRunner(prompts.model, first, batch=self.batch), CircuitRunner(
+            prompts.model, second, batch=self.batch
+        )
 
     def find_circuit(self, runner: CircuitRunner, run: Run) -> tuple[Circuit, EdgeScores | None]:
         """The circuit, read or discovered; a discovery that finished is taken up again from the work folder."""
