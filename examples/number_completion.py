@@ -45,20 +45,15 @@ def main(reference: str = "embedded:story-4l") -> None:
         pairs = gpt2_pairs(subject.tokenizer.encode)
     direct = sender_to_logits(model, pairs)
     table = direct.strongest(6)
-    print(table.title)
-    heads = []
-    for layer, part, effect, low, high in table.rows:
-        print(f"  {layer}.{part}: {effect:+.2f} logits [{low:+.2f}, {high:+.2f}]")
-        if str(part).startswith("H") and layer != "embed":
-            heads.append(f"{layer}.{part}")
+    print(table)
+    heads = [f"{layer}.{part}" for layer, part, *_ in table.rows if str(part).startswith("H") and layer != "embed"]
     if not heads:
         print("no head is among the strongest")
         return
     names = "{" + ",".join(heads[:3]) + "}"
     ladder = [hypothesis(f"{names} -> logits", "through these heads, straight out")]
     ladder.append(hypothesis(f"{names} ~> logits", "through these heads, any way on"))
-    for result in evaluate(model, ladder, pairs, baseline="everything", delta="squared_logit_diff"):
-        print(result)
+    print(evaluate(model, ladder, pairs, baseline="everything", metric="squared_logit_diff"))
 
 
 if __name__ == "__main__":

@@ -16,13 +16,13 @@ pairs = find_task("induction", subject).generate(60, seed=0)
 heads = "L1.H{0,2-7}"
 together = hypothesis(
     f"""
-    !{heads}                                          # everything else is taken for granted
+    !{heads}                                          # all paths that avoid these heads
     embed -> [V] {heads} -> logits                    # they copy the token they look at
     embed -> [Q] {heads} -> logits                    # they look for the present token
     embed -> L0.H{{1,3}}[V@i-1] -> [K] {heads} -> logits  # where it stands just before
     """,
     "all three",
 )
-print(describe(subject.transformer, together, pairs[0].length))
-for result in evaluate(subject.transformer, together, pairs, baseline=f"!{heads}"):
-    print(result)
+print(describe(subject, together, pairs[0].length))
+(result,) = evaluate(subject, together, pairs, baseline=f"!{heads}")
+print(result)

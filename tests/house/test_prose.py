@@ -1,4 +1,4 @@
-"""The Python in the README and in the one-page introduction runs as it is written."""
+"""The Python in the README and on the pages of the documentation runs as it is written."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/toulmin.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/toulmin.md", "docs/paths.md"])
 def test_the_code_on_the_page_runs(page: str) -> None:
     blocks = re.findall(r"(?m)(?:^    .*\n|^\n)+", (ROOT / page).read_text(encoding="utf-8"))
     plain = ["\n".join(line[4:] for line in block.splitlines()) for block in blocks]

@@ -16,8 +16,8 @@ from toulmin.circuits.circuit import Circuit
 from toulmin.circuits.studies.card import FaithfulnessCard
 from toulmin.faults import FaultError
 from toulmin.paths import activation_patching, effects, evaluate, head_to_head, hypothesis, sender_to_logits
-from toulmin.paths.evaluate_study import Evaluate
-from toulmin.paths.matrix_study import MatrixStudy
+from toulmin.paths.studies.evaluate import Evaluate
+from toulmin.paths.studies.matrix import MatrixStudy
 from toulmin.studies import Run
 from toulmin.subjects import Subject, Transformer, TransformerConfig, load
 from toulmin.tasks import Pair, PromptStudy, check_prompts, find_task, read_pairs, write_pairs

@@ -11,7 +11,10 @@ import torch
 
 from toulmin.faults import ExitCode, FaultError
 from toulmin.patching import Graph, run_edges, run_paths, source_values
-from toulmin.paths import effects, evaluate, explain_proportion, hypothesis, make_space, space_of
+from toulmin.paths import effects, evaluate, hypothesis
+from toulmin.paths.evaluation import space_of
+from toulmin.paths.explained import explain_proportion
+from toulmin.paths.space import make_space
 from toulmin.subjects import Transformer, TransformerConfig
 from toulmin.tasks import Pair, PairBatch, find_metric
 
@@ -84,7 +87,7 @@ def patched(model: Transformer, text: str, pairs: list[Pair], **options: object)
     space = space_of(model, [h], pairs[0].length, pairs=pairs, terms=options.get("terms"))
     clean, other = tensors(pairs)
     options = {"scored": "all"} | options
-    return run_paths(model, [space.compile(h)], clean, other, graph=space.graph, cells=space.cells, **options)[0]
+    return run_paths(model, [space.compile(h)], clean, other, graph=space.graph, cells=space.classes, **options)[0]
 
 
 KINDS = {
@@ -139,7 +142,7 @@ def test_scoring_few_positions_gives_what_scoring_all_does(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_head_input_by_hand(kind: str) -> None:
-    """L0.H0 -> [K] L1.H1 counterfactual, all else reference: the head recomputed by hand."""
+    """L0.H0 -> [K] L1.H1 counterfactual, all else clean: the head recomputed by hand."""
     model, pairs = small(**KINDS[kind]), some_pairs()
     clean, other = tensors(pairs)
     graph, at = Graph.of(model), model.positions(6)
@@ -265,7 +268,7 @@ def test_evaluate_says_what_it_did() -> None:
     assert [r.name for r in rungs] == ["not L1.H1", "all"]
     assert rungs[1].pe == pytest.approx(1.0)
     assert rungs[0].pe_interval.low <= rungs[0].pe <= rungs[0].pe_interval.high
-    assert "only 12 references" in str(rungs[0])
+    assert "only 12 clean prompts" in str(rungs[0])
     assert "against everything" in str(rungs[0])
     part = evaluate(model, hypothesis("!L1.H1"), pairs, baseline="!L1.H1", resamples=50)[0]
     assert part.pe == 0.0
@@ -281,7 +284,7 @@ def test_bad_input() -> None:
         evaluate(model, h, same, baseline="everything")
     assert caught.value.exit_code == ExitCode.NUMERICAL
     with pytest.raises(FaultError, match=r"paths\.metric"):
-        evaluate(model, h, pairs, baseline="everything", delta="signed_loss")
+        evaluate(model, h, pairs, baseline="everything", metric="signed_loss")
     with pytest.raises(FaultError, match=r"paths\.duplicate"):
         evaluate(model, [h, h], pairs, baseline="everything")
     with pytest.raises(FaultError, match=r"tasks\.empty"):

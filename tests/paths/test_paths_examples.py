@@ -23,9 +23,14 @@ def test_path_patching(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
     said = run("path_patching.py", monkeypatch, capsys)
     assert "no set of edges" in said
     assert "all three: explains 0.43" in said
+    # two classes of offsets, so 5 ways into a head (Q, K and V twice); 1 + 8 * 5 ways to layer 1; L1.H1 reads each
+    # in 5 ways; the other seven heads read the embedding through V or Q, and two heads' V@i-1 through K
+    paths = (1 + 8 * 5) * (1 + 5) + 7 * (2 + 1 + 2 * 2)
+    assert said.count(f"{paths} paths") == 2  # where it is described and where it is evaluated
 
 
 def test_number_completion(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     said = run("number_completion.py", monkeypatch, capsys)
-    assert "logits [" in said
-    assert "any way on: explains" in said
+    assert "L3      mlp" in said
+    assert "through these heads, any way on over" in said
+    assert "clean prompts" in said

@@ -1,4 +1,4 @@
-"""The daily tools against hand-written patching."""
+"""Matrices of effects against hand-written patching."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_head_to_head_is_the_path_set_it_claims(component: str) -> None:
         model,
         [hypothesis(f"!({s} -> [{component}] {r})") for s, r in chosen],
         pairs,
-        delta="signed_logit_diff",
+        metric="logit_diff",
         signed=True,
     )
     for (s, r), wanted in zip(chosen, found.unexplained.values(), strict=True):
@@ -103,7 +103,7 @@ def test_activation_patching_by_edits(what: str, name: str) -> None:
     )
 
 
-def test_one_reference_is_one_draw() -> None:
+def test_one_clean_prompt_is_one_draw() -> None:
     model, pairs = model_of(), pairs_of()
     doubled = [
         Pair(p.clean, p.counterfactual, p.answers, p.wrong, unit=p.unit, at=p.at) for p in pairs for _ in range(2)
@@ -113,7 +113,7 @@ def test_one_reference_is_one_draw() -> None:
     np.testing.assert_allclose(a.interval[0], b.interval[0], atol=1e-12)
 
 
-def test_bad_input_to_the_daily_tools() -> None:
+def test_bad_input_to_the_matrices() -> None:
     model = model_of()
     with pytest.raises(FaultError, match=r"paths\.component"):
         head_to_head(model, pairs_of(), "O")  # type: ignore[arg-type]

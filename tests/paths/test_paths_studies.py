@@ -13,9 +13,10 @@ from pydantic import ValidationError
 
 from toulmin.evidence import Store
 from toulmin.faults import FaultError
-from toulmin.paths import describe, difference, draw, explain_inputs, hypothesis, make_space, space_of
-from toulmin.paths.evaluate_study import INDUCTION, PREVIOUS, Evaluate, induction_ladder
-from toulmin.paths.matrix_study import MatrixStudy
+from toulmin.paths import describe, difference, draw, explain_inputs, hypothesis
+from toulmin.paths.space import make_space
+from toulmin.paths.studies.evaluate import INDUCTION, PREVIOUS, Evaluate, induction_ladder
+from toulmin.paths.studies.matrix import MatrixStudy
 from toulmin.studies import Run, execute, re_derive
 from toulmin.subjects import Transformer, TransformerConfig
 from toulmin.tasks import Pair, text_pairs
@@ -56,7 +57,7 @@ def test_refinements_are_nested_and_together_is_the_intersection() -> None:
 
 
 def test_studies_import_no_torch() -> None:
-    code = "import sys, toulmin.paths.evaluate_study, toulmin.paths.matrix_study; sys.exit('torch' in sys.modules)"
+    code = "import sys, toulmin.paths.studies.evaluate, toulmin.paths.studies.matrix; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -71,7 +72,8 @@ def test_configurations_are_checked() -> None:
         {"hypotheses": [rung, rung]},
         {"hypotheses": [{"name": "a", "text": "L0.H0 ->"}]},
         {"baseline": "L0.H0["},
-        {"delta": "signed_loss"},
+        {"metric": "signed_loss"},
+        {"metric": "no_such"},
     ):
         with pytest.raises(ValidationError):
             Evaluate.model_validate(base | change)
@@ -107,8 +109,8 @@ def test_differences_name_paths() -> None:
     assert found.common == 1
     assert found.examples_first == ("embed -> [Q] L0.H0 -> logits", "embed -> [K] L0.H0 -> logits")
     assert "L1.mlp" in str(found)
-    assert a.diff(b, model(), 6) == found
-    assert a.is_edge_circuit(model(), 6)
+    assert difference(model(), a.text, b.text, 6) == found
+    assert describe(model(), a, 6).is_edge_circuit
 
 
 def test_attribution_to_inputs_is_zero_where_the_hypothesis_holds() -> None:
@@ -116,7 +118,6 @@ def test_attribution_to_inputs_is_zero_where_the_hypothesis_holds() -> None:
     pair = Pair(*rng.integers(0, 17, (2, 6)).tolist(), (3,), (5,))
     h = hypothesis("!L0.H0[V@i-1] -> logits")
     table = explain_inputs(model(), h, pair)
-    assert h.explain(model(), pair) == table
     rows = {row[0]: row for row in table.rows}
     # the last position is read by nobody one place later, so its token cannot break this hypothesis
     assert rows[5][3] == pytest.approx(0.0, abs=1e-12)
@@ -126,8 +127,7 @@ def test_attribution_to_inputs_is_zero_where_the_hypothesis_holds() -> None:
 
 def test_the_drawing_counts_paths() -> None:
     h = hypothesis("embed -> [V] L1.H0 -> logits\nembed -> L0.H1 -> [K] L1.H0 -> logits\n!L1.H0")
-    space = space_of(model(), [h], 6)
-    figure = draw(space, h, baseline=hypothesis("!L1.H0"))
+    figure = draw(model(), h, 6, baseline="!L1.H0")
     edges = {(e.source, e.target, e.facts["input"]): e.facts["paths"] for e in figure.edges}
     assert edges == {
         ("embed", "L1.H0", "V"): 1,

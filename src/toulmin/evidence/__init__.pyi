@@ -27,6 +27,7 @@ from .record import Table as Table
 from .record import inputs_hash as inputs_hash
 from .record import study_hash as study_hash
 from .store import Store as Store
+from .units import average_by_unit as average_by_unit
 
 __all__ = [
     "Artefact",
@@ -45,6 +46,7 @@ __all__ = [
     "Store",
     "Table",
     "TabularResult",
+    "average_by_unit",
     "bootstrap",
     "bootstrap_mean",
     "bootstrap_ratio",

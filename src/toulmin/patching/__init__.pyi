@@ -3,6 +3,7 @@ from .ablation import resample_values as resample_values
 from .ablation import zero_values as zero_values
 from .cache import SourceValues as SourceValues
 from .cache import source_values as source_values
+from .graph import SLOTS as SLOTS
 from .graph import Edge as Edge
 from .graph import Graph as Graph
 from .graph import Stage as Stage
@@ -15,17 +16,23 @@ from .pathset import PathSet as PathSet
 from .plan import Plan as Plan
 from .plan_circuits import plan_circuits as plan_circuits
 from .plan_paths import plan_paths as plan_paths
+from .position_classes import ROOT as ROOT
 from .position_classes import Port as Port
 from .position_classes import PositionClasses as PositionClasses
 from .position_classes import refine as refine
+from .position_classes import split_name as split_name
 from .run_circuits import run_edges as run_edges
+from .run_paths import DEFAULT_BYTES as DEFAULT_BYTES
 from .run_paths import run_paths as run_paths
 from .run_paths import run_plan as run_plan
 from .scalar import ScalarGraph as ScalarGraph
 
 __all__ = [
+    "DEFAULT_BYTES",
     "EVERYTHING",
     "NOTHING",
+    "ROOT",
+    "SLOTS",
     "Automaton",
     "Dag",
     "Edge",
@@ -47,5 +54,6 @@ __all__ = [
     "run_paths",
     "run_plan",
     "source_values",
+    "split_name",
     "zero_values",
 ]

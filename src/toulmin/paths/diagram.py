@@ -3,21 +3,46 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from toulmin.evidence import Graph as Drawing
 from toulmin.evidence.figures import Edge, Node
-from toulmin.patching.graph import Graph
-from toulmin.patching.pathset import EVERYTHING, NOTHING, PathSet
-from toulmin.patching.position_classes import ROOT, Port, split_name
-from toulmin.paths.hypothesis import Hypothesis, Space
+from toulmin.patching import EVERYTHING, NOTHING, ROOT, Graph, PathSet, Port, split_name
+from toulmin.paths.explained import count_text
+from toulmin.paths.hypothesis import Hypothesis
+from toulmin.paths.space import Space
+
+if TYPE_CHECKING:
+    from toulmin.subjects import Subject, Transformer
+    from toulmin.tasks import Pair
 
 
-def draw(space: Space, hypothesis: Hypothesis, *, baseline: Hypothesis | None = None) -> Drawing:
-    """The components and edges of the paths that a hypothesis adds to its baseline.
+def draw(
+    model: Transformer | Subject,
+    hypothesis: str | Hypothesis,
+    length: int,
+    *,
+    baseline: str | Hypothesis | None = None,
+    pairs: Iterable[Pair] = (),
+) -> Drawing:
+    """The components and edges of the paths that a hypothesis adds to its baseline, on prompts of ``length`` tokens.
 
     :param baseline: paths taken for granted and not drawn, such as ``!L1.H{5,6}``; default none. The weight of an edge
         is the share of the drawn paths that run along it.
+    :param pairs: needed where the hypothesis names positions of the task.
+    :raises FaultError: as :func:`toulmin.paths.evaluate`.
     """
+    from toulmin.paths.evaluation import listed, space_of
+    from toulmin.tasks import check_model
+
+    both = listed([hypothesis] if baseline is None else [hypothesis, baseline])
+    space = space_of(check_model(model), both, length, pairs=list(pairs))
+    return draw_in(space, both[0], None if baseline is None else both[1])
+
+
+def draw_in(space: Space, hypothesis: Hypothesis, baseline: Hypothesis | None = None) -> Drawing:
+    """The drawing over a space that is already made."""
     made = space.compile(hypothesis)
     if baseline is not None:
         made = made - space.compile(baseline)
@@ -38,7 +63,9 @@ def draw(space: Space, hypothesis: Hypothesis, *, baseline: Hypothesis | None = 
     layers = _layers(space.graph)
     return Drawing(
         title=hypothesis.label[:80],
-        caption=f"{made.count()} paths" + (f" beyond {baseline.label}" if baseline is not None else "") + ".",
+        caption=f"{count_text(made.count())} paths"
+        + (f" beyond {baseline.label}" if baseline is not None else "")
+        + ".",
         alt=f"{len(names)} components and {len(edges)} edges: {', '.join(names[:8])}.",
         nodes=tuple(Node(id=n, label=n, layer=_height(n, space.graph), group=_kind(n)) for n in names),
         edges=edges,
@@ -48,7 +75,7 @@ def draw(space: Space, hypothesis: Hypothesis, *, baseline: Hypothesis | None = 
 
 
 def _paths_along(made: PathSet) -> Counter[tuple[str, str, str]]:
-    """How many paths of the set run along each (sender, receiver, input), positions put together."""
+    """How many paths of the set run along each (sender, receiver, input), whatever the positions."""
     dag, reach = made.dag, made.reachable()
     below: dict[tuple[str, int], int] = {}
     full: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""A matrix of effects with intervals over references. Pure NumPy."""
+"""A matrix of effects with intervals over clean prompts. Pure NumPy."""
 
 from __future__ import annotations
 
@@ -8,43 +8,43 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from toulmin.evidence import Heatmap, Table
-from toulmin.tasks import find_metric
+from toulmin.evidence import Figure, Heatmap, Table, TabularResult, average_by_unit
 
 RESAMPLES = 1000
 
 
 @dataclass(frozen=True, eq=False)
-class Matrix:
-    """Effects ``per_pair`` [n, rows, columns], NaN where there is no cell, and the reference of each pair."""
+class Matrix(TabularResult):
+    """Effects ``per_pair`` [n, rows, columns], NaN where there is no cell, and the clean prompt (unit) of each pair.
+
+    ``metric`` and ``unit`` name what was measured; ``axes`` the rows and the columns. Prints as the table of its
+    strongest cells; :meth:`heatmap` is the figure.
+    """
 
     title: str
     rows: tuple[str, ...]
     columns: tuple[str, ...]
     per_pair: NDArray[np.float64]
-    references: tuple[str, ...]
-    measure: str
+    units: tuple[str, ...]
+    metric: str
+    unit: str
     axes: tuple[str, str] = ("", "")
     seed: int = 0
 
     @cached_property
-    def per_reference(self) -> NDArray[np.float64]:
-        """[u, rows, columns] the mean over the pairs of each reference."""
-        names = {name: index for index, name in enumerate(dict.fromkeys(self.references))}
-        number = np.array([names[name] for name in self.references])
-        totals = np.zeros((len(names), *self.per_pair.shape[1:]))
-        np.add.at(totals, number, self.per_pair)
-        return totals / np.bincount(number)[:, None, None]
+    def per_prompt(self) -> NDArray[np.float64]:
+        """[u, rows, columns] the mean over the pairs of each clean prompt."""
+        return average_by_unit(self.units, {"effect": self.per_pair})[1]["effect"]
 
     @property
     def mean(self) -> NDArray[np.float64]:
-        """[rows, columns] the mean over references."""
-        return self.per_reference.mean(0)
+        """[rows, columns] the mean over clean prompts."""
+        return self.per_prompt.mean(0)
 
     @cached_property
     def interval(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """95% percentile bootstrap over references, low and high, all cells from the same draws."""
-        cells = self.per_reference
+        """95% percentile bootstrap over clean prompts, low and high, all cells from the same draws."""
+        cells = self.per_prompt
         n = len(cells)
         draws = np.random.default_rng(self.seed).multinomial(n, np.full(n, 1 / n), size=RESAMPLES) / n
         means = np.tensordot(draws, np.nan_to_num(cells), axes=1)
@@ -68,18 +68,27 @@ class Matrix:
             title=f"{self.title}: strongest",
             columns=(self.axes[0] or "row", self.axes[1] or "column", "effect", "low", "high"),
             rows=tuple(found),
+            caption=f"Mean change of {self.metric} ({self.unit}) over {len(self.per_prompt)} clean prompts, "
+            "95% percentile bootstrap over clean prompts.",
         )
 
+    def tables(self) -> tuple[Table, ...]:
+        """The strongest cells."""
+        return (self.strongest(),)
+
+    def figures(self) -> tuple[Figure, ...]:
+        """The heatmap."""
+        return (self.heatmap(),)
+
     def heatmap(self) -> Heatmap:
-        """The figure, with intervals."""
+        """The whole matrix as a figure, with intervals."""
         low, high = self.interval
-        unit = find_metric(self.measure).unit
-        top = self.strongest(1).rows[0]
+        top = self.strongest(1)
+        row, column, effect = top.rows[0][:3]
         return Heatmap(
             title=self.title,
-            caption=f"Mean change ({self.measure}) over {len(self.per_reference)} references, "
-            "95% percentile bootstrap over references.",
-            alt=f"Strongest cell: {top[0]}, {top[1]}, {top[2]:.3g} {unit}.",
+            caption=top.caption,
+            alt=f"Strongest cell: {row}, {column}, {effect:.3g} {self.unit}.",
             x_labels=self.columns,
             y_labels=self.rows,
             values=_grid(self.mean),
@@ -87,7 +96,7 @@ class Matrix:
             high=_grid(high),
             x_title=self.axes[1],
             y_title=self.axes[0],
-            unit=unit,
+            unit=self.unit,
             centre=0.0,
         )
 

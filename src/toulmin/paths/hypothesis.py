@@ -1,40 +1,146 @@
-"""A hypothesis: a set of paths, written in the path language or built by set algebra, compiled to an automaton.
+"""A hypothesis is a set of paths, written in the path language or built by set algebra. No tensors.
 
-Compiling needs the graph of a model, a length, and the positions that the task names. The selectors in the hypothesis
-cut offsets and positions into classes (:class:`toulmin.patching.position_classes.PositionClasses`); each chain
-becomes a nondeterministic
-automaton that reads edges from the output backwards; Boolean operations act on the minimal automata. No tensors.
+Goldowsky-Dill et al. 2023 (section 2) state a hypothesis about a behaviour as the set of input-to-output paths that
+carry it. This module reads the text into a syntax tree; :mod:`toulmin.paths.space` compiles the tree against the graph
+of a model. One expression a line, and the lines are united. ``#`` starts a comment. ::
+
+    expression  =  chain | "all" | "none" | "(" expression ")" | "!" expression | "~" expression
+                |  expression "&" expression | expression ("|" | "-") expression
+    chain       =  element (("->" | "~>") element)*
+    element     =  [ "[" inputs "]" ] names [ ":" term ] [ "[" inputs "]" ] [ "@" where ]
+    names       =  embed | embed.tok | embed.pos | logits | L0.H1 | L0.mlp | L*.H{0,3} | L<2.H* | L2-4.mlp | *
+    inputs      =  Q | K | V | QK | "Q|V" ..., each with an optional "@" where of what it reads
+    where       =  i | i-1 | i-3..i | i-3.. | =0 | =-1 | =2..5 | a name of the task
+
+``->`` is a direct edge, ``~>`` one or more edges through any components. ``[V] L1.H5`` and ``L1.H5[V]`` both say
+through which input the path enters the head. ``@i-1`` counts tokens back from the position at which the reading
+component writes, ``@=0`` is an absolute position, ``@subject`` a position that the task names. A chain that does not
+begin at the embedding stands for every path from there to its first element, and one that does not end in the logits
+for every path from its last element on. A name alone is therefore every path through that component, and ``!name``
+every path that avoids it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-import numpy as np
-from numpy.typing import NDArray
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from toulmin.faults import Fault, FaultError
-from toulmin.patching.graph import Graph
-from toulmin.patching.pathset import Automaton, Dag, Link, PathSet
-from toulmin.patching.position_classes import ROOT, Port, PositionClasses, refine, split_name
-from toulmin.paths.language import Chain, Combination, Constant, Element, Expression, Not, Where, parse
-from toulmin.paths.names import resolve
 
-if TYPE_CHECKING:
-    from toulmin.evidence import Table
-    from toulmin.paths.insight import Difference
-    from toulmin.subjects import Transformer
-    from toulmin.tasks import Pair
+SLOT_NAMES = ("Q", "K", "V")
 
-MAX_COPIES = 20_000
-Named = Mapping[str, NDArray[np.int64]]
+
+@dataclass(frozen=True)
+class Where:
+    """Which positions: ``relative`` offsets i − j in [low, high], ``absolute`` positions, or a ``named`` one.
+
+    ``high`` is None for a relative selector without a far end (``@..i-2``).
+    """
+
+    kind: str
+    low: int = 0
+    high: int | None = 0
+    name: str = ""
+
+    def __str__(self) -> str:
+        if self.kind == "named":
+            return f"@{self.name}"
+        if self.kind == "absolute":
+            return f"@={self.low}" + ("" if self.high == self.low else f"..{self.high}")
+        far = "" if self.high is None else f"i-{self.high}" if self.high else "i"
+        near = f"i-{self.low}" if self.low else "i"
+        return f"@{near}" if self.high == self.low else f"@{far}..{near}" if far else f"@..{near}"
+
+
+@dataclass(frozen=True)
+class Element:
+    """The components that a path may visit at one step.
+
+    ``slots``: the inputs (Q, K, V) through which it enters, each with the positions that the input reads, or None.
+    """
+
+    names: str
+    term: str = ""
+    slots: tuple[tuple[str, Where | None], ...] = ()
+    where: Where | None = None
+    line: int = 1
+    column: int = 1
+
+    def __str__(self) -> str:
+        slots = "|".join(f"{slot}{'' if where is None else where}" for slot, where in self.slots)
+        term = f":{self.term}" if self.term else ""
+        return f"{self.names}{term}{f'[{slots}]' if slots else ''}{'' if self.where is None else self.where}"
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Elements joined by ``->`` or ``~>``."""
+
+    elements: tuple[Element, ...]
+    joins: tuple[str, ...]
+
+    def __str__(self) -> str:
+        rest = (f" {join} {element}" for join, element in zip(self.joins, self.elements[1:], strict=True))
+        return str(self.elements[0]) + "".join(rest)
+
+
+@dataclass(frozen=True)
+class Constant:
+    """All paths, or none."""
+
+    everything: bool
+
+    def __str__(self) -> str:
+        return "all" if self.everything else "none"
+
+
+@dataclass(frozen=True)
+class Not:
+    """The paths that are not in a set."""
+
+    inner: Expression
+
+    def __str__(self) -> str:
+        return f"!{_grouped(self.inner)}"
+
+
+@dataclass(frozen=True)
+class Combination:
+    """``|``, ``&`` or ``-`` of two sets."""
+
+    operator: str
+    left: Expression
+    right: Expression
+
+    def __str__(self) -> str:
+        return f"{_grouped(self.left)} {self.operator} {_grouped(self.right)}"
+
+
+Expression = Chain | Constant | Not | Combination
+
+
+def _grouped(expression: Expression) -> str:
+    return f"({expression})" if isinstance(expression, Combination) else str(expression)
+
+
+def elements_of(expression: Expression) -> Iterator[Element]:
+    """Every element of an expression, in order of the text."""
+    if isinstance(expression, Chain):
+        yield from expression.elements
+    elif isinstance(expression, Not):
+        yield from elements_of(expression.inner)
+    elif isinstance(expression, Combination):
+        yield from elements_of(expression.left)
+        yield from elements_of(expression.right)
 
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """A set of paths of any model with the components it names. Combine with ``|``, ``&``, ``-``, ``~``."""
+    """A set of paths, of any model that has the components it names. Combine with ``|``, ``&``, ``-``, ``~``.
+
+    Made by :func:`hypothesis`. ``name`` is what tables and figures call it.
+    """
 
     expression: Expression
     text: str = ""
@@ -61,26 +167,8 @@ class Hypothesis:
         return Hypothesis(Combination(operator, self.expression, other.expression), text)
 
     def named(self, name: str) -> Hypothesis:
-        """The same with a name for tables and plots."""
+        """The same set of paths under another name."""
         return Hypothesis(self.expression, self.text, name)
-
-    def is_edge_circuit(self, model: Transformer, length: int, *, pairs: Sequence[Pair] = ()) -> bool:
-        """Whether a set of edges (a circuit) says the same on this model."""
-        from toulmin.paths.evaluation import space_of
-
-        return space_of(model, [self], length, pairs=pairs).compile(self).is_edge_circuit()
-
-    def explain(self, model: Transformer, pair: Pair, *, delta: str = "signed_loss") -> Table:
-        """Which inputs of a pair break it (:func:`toulmin.paths.explain_inputs`)."""
-        from toulmin.paths.insight import explain_inputs
-
-        return explain_inputs(model, self, pair, delta=delta)
-
-    def diff(self, other: Hypothesis, model: Transformer, length: int, *, pairs: Sequence[Pair] = ()) -> Difference:
-        """The paths that only one of the two has (:func:`toulmin.paths.difference`)."""
-        from toulmin.paths.insight import difference
-
-        return difference(model, self, other, length, pairs=pairs)
 
     @property
     def label(self) -> str:
@@ -89,215 +177,188 @@ class Hypothesis:
 
     @property
     def splits_embedding(self) -> bool:
-        """Whether it tells the token from the position part of the embedding."""
-        return any(e.names.startswith("embed.") or "embed." in e.names for e in _elements(self.expression))
+        """Whether it names the token part and the position part of the embedding separately."""
+        return any("embed." in element.names for element in elements_of(self.expression))
 
 
 def hypothesis(text: str, name: str = "") -> Hypothesis:
-    """Read a hypothesis (grammar: :mod:`toulmin.paths.language`).
+    """Read a hypothesis; the grammar is at the top of :mod:`toulmin.paths.hypothesis`.
 
-    :raises FaultError: ``paths.syntax``, ``paths.empty``.
+    :raises FaultError: ``paths.syntax`` for every line that does not parse, with line and column; ``paths.empty``.
     """
     return Hypothesis(parse(text), text, name)
 
 
-def _elements(expression: Expression) -> Iterator[Element]:
-    if isinstance(expression, Chain):
-        yield from expression.elements
-    elif isinstance(expression, Not):
-        yield from _elements(expression.inner)
-    elif isinstance(expression, Combination):
-        yield from _elements(expression.left)
-        yield from _elements(expression.right)
-
-
 @dataclass(frozen=True)
-class Space:
-    """What several hypotheses are compiled against together: the graph, its classes of positions, and its terms."""
-
-    graph: Graph
-    cells: PositionClasses
-    dag: Dag
-    offsets: Mapping[Where, frozenset[int]]  # relative selector -> classes of offsets
-    places: Mapping[Where, frozenset[int]]  # absolute or named selector -> classes of positions
-    terms: Mapping[str, Sequence[str]]
-
-    def compile(self, hypothesis: Hypothesis, *, max_copies: int = MAX_COPIES) -> PathSet:
-        """The path set of a hypothesis.
-
-        :raises FaultError: ``paths.no_match``, ``paths.no_inputs``, ``paths.unknown_term`` for every element at fault;
-            ``pathset.states`` (exit LIMIT) where more than ``max_copies`` (node, state) copies would be computed.
-        """
-        faults: list[Fault] = []
-        for element in dict.fromkeys(_elements(hypothesis.expression)):
-            try:
-                names = resolve(element, self.graph)
-            except FaultError as error:
-                faults.extend(error.faults)
-                continue
-            known = sorted({term for name in names for term in self.terms.get(name, ())})
-            if element.term and element.term not in known:
-                hint = f"terms: {', '.join(known)}" if known else "give terms= when evaluating"
-                faults.append(
-                    Fault("paths.unknown_term", "no such term", line=element.line, name=element.term, hint=hint)
-                )
-        if faults:
-            raise FaultError(faults)
-        found = self._build(hypothesis.expression)
-        found.bound(max_copies)
-        return found
-
-    def _build(self, expression: Expression) -> PathSet:
-        if isinstance(expression, Constant):
-            return self.dag.everything() if expression.everything else self.dag.nothing()
-        if isinstance(expression, Not):
-            return ~self._build(expression.inner)
-        if isinstance(expression, Chain):
-            return self.dag.accepted_by(self._automaton(expression))
-        left, right = self._build(expression.left), self._build(expression.right)
-        return {"|": left.__or__, "&": left.__and__, "-": left.__sub__}[expression.operator](right)
-
-    def _automaton(self, chain: Chain) -> Automaton:
-        """States: 0 before the output, 1 above the last element, then at(k) = 2k + 2 and below(k) = 2k + 3."""
-        elements = chain.elements
-        matches = [self._matches(element) for element in elements]
-        enters = [self._enters(element) for element in elements]
-        last = len(elements) - 1
-        moves: list[tuple[int, Callable[[Link], bool], int]] = []
-        if resolve(elements[last], self.graph) == {"logits"}:
-            moves.append((0, matches[last], 2 * last + 2))
-        else:
-            moves += [(0, _is_output, 1), (1, _any, 1), (1, matches[last], 2 * last + 2)]
-        for k in range(last, 0, -1):
-            here, below, there = 2 * k + 2, 2 * k + 3, 2 * k
-            moves.append((here, _both(enters[k], matches[k - 1]), there))
-            if chain.joins[k - 1] == "~>":
-                moves += [(here, enters[k], below), (below, _any, below), (below, matches[k - 1], there)]
-        moves += [(2, enters[0], 3), (3, _any, 3)]
-        return Automaton(frozenset({0}), tuple(moves), frozenset({2, 3}))
-
-    def _matches(self, element: Element) -> Callable[[Link], bool]:
-        """Whether a link's sender is the element, at its position."""
-        names, term, where = resolve(element, self.graph), element.term, element.where
-        offsets = None if where is None else self.offsets.get(where)
-        places = None if where is None else self.places.get(where)
-
-        def test(link: Link) -> bool:
-            component, place = split_name(link.sender)
-            port = link.label
-            assert isinstance(port, Port)
-            if component not in names or (term and port.term != term):
-                return False
-            return (offsets is None or port.offset in offsets) and (places is None or place in places)
-
-        return test
-
-    def _enters(self, element: Element) -> Callable[[Link], bool]:
-        """Whether a link enters the element through one of its inputs, from where that input may read."""
-        if not element.slots:
-            return _any
-        allowed: dict[str, list[Where | None]] = {}
-        for slot, where in element.slots:
-            allowed.setdefault(slot, []).append(where)
-
-        def test(link: Link) -> bool:
-            port = link.label
-            assert isinstance(port, Port)
-            place = split_name(link.sender)[1]
-            return any(
-                where is None
-                or (port.offset in self.offsets[where] if where in self.offsets else place in self.places[where])
-                for where in allowed.get(port.slot, ())
-            )
-
-        return test
+class _Token:
+    kind: str
+    text: str
+    line: int
+    column: int
+    end: int = field(default=0)
 
 
-def _any(_: Link) -> bool:
-    return True
+_TOKENS = re.compile(
+    r"(?P<space>[ \t]+)|(?P<comment>#.*)|(?P<join>->|~>)|(?P<where>@\s*(?:=\s*-?\d+(?:\.\.-?\d+)?"
+    r"|i\s*-\s*\d+\s*\.\.\s*i(?:\s*-\s*\d+)?|\.\.\s*i(?:\s*-\s*\d+)?|i\s*-\s*\d+|i(?![\w-])|[A-Za-z_]\w*))"
+    r"|(?P<name>\*|(?:[A-Za-z_]|\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\})(?:[\w.*<>=]|\{[^{}]*\}|-(?=\d))*)"
+    r"|(?P<term>:[A-Za-z_]\w*)|(?P<op>[\[\]()!~&|\-])"
+)
 
 
-def _is_output(link: Link) -> bool:
-    return link.receiver == ROOT
-
-
-def _both(a: Callable[[Link], bool], b: Callable[[Link], bool]) -> Callable[[Link], bool]:
-    return lambda link: a(link) and b(link)
-
-
-def _classes(rows: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Number the distinct columns of [K, N] in order of appearance: [N]."""
-    numbers: dict[bytes, int] = {}
-    return np.array([numbers.setdefault(column.tobytes(), len(numbers)) for column in np.ascontiguousarray(rows.T)])
-
-
-def make_space(
-    graph: Graph,
-    hypotheses: Sequence[Hypothesis],
-    length: int,
-    *,
-    named: Named | None = None,
-    terms: Mapping[str, Sequence[str]] | None = None,
-) -> Space:
-    """The refined graph that tells apart what the hypotheses tell apart.
-
-    :param named: for each name of a position, [B] its index in each pair.
-    :raises FaultError: ``paths.unknown_position`` for names that the task does not give; ``paths.position`` for
-        absolute
-        positions outside the sequence; ``paths.unknown_source`` for terms of components the graph has not.
-    """
-    named, terms = named or {}, terms or {}
-    elements = [e for h in hypotheses for e in _elements(h.expression)]
-    wheres = {w: e.line for e in elements for w in (e.where, *(w for _, w in e.slots)) if w is not None}
-    relative = [w for w in wheres if w.kind == "relative"]
-    fixed = [w for w in wheres if w.kind != "relative"]
+def _tokens(text: str) -> list[list[_Token]]:
+    lines: list[list[_Token]] = []
     faults: list[Fault] = []
-    for where in fixed:
-        if where.kind == "named" and where.name not in named:
-            hint = f"the task names {', '.join(sorted(named))}" if named else "the task names no positions"
-            faults.append(
-                Fault("paths.unknown_position", "no such position", line=wheres[where], name=where.name, hint=hint)
-            )
-        elif where.kind == "absolute" and not all(-length <= p < length for p in (where.low, where.high or 0)):
-            faults.append(Fault("paths.position", f"outside {length} tokens", line=wheres[where], name=str(where)))
-    faults += [
-        Fault("paths.unknown_source", "no such component", name=name) for name in terms if name not in graph.sources
-    ]
+    for number, line in enumerate(text.splitlines(), 1):
+        found: list[_Token] = []
+        at = 0
+        while at < len(line):
+            match = _TOKENS.match(line, at)
+            if match is None:
+                message = f"unexpected character {line[at]!r} at column {at + 1}"
+                faults.append(Fault("paths.syntax", message, line=number, name=line.strip()))
+                break
+            kind = str(match.lastgroup)
+            if kind not in ("space", "comment"):
+                found.append(_Token(kind, match.group().replace(" ", ""), number, at + 1, match.end()))
+            at = match.end()
+        if found:
+            lines.append(found)
     if faults:
         raise FaultError(faults)
-    steps = np.arange(length)
-    far = [length if w.high is None else w.high for w in relative]
-    offset_rows = np.array([(steps >= w.low) & (steps <= high) for w, high in zip(relative, far, strict=True)])
-    offset_class = (
-        _classes(offset_rows.reshape(len(relative), length)) if relative else np.zeros(length, dtype=np.int64)
-    )
-    place_class, place_rows = _places(fixed, named, length)
-    cells = PositionClasses(length, offset_class, place_class, int(place_class.max()) + 1)
-    return Space(
-        graph,
-        cells,
-        refine(graph, cells, terms),
-        {w: frozenset(offset_class[row].tolist()) for w, row in zip(relative, offset_rows, strict=True)},
-        {w: frozenset(place_class[row].ravel().tolist()) for w, row in zip(fixed, place_rows, strict=True)},
-        terms,
-    )
+    return lines
 
 
-def _places(fixed: Sequence[Where], named: Named, length: int) -> tuple[NDArray[np.int64], list[NDArray[np.bool_]]]:
-    """The classes of positions, [T] or [B, T], and which positions each selector means."""
-    if not fixed:
-        return np.zeros(length, dtype=np.int64), []
-    batch = max([1, *(len(named[w.name]) for w in fixed if w.kind == "named")])
-    steps = np.arange(length)
-    rows: list[NDArray[np.bool_]] = []
-    for where in fixed:
-        if where.kind == "named":
-            rows.append(named[where.name][:, None] == steps[None, :])
-        else:
-            low, high = where.low % length, (where.low if where.high is None else where.high) % length
-            rows.append(np.broadcast_to((steps >= low) & (steps <= high), (batch, length)))
-    flat = np.stack([np.broadcast_to(row, (batch, length)) for row in rows])
-    numbers = _classes(flat.reshape(len(rows), -1)).reshape(batch, length)
-    return (numbers[0] if batch == 1 else numbers), [
-        np.broadcast_to(r, numbers.shape) if batch > 1 else r[0] for r in rows
-    ]
+def read_where(text: str) -> Where:
+    """``@i-3..i`` and the like (checked by the tokens)."""
+    body = re.sub(r"\s", "", text)[1:]
+    if body.startswith("="):
+        low, _, high = body[1:].partition("..")
+        return Where("absolute", int(low), int(high or low))
+    if body.startswith(".."):
+        return Where("relative", _back(body[2:]), None)
+    if re.fullmatch(r"i(-\d+)?(\.\.i(-\d+)?)?", body):
+        far, _, near = body.partition("..")
+        return Where("relative", _back(near or far), _back(far))
+    return Where("named", name=body)
+
+
+def _back(text: str) -> int:
+    return int(text[2:] or 0) if text != "i" else 0
+
+
+class _Parser:
+    """Recursive descent over one line."""
+
+    def __init__(self, tokens: list[_Token]) -> None:
+        self.tokens, self.at = tokens, 0
+
+    def peek(self, *texts: str) -> bool:
+        return self.at < len(self.tokens) and (self.tokens[self.at].text in texts or self.tokens[self.at].kind in texts)
+
+    def take(self) -> _Token:
+        self.at += 1
+        return self.tokens[self.at - 1]
+
+    def fail(self, wanted: str) -> FaultError:
+        last = self.tokens[-1]
+        token = self.tokens[self.at] if self.at < len(self.tokens) else None
+        column, got = (token.column, repr(token.text)) if token else (last.end + 1, "the end of the line")
+        return FaultError(Fault("paths.syntax", f"expected {wanted}, found {got} at column {column}", line=last.line))
+
+    def whole(self) -> Expression:
+        found = self.union()
+        if self.at < len(self.tokens):
+            raise self.fail("'->', '~>', '|', '&', '-' or the end of the line")
+        return found
+
+    def union(self) -> Expression:
+        left = self.intersection()
+        while self.peek("|", "-"):
+            left = Combination(self.take().text, left, self.intersection())
+        return left
+
+    def intersection(self) -> Expression:
+        left = self.unary()
+        while self.peek("&"):
+            self.take()
+            left = Combination("&", left, self.unary())
+        return left
+
+    def unary(self) -> Expression:
+        if self.peek("!", "~"):
+            self.take()
+            return Not(self.unary())
+        if self.peek("("):
+            self.take()
+            inner = self.union()
+            if not self.peek(")"):
+                raise self.fail("')'")
+            self.take()
+            return inner
+        if self.peek("all", "none"):
+            return Constant(self.take().text == "all")
+        return self.chain()
+
+    def chain(self) -> Chain:
+        elements, joins = [self.element()], []
+        while self.peek("join"):
+            joins.append(self.take().text)
+            elements.append(self.element())
+        return Chain(tuple(elements), tuple(joins))
+
+    def element(self) -> Element:
+        slots = self.slots() if self.peek("[") else ()
+        if not self.peek("name"):
+            raise self.fail("a component such as embed, L0.H1, L0.mlp or logits")
+        name = self.take()
+        term = self.take().text[1:] if self.peek("term") else ""
+        if self.peek("["):
+            if slots:
+                raise self.fail("one list of inputs, before or after the name")
+            slots = self.slots()
+        where = read_where(self.take().text) if self.peek("where") else None
+        return Element(name.text, term, slots, where, name.line, name.column)
+
+    def slots(self) -> tuple[tuple[str, Where | None], ...]:
+        self.take()
+        found: list[tuple[str, Where | None]] = []
+        while True:
+            if not self.peek("name"):
+                raise self.fail("Q, K or V")
+            name = self.tokens[self.at]
+            if not name.text or set(name.text) - set(SLOT_NAMES):
+                raise self.fail("Q, K, V, or several as in QK or Q|V")
+            self.take()
+            where = read_where(self.take().text) if self.peek("where") else None
+            found += [(slot, where) for slot in name.text]
+            if self.peek("|"):
+                self.take()
+                continue
+            if self.peek("]"):
+                self.take()
+                return tuple(found)
+            raise self.fail("'|' or ']'")
+
+
+def parse(text: str) -> Expression:
+    """The syntax tree of a hypothesis.
+
+    :raises FaultError: ``paths.syntax`` for every line that does not parse, with line and column; ``paths.empty``.
+    """
+    lines = _tokens(text)
+    if not lines:
+        raise FaultError(Fault("paths.empty", "a hypothesis without a line", hint="write 'none' for the empty set"))
+    faults: list[Fault] = []
+    parts: list[Expression] = []
+    for line in lines:
+        try:
+            parts.append(_Parser(line).whole())
+        except FaultError as error:
+            faults.extend(error.faults)
+    if faults:
+        raise FaultError(faults)
+    found = parts[0]
+    for part in parts[1:]:
+        found = Combination("|", found, part)
+    return found

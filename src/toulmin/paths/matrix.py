@@ -1,13 +1,13 @@
-"""What people do daily: all sender-receiver pairs, senders to logits, activation patching; calls of the one evaluator.
+"""Matrices of effects: every pair of heads, every component on the logits, activation patching by layer and position.
 
-Each cell is one circuit: the reference run in which some edges carry the counterfactual run's value of their source.
-All cells are run together, so what they share is computed once. A cell is the mean over pairs of a change of the
-output; intervals are percentile bootstraps over references.
+Each cell is one patched run: the clean run in which some edges carry the counterfactual run's value of their source
+(noising). All cells are run together, so what they share is computed once. A cell is the mean over clean prompts of the
+change of a metric; intervals are percentile bootstraps over clean prompts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -15,42 +15,45 @@ import torch
 from numpy.typing import NDArray
 
 from toulmin.faults import ExitCode, Fault, FaultError
-from toulmin.patching.cache import source_values
-from toulmin.patching.graph import SLOTS, Graph
-from toulmin.patching.run_circuits import run_edges
-from toulmin.patching.run_paths import DEFAULT_BYTES
+from toulmin.patching import DEFAULT_BYTES, SLOTS, Graph, run_edges, source_values
 from toulmin.paths.effect_matrix import Matrix
-from toulmin.tasks import Pair, batch_pairs, check_prompts, find_metric
+from toulmin.paths.evaluation import unit_names
+from toulmin.paths.metric_change import AnyMetric, change_unit, find_change, measure_change
+from toulmin.tasks import Metric, Pair, batch_pairs, check_prompts
 
 if TYPE_CHECKING:
-    from toulmin.subjects import Transformer
+    from toulmin.subjects import Subject, Transformer
 
 Component = Literal["Q", "K", "V"]
 
 
 def head_to_head(
-    model: Transformer,
-    pairs: Sequence[Pair],
+    model: Transformer | Subject,
+    pairs: Iterable[Pair],
     component: Component = "K",
     *,
-    measure: str = "signed_logit_diff",
+    metric: AnyMetric = "logit_diff",
     max_bytes: int = DEFAULT_BYTES,
     batch: int | None = None,
     seed: int = 0,
 ) -> Matrix:
     """Every head's direct effect through every later head's Q, K or V input.
 
-    Cell (s, r): the paths ``s -> [component] r ~> logits`` read the counterfactual, all others the reference. What r
-    passes on goes on through everything after it; nothing but the direct edge enters r changed (MLPs between s and r
-    are not part of the path: that would be another path set, ``s ~> [component] r``).
+    Cell (s, r): the paths ``s -> [component] r ~> logits`` read the counterfactual, all others the clean prompt. What r
+    writes then reaches everything after it; only the direct edge changes what r reads (paths from s to r through MLPs
+    in between are another set, ``s ~> [component] r``).
 
-    :param measure: ``signed_logit_diff``, ``signed_loss``, or another metric that compares with the clean run.
+    :param metric: a metric by name, a :class:`toulmin.tasks.Metric`, or a function of (patched logits [C, B, V], batch,
+        clean logits [B, V]) that gives [C, B]. A cell is m(patched) − m(clean), or the metric where it is a distance.
+    :param max_bytes: activations stay below this.
     :param batch: pairs in one evaluation; default all of one length.
-    :raises FaultError: ``paths.component``, ``tasks.metric``, faults of the pairs.
+    :param seed: of the bootstrap.
+    :raises FaultError: ``paths.component``, ``paths.layers``, ``tasks.metric``, ``tasks.no_wrong``, faults of the
+        model and the pairs (:func:`toulmin.tasks.check_prompts`).
     """
+    model, pairs = check_prompts(model, pairs)
     if component not in SLOTS:
         raise FaultError(Fault("paths.component", "a head has no such input", name=component, hint="Q, K or V"))
-    model, pairs = check_prompts(model, pairs)
     graph = Graph.of(model)
     senders = [name for name in graph.sources if ".H" in name and _layer(name) < graph.n_layers - 1]
     receivers = [f"L{layer}.H{head}" for layer in range(1, graph.n_layers) for head in range(graph.n_heads)]
@@ -60,7 +63,7 @@ def head_to_head(
     masks = np.zeros((len(cells), *graph.allowed.shape), dtype=np.bool_)
     for index, (sender, receiver) in enumerate(cells):
         masks[index, graph.sources.index(sender), graph.receivers.index(f"{receiver}[{component}]")] = True
-    values, references = _run(model, graph, masks, pairs, measure, max_bytes, batch)
+    values, units, measured = _run(model, graph, masks, pairs, metric, max_bytes, batch)
     place = {cell: index for index, cell in enumerate(cells)}
     grid = np.array([[place.get((s, r), -1) for r in receivers] for s in senders])
     return Matrix(
@@ -68,37 +71,41 @@ def head_to_head(
         tuple(senders),
         tuple(receivers),
         _spread(values, grid),
-        references,
-        measure,
+        units,
+        measured.name,
+        change_unit(measured, signed=True),
         ("sender", f"receiver [{component}]"),
         seed,
     )
 
 
 def sender_to_logits(
-    model: Transformer,
-    pairs: Sequence[Pair],
+    model: Transformer | Subject,
+    pairs: Iterable[Pair],
     *,
-    measure: str = "signed_logit_diff",
+    metric: AnyMetric = "logit_diff",
     max_bytes: int = DEFAULT_BYTES,
     batch: int | None = None,
     seed: int = 0,
 ) -> Matrix:
-    """The direct effect of every head and MLP on the logits: ``s -> logits`` counterfactual, all else reference."""
+    """The direct effect of every head and MLP on the logits: only the paths ``s -> logits`` read the counterfactual.
+
+    Arguments and errors as :func:`head_to_head`.
+    """
     model, pairs = check_prompts(model, pairs)
     graph = Graph.of(model)
     masks = np.zeros((len(graph.sources), *graph.allowed.shape), dtype=np.bool_)
     masks[np.arange(len(graph.sources)), np.arange(len(graph.sources)), -1] = True
-    values, references = _run(model, graph, masks, pairs, measure, max_bytes, batch)
-    return _by_layer("Direct effect of each component on the logits", graph, values, references, measure, seed)
+    found = _run(model, graph, masks, pairs, metric, max_bytes, batch)
+    return _by_layer("Direct effect of each component on the logits", graph, *found, seed)
 
 
 def activation_patching(
-    model: Transformer,
-    pairs: Sequence[Pair],
+    model: Transformer | Subject,
+    pairs: Iterable[Pair],
     what: Literal["resid_pre", "attn", "mlp", "heads"] = "resid_pre",
     *,
-    measure: str = "signed_logit_diff",
+    metric: AnyMetric = "logit_diff",
     max_bytes: int = DEFAULT_BYTES,
     batch: int | None = None,
     seed: int = 0,
@@ -108,8 +115,10 @@ def activation_patching(
     An activation is patched by cutting every edge that carries it: ``resid_pre`` of layer l at p is every edge from
     before l to l or later, at p; ``attn`` and ``mlp`` every edge out of the layer's heads or MLP, at p.
 
+    Other arguments as :func:`head_to_head`.
+
     :raises FaultError: ``paths.lengths`` where the pairs differ in length, so that positions do not correspond;
-        ``paths.activation``.
+        ``paths.activation``; those of :func:`head_to_head`.
     """
     model, pairs = check_prompts(model, pairs)
     graph = Graph.of(model)
@@ -117,8 +126,12 @@ def activation_patching(
         sources = len(graph.sources)
         masks = np.zeros((sources, *graph.allowed.shape), dtype=np.bool_)
         masks[np.arange(sources), np.arange(sources)] = True
-        values, references = _run(model, graph, masks, pairs, measure, max_bytes, batch)
-        return _by_layer("Effect of patching each component", graph, values, references, measure, seed)
+        return _by_layer(
+            "Effect of patching each component",
+            graph,
+            *_run(model, graph, masks, pairs, metric, max_bytes, batch),
+            seed,
+        )
     if what not in ("resid_pre", "attn", "mlp") or (what == "mlp" and not graph.has_mlp):
         raise FaultError(
             Fault("paths.activation", "no such activation", name=what, hint="resid_pre, attn, mlp or heads")
@@ -138,14 +151,15 @@ def activation_patching(
         for position in range(length):
             masks[layer, position, :, :, position] = edges
     flat = masks.reshape(-1, *masks.shape[2:])
-    values, references = _run(model, graph, flat, pairs, measure, max_bytes, batch)
+    values, units, measured = _run(model, graph, flat, pairs, metric, max_bytes, batch)
     return Matrix(
         f"Effect of patching {what}",
         tuple(f"L{layer}" for layer in range(graph.n_layers)),
         tuple(str(position) for position in range(length)),
         values.reshape(len(pairs), graph.n_layers, length),
-        references,
-        measure,
+        units,
+        measured.name,
+        change_unit(measured, signed=True),
         ("layer", "position"),
         seed,
     )
@@ -160,26 +174,33 @@ def _run(
     graph: Graph,
     masks: NDArray[np.bool_],
     pairs: Sequence[Pair],
-    measure: str,
+    metric: AnyMetric,
     max_bytes: int,
     size: int | None,
-) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """[n pairs, C] the change of the output in each circuit, and the reference of each pair."""
-    change = find_metric(measure)
+) -> tuple[NDArray[np.float64], tuple[str, ...], Metric]:
+    """[n pairs, C] the change of the metric in each patched run, the clean prompt of each pair, and the metric."""
+    measured = find_change(metric, signed=True)
     found = np.zeros((len(pairs), len(masks)))
     for batch in batch_pairs(pairs, size or len(pairs)):
         batch = batch.to(model.W_E.device)
         with torch.no_grad():
             clean = source_values(model, batch.clean, graph=graph, scored=batch.at)
-            other = source_values(model, batch.counterfactual, graph=graph)
+            counterfactual = source_values(model, batch.counterfactual, graph=graph)
             logits = run_edges(
-                model, batch.clean, other, masks, graph=graph, scored=batch.at, max_bytes=max_bytes, clean=clean
+                model,
+                batch.clean,
+                counterfactual,
+                masks,
+                graph=graph,
+                scored=batch.at,
+                max_bytes=max_bytes,
+                clean=clean,
             )
-            effect = change(logits, batch, clean.logits)
+            effect = measure_change(measured, logits, batch, clean.logits, signed=True)
         found[list(batch.index)] = effect.T.double().cpu().numpy()
     if not np.isfinite(found).all():
         raise FaultError(Fault("paths.nan", "an effect is NaN or infinite"), ExitCode.NUMERICAL)
-    return found, tuple(pair.unit or f"pair-{i}" for i, pair in enumerate(pairs))
+    return found, unit_names(pairs), measured
 
 
 def _spread(values: NDArray[np.float64], grid: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -193,8 +214,8 @@ def _by_layer(
     title: str,
     graph: Graph,
     values: NDArray[np.float64],
-    references: tuple[str, ...],
-    measure: str,
+    units: tuple[str, ...],
+    metric: Metric,
     seed: int,
 ) -> Matrix:
     """Layers down, heads and MLP across; the embedding in a row of its own."""
@@ -205,6 +226,5 @@ def _by_layer(
     for layer in range(graph.n_layers):
         for column, name in enumerate(columns):
             grid[layer + 1, column] = graph.sources.index(f"L{layer}.{name}")
-    return Matrix(
-        title, tuple(rows), tuple(columns), _spread(values, grid), references, measure, ("layer", "component"), seed
-    )
+    cells, unit = _spread(values, grid), change_unit(metric, signed=True)
+    return Matrix(title, tuple(rows), tuple(columns), cells, units, metric.name, unit, ("layer", "component"), seed)

@@ -1,35 +1,36 @@
-"""Looking into a hypothesis: what it costs, whether edges would do, how two differ, and which inputs break it."""
+"""What a hypothesis says before it is run: paths, cost, how two differ; and which tokens contradict one on a pair."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from toulmin.evidence import Table
-from toulmin.patching.graph import Graph
-from toulmin.patching.pathset import Link, PathSet
-from toulmin.patching.plan import Plan
-from toulmin.patching.plan_paths import plan_paths
-from toulmin.patching.position_classes import ROOT, Port, split_name
-from toulmin.paths.evaluation import EVERYTHING_PATCHED, Functions, effects, space_of
-from toulmin.paths.hypothesis import MAX_COPIES, Hypothesis
-from toulmin.tasks import Pair
+from toulmin.patching import ROOT, Graph, Link, PathSet, Plan, Port, plan_paths, split_name
+from toulmin.paths.evaluation import EVERYTHING_PATCHED, Functions, effects, listed, space_of
+from toulmin.paths.explained import count_text
+from toulmin.paths.hypothesis import Hypothesis
+from toulmin.paths.metric_change import AnyMetric
+from toulmin.paths.space import MAX_COPIES
+from toulmin.tasks import Pair, check_model
 
 if TYPE_CHECKING:
-    from toulmin.subjects import Transformer
+    from toulmin.subjects import Subject, Transformer
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What evaluating a hypothesis takes, before running it.
+    """The size of a hypothesis and what evaluating it takes.
 
-    ``n_paths`` through components and classes of positions; ``n_copies`` mixed (node, state) pairs; ``n_states`` the
-    most states at one node, a bound on the cost in forward passes; ``passes`` the estimated cost in forward passes,
-    over the two cached runs; ``bytes_per_pair`` of activations; ``is_edge_circuit`` whether a set of edges would do.
+    ``n_paths``: the exact number of its paths through components, inputs and the classes of positions that it
+    distinguishes. ``n_copies``: the mixed (node, state) copies to compute; ``n_states``: the most at one node, a bound
+    on the cost in forward passes. ``passes``: the estimated cost in forward passes, beyond the clean and the
+    counterfactual run. ``bytes_per_pair``: memory of activations. ``is_edge_circuit``: whether the set is all paths
+    along some set of edges, so that a circuit says the same.
     """
 
     n_paths: int
@@ -42,27 +43,29 @@ class Estimate:
     def __str__(self) -> str:
         kind = "a set of edges" if self.is_edge_circuit else "no set of edges"
         return (
-            f"{self.n_paths} paths, {self.n_copies} copies ({self.n_states} states at most), about {self.passes:.2f} "
-            f"forward passes, {self.bytes_per_pair / 2**20:.1f} MiB a pair; it is {kind}"
+            f"{count_text(self.n_paths)} paths, {self.n_copies} copies ({self.n_states} states at most), "
+            f"about {self.passes:.2f} forward passes, {self.bytes_per_pair / 2**20:.1f} MiB a pair; it is {kind}"
         )
 
 
 def describe(
-    model: Transformer,
-    hypothesis: Hypothesis,
+    model: Transformer | Subject,
+    hypothesis: str | Hypothesis,
     length: int,
     *,
-    pairs: Sequence[Pair] = (),
+    pairs: Iterable[Pair] = (),
     terms: Functions | None = None,
     max_copies: int = MAX_COPIES,
 ) -> Estimate:
-    """Paths, states and cost of a hypothesis on sequences of a length, without running it.
+    """Paths, states and cost of a hypothesis on prompts of ``length`` tokens, without running it.
 
+    :param pairs: needed where the hypothesis names positions of the task.
     :raises FaultError: as :func:`toulmin.paths.evaluate`.
     """
-    space = space_of(model, [hypothesis], length, pairs=pairs, terms=terms)
-    made = space.compile(hypothesis, max_copies=max_copies)
-    plan = plan_paths(space.graph, [made], space.cells, terms=space.terms)
+    model, (chosen,) = check_model(model), listed(hypothesis)
+    space = space_of(model, [chosen], length, pairs=list(pairs), terms=terms)
+    made = space.compile(chosen, max_copies=max_copies)
+    plan = plan_paths(space.graph, [made], space.classes, terms=space.terms)
     config = model.config
     memory = length * plan.bytes_per_token(
         config.d_model, config.d_head, config.d_mlp, length, model.W_E.element_size()
@@ -94,7 +97,7 @@ def _whole(graph: Graph, model: Transformer, length: int) -> float:
 
 
 def path_text(path: tuple[Link, ...]) -> str:
-    """A path of the refined graph from its input on, in the path language (classes of positions by number)."""
+    """A path in the path language, from its input on; classes of positions are given by number."""
     parts: list[str] = []
     slot = ""
     for link in reversed(path):
@@ -119,27 +122,30 @@ class Difference:
     examples_second: tuple[str, ...]
 
     def __str__(self) -> str:
-        lines = [
-            f"{self.common} paths in both, {self.only_first} only in the first, {self.only_second} only in the second"
-        ]
+        common, first, second = (count_text(n) for n in (self.common, self.only_first, self.only_second))
+        lines = [f"{common} paths in both, {first} only in the first, {second} only in the second"]
         lines += [f"  + {text}" for text in self.examples_first]
         lines += [f"  - {text}" for text in self.examples_second]
         return "\n".join(lines)
 
 
 def difference(
-    model: Transformer,
-    first: Hypothesis,
-    second: Hypothesis,
+    model: Transformer | Subject,
+    first: str | Hypothesis,
+    second: str | Hypothesis,
     length: int,
     *,
-    pairs: Sequence[Pair] = (),
+    pairs: Iterable[Pair] = (),
     terms: Functions | None = None,
     examples: int = 5,
 ) -> Difference:
-    """How two hypotheses differ as sets of paths, over the classes that either tells apart."""
-    space = space_of(model, [first, second], length, pairs=pairs, terms=terms)
-    a, b = space.compile(first), space.compile(second)
+    """How two hypotheses differ as sets of paths, over the classes of positions that either distinguishes.
+
+    :raises FaultError: as :func:`toulmin.paths.evaluate`.
+    """
+    both = [*listed(first), *listed(second)]
+    space = space_of(check_model(model), both, length, pairs=list(pairs), terms=terms)
+    a, b = (space.compile(one) for one in both)
     return Difference(
         (a - b).count(), (b - a).count(), (a & b).count(), _examples(a - b, examples), _examples(b - a, examples)
     )
@@ -152,20 +158,22 @@ def _examples(some: PathSet, count: int) -> tuple[str, ...]:
 
 
 def explain_inputs(
-    model: Transformer,
-    hypothesis: Hypothesis,
+    model: Transformer | Subject,
+    hypothesis: str | Hypothesis,
     pair: Pair,
     *,
-    delta: str = "signed_loss",
+    metric: AnyMetric = "loss",
     terms: Functions | None = None,
 ) -> Table:
-    """Which inputs break a hypothesis on one pair: path-patching attribution, the reference fixed.
+    """Which input tokens contradict a hypothesis on one pair: attribution by path patching, the clean prompt fixed.
 
     For each position where the prompts differ, only that token is taken from the counterfactual; the change of the
     output is then due to paths outside the hypothesis that start there. Beside it, the change when all paths read it.
 
-    :param delta: signed by default, so that inputs may help or hurt.
+    :param metric: as in :func:`toulmin.paths.evaluate`; the signed change of it, so that tokens may help or hurt.
+    :return: one row a position, the largest first, and a row for all positions together.
     """
+    (chosen,) = listed(hypothesis)
     changed = [i for i, (a, b) in enumerate(zip(pair.clean, pair.counterfactual, strict=True)) if a != b]
     variants = [
         Pair(
@@ -183,14 +191,15 @@ def explain_inputs(
         pair.clean, pair.counterfactual, pair.answers, pair.wrong, dict(pair.positions), unit="all", at=pair.at
     )
     found = effects(
-        model, [hypothesis], [*variants, everything], delta=delta, baseline=EVERYTHING_PATCHED, terms=terms, signed=True
+        model, [chosen], [*variants, everything], metric=metric, baseline=EVERYTHING_PATCHED, terms=terms, signed=True
     )
     unexplained = next(iter(found.unexplained.values()))
     order = [*np.argsort(-np.abs(unexplained[:-1])).tolist(), len(variants)]
     places = [*changed, -1]
     return Table(
-        title=f"Inputs that break {hypothesis.label}",
-        columns=("position", "reference token", "counterfactual token", "unexplained", "total"),
+        title=f"Inputs that contradict {chosen.label}",
+        columns=("position", "clean token", "counterfactual token", "unexplained", "total"),
+        caption=f"Change of {found.metric} ({found.unit}).",
         rows=tuple(
             (
                 "all" if places[i] < 0 else places[i],

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from toulmin.evidence import Figure, Measure
+from toulmin.evidence import Figure, Interval, Measure
 from toulmin.faults import FaultError
-from toulmin.patching.graph import Graph
-from toulmin.paths.diagram import draw
-from toulmin.paths.explained import compare_rungs, explain_proportion, ladder_chart, table_of
-from toulmin.paths.hypothesis import Hypothesis, hypothesis, make_space
+from toulmin.patching import Graph
+from toulmin.paths.diagram import draw_in
+from toulmin.paths.explained import explain_ladder
+from toulmin.paths.hypothesis import Hypothesis, hypothesis
+from toulmin.paths.metric_change import change_unit, find_change
+from toulmin.paths.space import make_space
 from toulmin.studies import Cost, Items, MeasureSpec, Run, Summary
-from toulmin.tasks import PromptStudy, find_metric
+from toulmin.tasks import PromptStudy
 
 INDUCTION = "L1.H{0,2-7}"
 PREVIOUS = "L0.H{1,3}"
@@ -42,8 +42,8 @@ class Rung(BaseModel):
 def induction_ladder(heads: str, previous: str, earlier: str = "L0.H*") -> tuple[dict[str, str], ...]:
     """The hypotheses of Goldowsky-Dill et al. 2023, section 4, about induction heads.
 
-    Everything not through the heads is taken for granted; the three parts restrict V, Q and K one at a time, "together"
-    all three, and the refinements add paths to it.
+    Every hypothesis contains all paths that avoid the heads. The first three restrict what the heads read through V, Q
+    or K and leave the other two whole, "all three" is their intersection, and the refinements add paths to it.
     """
     rest = f"!{heads}"
     value = f"embed -> [V] {heads} -> logits"
@@ -79,9 +79,11 @@ class Evaluate(PromptStudy):
     kind: ClassVar = "paths.evaluate"
     version: ClassVar = 1
     measures: ClassVar = {
-        "pe": MeasureSpec("1", "higher", "1 - AUE/ATE of the last hypothesis, bootstrap over references"),
-        "aue": MeasureSpec("delta", "lower", "mean over pairs of delta(G(x_r), G_P(x_r, x_c)), last hypothesis"),
-        "ate": MeasureSpec("delta", "neither", "mean over pairs of delta for the baseline"),
+        "pe": MeasureSpec("1", "higher", "1 - AUE/ATE of the last hypothesis, bootstrap over clean prompts"),
+        "aue": MeasureSpec(
+            "metric", "lower", "mean change of the metric under the last hypothesis, over clean prompts"
+        ),
+        "ate": MeasureSpec("metric", "neither", "mean change of the metric under the baseline, over clean prompts"),
     }
     presets: ClassVar = {
         "tiny": {**_LADDER, "n": 12, "resamples": 200},
@@ -91,7 +93,7 @@ class Evaluate(PromptStudy):
 
     hypotheses: tuple[Rung, ...] = Field(min_length=1)  #: in order; the last one's numbers are the measures
     baseline: str = "everything"  #: what PE is a proportion of: everything patched, or a hypothesis
-    delta: str = Field(default="kl", pattern="^(kl|absolute_loss|squared_loss|squared_logit_diff)$")
+    metric: str = "kl"  #: what is compared: a distance of outputs, or a metric whose change is squared
     batch: int = Field(default=1024, ge=1)  #: pairs in one evaluation; activations are bounded by max_megabytes
     resamples: int = Field(default=2000, ge=10)
     max_copies: int = Field(default=20_000, ge=1)
@@ -102,9 +104,17 @@ class Evaluate(PromptStudy):
         names = [rung.name for rung in self.hypotheses]
         if len(set(names)) != len(names) or len({_slug(name) for name in names}) != len(names):
             raise ValueError("two hypotheses have the same name")
+        try:
+            find_change(self.metric, signed=False)
+        except FaultError as error:
+            raise ValueError("; ".join(str(fault) for fault in error.faults)) from None
         if self.baseline != "everything":
             Rung(name="baseline", text=self.baseline)
         return self
+
+    @property
+    def _unit(self) -> str:
+        return change_unit(find_change(self.metric, signed=False), signed=False)
 
     def measure_specs(self) -> dict[str, MeasureSpec]:
         """Those of the class, and the proportion of each rung."""
@@ -112,9 +122,9 @@ class Evaluate(PromptStudy):
             f"pe.{_slug(rung.name)}": MeasureSpec("1", "higher", f"1 - AUE/ATE of {rung.name!r}")
             for rung in self.hypotheses
         }
-        unit = find_metric(self.delta).unit
+        unit = self._unit
         fixed = {
-            name: MeasureSpec(unit if spec.unit == "delta" else spec.unit, spec.better, spec.estimator)
+            name: MeasureSpec(unit if spec.unit == "metric" else spec.unit, spec.better, spec.estimator)
             for name, spec in self.measures.items()
         }
         return {**fixed, **each}
@@ -128,7 +138,7 @@ class Evaluate(PromptStudy):
         return [hypothesis(rung.text, rung.name) for rung in self.hypotheses]
 
     def collect(self, run: Run) -> Items:
-        """Effects of each reference: the mean over its pairs."""
+        """The mean effects on each clean prompt."""
         from toulmin.paths.evaluation import effects
 
         prompts = self.load(run)
@@ -137,47 +147,42 @@ class Evaluate(PromptStudy):
             model,
             self.rungs(),
             pairs,
-            delta=self.delta,
+            metric=self.metric,
             baseline=self.baseline,
             max_copies=self.max_copies,
             max_bytes=self.max_megabytes * 2**20,
             batch=self.batch,
         )
         graph = Graph.of(model, split_embed=any(h.splits_embedding for h in self.rungs()))
-        names = list(dict.fromkeys(found.references))
-        place = {name: index for index, name in enumerate(names)}
-        number = np.array([place[name] for name in found.references])
-        counts = np.bincount(number, minlength=len(names))
-
-        def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-            return np.bincount(number, values, len(names)) / counts
-
-        columns = {"total": mean(found.total)}
-        columns |= {f"unexplained/{name}": mean(values) for name, values in found.unexplained.items()}
-        shape = [graph.n_layers, graph.n_heads, graph.has_mlp, graph.parallel, graph.split_embed, pairs[0].length]
-        arrays = {
-            "graph": np.array(shape, dtype=np.int64),
-            "paths": np.array([found.n_paths[r.name] for r in self.hypotheses], dtype=np.float64),
-            "copies": np.array([found.n_copies[r.name] for r in self.hypotheses], dtype=np.int64),
+        names, unexplained, total = found.by_prompt()
+        columns = {"total": total, **{f"unexplained/{name}": values for name, values in unexplained.items()}}
+        metadata = {
+            "graph": {
+                "n_layers": graph.n_layers,
+                "n_heads": graph.n_heads,
+                "has_mlp": graph.has_mlp,
+                "parallel": graph.parallel,
+                "split_embed": graph.split_embed,
+            },
+            "length": pairs[0].length,
+            "paths": {name: str(count) for name, count in found.n_paths.items()},  # beyond what a JSON number holds
+            "copies": dict(found.n_copies),
+            "notes": {name: list(notes) for name, notes in found.notes.items()},
         }
-        return Items(names, columns, arrays=arrays)
+        return Items(names, columns, metadata=metadata)
 
     def summarise(self, items: Items) -> Summary:
         """PE of each rung with its interval, what each adds, the ladder, and the last hypothesis drawn."""
-        unexplained = {rung.name: items[f"unexplained/{rung.name}"] for rung in self.hypotheses}
-        found = [
-            explain_proportion(
-                rung.name,
-                unexplained[rung.name],
-                items["total"],
-                baseline=self.baseline,
-                unit=find_metric(self.delta).unit,
-                resamples=self.resamples,
-                n_paths=int(items["paths"][index]),
-                n_copies=int(items["copies"][index]),
-            )
-            for index, rung in enumerate(self.hypotheses)
-        ]
+        found = explain_ladder(
+            {rung.name: items[f"unexplained/{rung.name}"] for rung in self.hypotheses},
+            items["total"],
+            baseline=self.baseline,
+            unit=self._unit,
+            resamples=self.resamples,
+            n_paths={name: int(count) for name, count in items.metadata["paths"].items()},
+            n_copies=items.metadata["copies"],
+            notes=items.metadata["notes"],
+        )
         declared, last = self.measure_specs(), found[-1]
         measures = {
             "pe": _measure(declared["pe"], last.pe, last.pe_interval, last.n),
@@ -187,30 +192,23 @@ class Evaluate(PromptStudy):
         for one in found:
             name = f"pe.{_slug(one.name)}"
             measures[name] = _measure(declared[name], one.pe, one.pe_interval, one.n)
-        tables = [table_of(found)]
-        figures: list[Figure] = []
-        if len(found) > 1:
-            tables.append(compare_rungs(unexplained, items["total"], resamples=self.resamples))
-            figures.append(ladder_chart(found))
-        drawn = self._drawn(items)
-        return Summary(measures, tables=tables, figures=[*figures, *drawn])
+        return Summary(measures, tables=found.tables(), figures=[*found.figures(), *self._drawn(items)])
 
     def _drawn(self, items: Items) -> list[Figure]:
         """The last hypothesis on the model, without what the baseline takes for granted; not with named positions."""
-        layers, heads, mlp, parallel, split, length = items["graph"].tolist()
-        graph = Graph(layers, heads, bool(mlp), bool(parallel), split_embed=bool(split))
+        graph = Graph(**items.metadata["graph"])
         last = self.rungs()[-1]
         base = None if self.baseline == "everything" else hypothesis(self.baseline)
         try:
-            space = make_space(graph, [last, *([base] if base else [])], length)
+            space = make_space(graph, [last, *([base] if base else [])], items.metadata["length"])
         except FaultError as error:
             if {fault.code for fault in error.faults} == {"paths.unknown_position"}:
                 return []
             raise
-        return [draw(space, last, baseline=base)]
+        return [draw_in(space, last, base)]
 
 
-def _measure(spec: MeasureSpec, value: float, interval: Any, n: int) -> Measure:
+def _measure(spec: MeasureSpec, value: float, interval: Interval, n: int) -> Measure:
     return Measure(value=value, unit=spec.unit, better=spec.better, n=n, interval=interval)
 
 

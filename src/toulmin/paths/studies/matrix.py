@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from toulmin.evidence import Figure, Measure, Table, bootstrap_mean
+from toulmin.faults import FaultError
 from toulmin.paths.effect_matrix import Matrix
+from toulmin.paths.metric_change import change_unit, find_change
 from toulmin.studies import Cost, Items, MeasureSpec, Run, Summary
-from toulmin.tasks import PromptStudy, find_metric
+from toulmin.tasks import PromptStudy
 
 
 class MatrixStudy(PromptStudy):
-    """Sender-receiver effects of all pairs of heads, with intervals over references."""
+    """The direct effects of every head on every later head and on the logits, with intervals over clean prompts."""
 
     kind: ClassVar = "paths.matrix"
     version: ClassVar = 1
     measures: ClassVar = {
-        "strongest": MeasureSpec("delta", "neither", "mean over references of the cell of largest absolute mean"),
-        "strongest_to_logits": MeasureSpec("delta", "neither", "the same of the direct effects on the logits"),
+        "strongest": MeasureSpec("metric", "neither", "mean over clean prompts of the cell of largest absolute mean"),
+        "strongest_to_logits": MeasureSpec("metric", "neither", "the same of the direct effects on the logits"),
     }
     presets: ClassVar = {
         "tiny": {"subject": "embedded:induction-2l", "task": "induction", "n": 8},
@@ -29,13 +31,25 @@ class MatrixStudy(PromptStudy):
     }
 
     components: tuple[Literal["Q", "K", "V"], ...] = Field(default=("Q", "K", "V"), min_length=1)
-    measure: str = Field(default="signed_logit_diff", pattern="^(signed_logit_diff|signed_loss|kl)$")
+    metric: str = "logit_diff"  #: whose change is shown, patched minus clean
     batch: int = Field(default=1024, ge=1)  #: pairs in one evaluation; activations are bounded by max_megabytes
     max_megabytes: int = Field(default=1024, ge=1)
 
+    @model_validator(mode="after")
+    def _checked(self) -> Self:
+        try:
+            find_change(self.metric, signed=True)
+        except FaultError as error:
+            raise ValueError("; ".join(str(fault) for fault in error.faults)) from None
+        return self
+
+    @property
+    def _unit(self) -> str:
+        return change_unit(find_change(self.metric, signed=True), signed=True)
+
     def measure_specs(self) -> dict[str, MeasureSpec]:
-        """With the unit of the measure chosen."""
-        unit = find_metric(self.measure).unit
+        """With the unit of the metric chosen."""
+        unit = self._unit
         return {name: MeasureSpec(unit, spec.better, spec.estimator) for name, spec in self.measures.items()}
 
     def cost(self) -> Cost:
@@ -43,28 +57,27 @@ class MatrixStudy(PromptStudy):
         return Cost(seconds=4 + 0.01 * self.count * len(self.components), bytes=self.max_megabytes * 2**20)
 
     def collect(self, run: Run) -> Items:
-        """Effects of each cell on each reference."""
+        """The mean effect of each cell on each clean prompt."""
         from toulmin.paths.matrix import head_to_head, sender_to_logits
 
         prompts = self.load(run)
         model, pairs = prompts.model, prompts.pairs(seed=run.seed)
-        options: dict[str, Any] = {"measure": self.measure, "batch": self.batch}
-        options["max_bytes"] = self.max_megabytes * 2**20
+        options: dict[str, Any] = {"metric": self.metric, "max_bytes": self.max_megabytes * 2**20, "batch": self.batch}
         found = {f"[{c}]": head_to_head(model, pairs, c, **options) for c in run.track(self.components, "components")}
         found["logits"] = sender_to_logits(model, pairs, **options)
         columns: dict[str, Any] = {}
         arrays: dict[str, Any] = {}
-        names = list(dict.fromkeys(found["logits"].references))
+        names = list(dict.fromkeys(found["logits"].units))
         for name, matrix in found.items():
-            columns[name] = np.nan_to_num(matrix.per_reference)
-            arrays[f"exists/{name}"] = ~np.isnan(matrix.per_reference[0])
+            columns[name] = np.nan_to_num(matrix.per_prompt)
+            arrays[f"exists/{name}"] = ~np.isnan(matrix.per_prompt[0])
         config = model.config
-        arrays["shape"] = np.array([config.n_layers, config.n_heads, config.d_mlp > 0], dtype=np.int64)
-        return Items(names, columns, arrays=arrays)
+        shape = {"layers": config.n_layers, "heads": config.n_heads, "mlp": config.d_mlp > 0}
+        return Items(names, columns, arrays=arrays, metadata=shape)
 
     def summarise(self, items: Items) -> Summary:
         """A heatmap and the strongest cells of each component."""
-        layers, heads, mlp = items["shape"].tolist()
+        layers, heads, mlp = (items.metadata[name] for name in ("layers", "heads", "mlp"))
         head = [f"L{layer}.H{h}" for layer in range(layers) for h in range(heads)]
         names = {f"[{c}]": (head[:-heads], head[heads:], ("sender", f"receiver [{c}]")) for c in self.components}
         parts = [f"H{h}" for h in range(heads)] + (["mlp"] if mlp else [])
@@ -77,7 +90,8 @@ class MatrixStudy(PromptStudy):
             title = (
                 "Direct effect on the logits" if name == "logits" else f"Effect through {name[1]} of each later head"
             )
-            matrix = Matrix(title, tuple(rows), tuple(columns), cells, tuple(items.units), self.measure, axes)
+            labels = tuple(rows), tuple(columns)
+            matrix = Matrix(title, *labels, cells, tuple(items.units), self.metric, self._unit, axes)
             tables.append(matrix.strongest())
             figures.append(matrix.heatmap())
             flat = int(np.nanargmax(np.abs(matrix.mean)))
