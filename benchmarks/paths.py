@@ -76,7 +76,7 @@ def work(folder: Path) -> None:
     """Our side, in a process of its own."""
     import numpy as np
 
-    from toulmin.patching import Graph, run_edges, source_values
+    from toulmin.patching import Graph, run_circuits, source_values
     from toulmin.subjects import Transformer
 
     torch.set_num_threads(1)
@@ -101,7 +101,7 @@ def work(folder: Path) -> None:
             masks[index, source[f"L{a}.H{i}"], receiver[f"L{b}.H{j}[{component.upper()}]"]] = True
         clean = source_values(model, tokens["clean"], graph=graph)
         other = source_values(model, tokens["other"], graph=graph).values
-        out[component] = run_edges(
+        out[component] = run_circuits(
             model,
             tokens["clean"],
             other,

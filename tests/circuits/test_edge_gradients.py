@@ -15,7 +15,7 @@ from toulmin.faults import FaultError
 from toulmin.patching.cache import source_values
 from toulmin.patching.edge_gradients import edge_gradients
 from toulmin.patching.graph import Graph
-from toulmin.patching.run_circuits import run_edges
+from toulmin.patching.run_circuits import run_circuits
 from toulmin.subjects import Transformer, TransformerConfig
 
 BATCHES = [slice(0, 4), slice(4, 8), slice(8, 12)]
@@ -91,7 +91,7 @@ def test_equal_to_the_evaluators_gradients(name: str, merged: bool) -> None:
 
     for mix in (0.0, 0.3, 1.0):
         masks = torch.full((1, *graph.allowed.shape, 7), mix, dtype=torch.float64, requires_grad=True)
-        loss(run_edges(model, clean, values, masks, graph=graph, scored=scored)[0]).backward()
+        loss(run_circuits(model, clean, values, masks, graph=graph, scored=scored)[0]).backward()
         assert masks.grad is not None
         expected = masks.grad[0] * torch.from_numpy(graph.allowed)[:, :, None]
         settings: dict[str, Any] = {"values": values, "mix": mix, "scored": scored, "merged_qkv": merged}
@@ -112,7 +112,7 @@ def test_equal_to_a_finite_difference() -> None:
     for edge in list(graph.edges)[::7]:
         masks = torch.zeros(2, *graph.allowed.shape, dtype=torch.float64)
         masks[0, edge.source, edge.receiver], masks[1, edge.source, edge.receiver] = 1e-5, -1e-5
-        up, down = (loss(out) for out in run_edges(model, clean, values, masks).detach())
+        up, down = (loss(out) for out in run_circuits(model, clean, values, masks).detach())
         assert float(table[edge.source, edge.receiver]) == pytest.approx(float(up - down) / 2e-5, abs=1e-7)
 
 

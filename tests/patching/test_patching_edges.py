@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from toulmin.faults import FaultError
-from toulmin.patching import Graph, mean_values, resample_values, run_edges, source_values, zero_values
+from toulmin.patching import Graph, mean_values, resample_values, run_circuits, source_values, zero_values
 from toulmin.subjects import Transformer, TransformerConfig
 
 
@@ -68,7 +68,7 @@ def test_nothing_cut_is_the_run_and_everything_cut_is_the_values(kind: str) -> N
     close(values.resid(len(graph.stages) - 1), model.run_to(other, model.config.n_layers))
     shape = graph.allowed.shape
     for scored in (None, "all", 2, torch.tensor([1, 5, -1])):
-        got = run_edges(model, tokens, values.values, np.stack([np.zeros(shape), np.ones(shape)]), scored=scored)
+        got = run_circuits(model, tokens, values.values, np.stack([np.zeros(shape), np.ones(shape)]), scored=scored)
         for row, wanted in zip(got, (model(tokens), model(other)), strict=True):
             if isinstance(scored, torch.Tensor):
                 close(row, wanted[torch.arange(3), scored])
@@ -127,10 +127,10 @@ def test_random_real_masks_against_an_edge_by_edge_run(kind: str, positions: boo
     shape = (2, *Graph.of(model).allowed.shape, *((6,) if positions else ()))
     masks = torch.rand(shape, generator=generator, dtype=torch.float64)
     masks[1] = (masks[1] < 0.3).double()
-    got = run_edges(model, tokens, values, masks)
+    got = run_circuits(model, tokens, values, masks)
     for row, mask in zip(got, masks, strict=True):
         close(row, reference_run(model, tokens, values, mask))
-    close(run_edges(model, tokens, values, masks, max_bytes=1), got)
+    close(run_circuits(model, tokens, values, masks, max_bytes=1), got)
 
 
 @pytest.mark.parametrize("kind", MODELS)
@@ -142,12 +142,11 @@ def test_boolean_masks_take_a_shorter_way_to_the_same_logits(kind: str, share: f
     values = source_values(model, other).values * 0.5
     draws = torch.rand(6, *Graph.of(model).allowed.shape, generator=torch.Generator().manual_seed(5))
     masks = draws < share
-    wanted = run_edges(model, tokens, values, masks.double())
-    close(run_edges(model, tokens, values, masks), wanted)
-    close(run_edges(model, tokens, values, masks, max_bytes=300_000), wanted)
-    close(
-        run_edges(model, tokens, values[:, :1, :1], masks), run_edges(model, tokens, values[:, :1, :1], masks.double())
-    )
+    wanted = run_circuits(model, tokens, values, masks.double())
+    close(run_circuits(model, tokens, values, masks), wanted)
+    close(run_circuits(model, tokens, values, masks, max_bytes=300_000), wanted)
+    narrow = values[:, :1, :1]
+    close(run_circuits(model, tokens, narrow, masks), run_circuits(model, tokens, narrow, masks.double()))
 
 
 def test_merged_inputs_are_three_equal_columns() -> None:
@@ -157,7 +156,7 @@ def test_merged_inputs_are_three_equal_columns() -> None:
     merged = Graph.of(model, merged_qkv=True)
     masks = torch.rand(2, *merged.allowed.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     spread = masks[:, :, torch.from_numpy(merged.unmerged_columns)]
-    close(run_edges(model, tokens, values, masks, graph=merged), run_edges(model, tokens, values, spread))
+    close(run_circuits(model, tokens, values, masks, graph=merged), run_circuits(model, tokens, values, spread))
 
 
 def test_edge_counts_of_gpt2_small() -> None:
@@ -177,13 +176,13 @@ def test_gradient_of_masks_is_a_finite_difference() -> None:
     tokens, other = pair()
     values = source_values(model, other).values.detach()
     masks = torch.full((1, *Graph.of(model).allowed.shape), 0.3, dtype=torch.float64, requires_grad=True)
-    run_edges(model, tokens, values, masks)[0, :, 3].sum().backward()
+    run_circuits(model, tokens, values, masks)[0, :, 3].sum().backward()
     assert masks.grad is not None
     for place in ((0, 1, 14), (0, 2, 19), (0, 4, 20)):
         step = torch.zeros_like(masks)
         step[place] = 1e-5
         with torch.no_grad():
-            ends = [run_edges(model, tokens, values, masks + s * step)[0, :, 3].sum() for s in (1, -1)]
+            ends = [run_circuits(model, tokens, values, masks + s * step)[0, :, 3].sum() for s in (1, -1)]
         assert float(masks.grad[place]) == pytest.approx(float((ends[0] - ends[1]) / 2e-5), rel=1e-6, abs=1e-9)
 
 
@@ -193,13 +192,13 @@ def test_bad_masks_and_values_are_refused() -> None:
     values = source_values(model, other).values
     shape = Graph.of(model).allowed.shape
     with pytest.raises(FaultError, match=r"patching\.masks"):
-        run_edges(model, tokens, values, np.zeros(shape))
+        run_circuits(model, tokens, values, np.zeros(shape))
     with pytest.raises(FaultError, match=r"patching\.nan"):
-        run_edges(model, tokens, values, np.full((1, *shape), np.nan))
+        run_circuits(model, tokens, values, np.full((1, *shape), np.nan))
     with pytest.raises(FaultError, match=r"patching\.values"):
-        run_edges(model, tokens, values[:, :, :3], np.zeros((1, *shape)))
+        run_circuits(model, tokens, values[:, :, :3], np.zeros((1, *shape)))
     with pytest.raises(FaultError, match=r"patching\.tokens"):
-        run_edges(model, tokens + 99, values, np.zeros((1, *shape)))
+        run_circuits(model, tokens + 99, values, np.zeros((1, *shape)))
 
 
 def golden_circuit_model(folder: Path) -> tuple[Transformer, dict, dict[str, np.ndarray]]:
@@ -269,8 +268,8 @@ def test_golden_circuits(shared: Path) -> None:
                     "BATCH_ALL_TOK_MEAN": lambda r=r, other=other: mean_values(model, [other[r]], per_position=False),
                 }.get(kind, lambda kind=kind: fixed[kind])()
                 expected = torch.tensor(wanted[r], dtype=torch.float64)
-                close(run_edges(model, tokens[r], values, cut[None])[0], expected)
+                close(run_circuits(model, tokens[r], values, cut[None])[0], expected)
                 if r is rows[0]:
-                    close(run_edges(model, tokens[r], values, cut[None].astype(float))[0], expected)
+                    close(run_circuits(model, tokens[r], values, cut[None].astype(float))[0], expected)
                 checked += 1
     assert checked == 5 * 14 * 3

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from toulmin.faults import FaultError
-from toulmin.patching import Graph, SourceValues, plan_circuits, run_edges, source_values
+from toulmin.patching import Graph, SourceValues, plan_circuits, run_circuits, source_values
 from toulmin.subjects import Transformer, TransformerConfig
 
 SHAPES = {
@@ -45,9 +45,9 @@ def test_a_run_as_the_values_of_cut_edges(kind: str, share: float, max_bytes: in
     masks = torch.rand(7, *graph.allowed.shape, generator=torch.Generator().manual_seed(5)) < share
     masks[0] = False
     masks[1] = True
-    wanted = run_edges(model, clean, source_values(model, other, graph=graph).values, masks.double(), graph=graph)
+    wanted = run_circuits(model, clean, source_values(model, other, graph=graph).values, masks.double(), graph=graph)
     run = source_values(model, other, graph=graph)
-    close(run_edges(model, clean, run, masks, graph=graph, max_bytes=max_bytes), wanted)
+    close(run_circuits(model, clean, run, masks, graph=graph, max_bytes=max_bytes), wanted)
     close(wanted[0], model(clean)[:, -1])
     close(wanted[1], model(other)[:, -1])
 
@@ -58,11 +58,11 @@ def test_layers_of_heads_that_read_one_stream_are_computed_together() -> None:
     graph, clean, other = Graph.of(model), tokens_of(0), tokens_of(1)
     edges = [graph.edge_index(f"embed->L0.H{head}[{slot}]") for head in range(3) for slot in "QKV"]
     masks = np.stack([graph.mask_from_edges([edge]) for edge in edges])
-    plan = plan_circuits(graph, masks, other_is_run=True)
-    assert [len(stage.blocks) for stage in plan.stages if stage.stage.kind == "attn"] == [0, 9, 9]
-    assert not any(stage.parts[n] for stage in plan.stages for n in range(len(stage.blocks)))
+    plan = plan_circuits(graph, masks, counterfactual_is_run=True)
+    assert [len(stage.groups) for stage in plan.stages if stage.stage.kind == "attn"] == [0, 9, 9]
+    assert not any(stage.parts[n] for stage in plan.stages for n in range(len(stage.groups)))
     run = source_values(model, other)
-    close(run_edges(model, clean, run, masks), run_edges(model, clean, run.values, masks.astype(float)))
+    close(run_circuits(model, clean, run, masks), run_circuits(model, clean, run.values, masks.astype(float)))
 
 
 def test_heads_of_a_block_that_are_read_apart() -> None:
@@ -70,10 +70,10 @@ def test_heads_of_a_block_that_are_read_apart() -> None:
     graph, clean, other = Graph.of(model), tokens_of(0), tokens_of(1)
     first = graph.edge_index("embed->L0.H0[V]")
     masks = np.stack([graph.mask_from_edges([first, graph.edge_index(f"L1.H{head}->logits")]) for head in range(3)])
-    plan = plan_circuits(graph, masks, other_is_run=True)
+    plan = plan_circuits(graph, masks, counterfactual_is_run=True)
     assert any(parts for stage in plan.stages for parts in stage.parts)
     run = source_values(model, other)
-    close(run_edges(model, clean, run, masks), run_edges(model, clean, run.values, masks.astype(float)))
+    close(run_circuits(model, clean, run, masks), run_circuits(model, clean, run.values, masks.astype(float)))
 
 
 def made(run: SourceValues) -> tuple[int, int]:
@@ -88,10 +88,10 @@ def test_a_sparse_circuit_does_not_run_the_model_it_leaves() -> None:
     live = [graph.edge_index(name) for name in ("embed->L1.H2[V]", "L1.H2->logits")]
     masks = ~graph.mask_from_edges(live)[None]
     a, b = source_values(model, clean), source_values(model, other)
-    got = run_edges(model, clean, b, masks, clean=a)
+    got = run_circuits(model, clean, b, masks, clean=a)
     assert made(a) == (0, 0)
     assert made(b) == (6, 1)  # every stream, and the one head whose place the copy takes
-    close(got, run_edges(model, clean, source_values(model, other).values, masks.astype(float)))
+    close(got, run_circuits(model, clean, source_values(model, other).values, masks.astype(float)))
 
 
 def test_a_run_of_another_model_is_values_and_no_more() -> None:
@@ -104,7 +104,7 @@ def test_a_run_of_another_model_is_values_and_no_more() -> None:
     masks[0] = True
     masks[0, :, -1] = False  # every input cut, every output alive
     run = source_values(twin, other)
-    close(run_edges(model, clean, run, masks), run_edges(model, clean, run.values, masks.double()))
+    close(run_circuits(model, clean, run, masks), run_circuits(model, clean, run.values, masks.double()))
 
 
 def test_runs_that_do_not_fit_and_runs_that_break_are_refused() -> None:
@@ -113,16 +113,16 @@ def test_runs_that_do_not_fit_and_runs_that_break_are_refused() -> None:
     masks = np.zeros((1, *graph.allowed.shape), dtype=np.bool_)
     masks[0, 1, -1] = True
     with pytest.raises(FaultError, match=r"patching\.values.*\(3, 5\)"):
-        run_edges(model, clean, source_values(model, clean[:, :5]), masks)
+        run_circuits(model, clean, source_values(model, clean[:, :5]), masks)
     split = Graph.of(model, split_embed=True)
     with pytest.raises(FaultError, match=r"patching\.values.*graph=graph"):
-        run_edges(model, clean, source_values(model, clean, graph=split), masks)
+        run_circuits(model, clean, source_values(model, clean, graph=split), masks)
     with pytest.raises(FaultError, match=r"patching\.values.*graph=graph"):
-        run_edges(model, clean, source_values(model, clean), masks, clean=source_values(model, clean, graph=split))
+        run_circuits(model, clean, source_values(model, clean), masks, clean=source_values(model, clean, graph=split))
     with torch.no_grad():
         model.layers[0].attn.W_V.fill_(torch.nan)
     with pytest.raises(FaultError, match=r"patching\.nan"):
-        run_edges(model, clean, source_values(model, tokens_of(1)), masks)
+        run_circuits(model, clean, source_values(model, tokens_of(1)), masks)
 
 
 def test_a_few_cut_edges_run_the_other_only_as_far_as_they_reach() -> None:
@@ -130,6 +130,6 @@ def test_a_few_cut_edges_run_the_other_only_as_far_as_they_reach() -> None:
     graph, clean, other = Graph.of(model), tokens_of(0), tokens_of(1)
     masks = graph.mask_from_edges([graph.edge_index("L0.H1->L2.H0[K]")])[None]
     b = source_values(model, other)
-    got = run_edges(model, clean, b, masks)
+    got = run_circuits(model, clean, b, masks)
     assert made(b) == (1, 1)
-    close(got, run_edges(model, clean, b.values, masks.astype(float)))
+    close(got, run_circuits(model, clean, b.values, masks.astype(float)))

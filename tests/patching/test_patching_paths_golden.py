@@ -33,9 +33,9 @@ def links_of(path: str) -> tuple[Link, ...]:
 def test_golden_path_sets(golden_model: Load, name: str) -> None:
     """All sets of a model in one call: outputs to 1e-10, numbers of paths, and which are edge circuits."""
     model, case = golden_model(name)
-    graph, cells = Graph.of(model), PositionClasses.everywhere(case["cfg"]["T"])
-    dag = refine(graph, cells)
-    reference = torch.tensor([pair["x_r"] for pair in case["pairs"]])
+    graph, classes = Graph.of(model), PositionClasses.everywhere(case["cfg"]["T"])
+    dag = refine(graph, classes)
+    clean = torch.tensor([pair["x_r"] for pair in case["pairs"]])
     counterfactual = torch.tensor([pair["x_c"] for pair in case["pairs"]])
     sets: list[PathSet] = []
     for one in case["cases"]:
@@ -43,17 +43,17 @@ def test_golden_path_sets(golden_model: Load, name: str) -> None:
         sets.append(dag.of_paths(links_of(path) for path in paths))
         assert sets[-1].count() == one["n_paths"], one["name"]
         assert sets[-1].is_edge_circuit() == one["edge_expressible"], one["name"]
-    assert dag.everything().count() == len(case["all_paths"])
+    assert dag.all_paths().count() == len(case["all_paths"])
     wanted = torch.tensor([one["patched_logits"] for one in case["cases"]], dtype=torch.float64)
     with torch.no_grad():
-        got = run_paths(model, sets, reference, counterfactual, graph=graph, cells=cells, scored="all")
+        got = run_paths(model, sets, clean, counterfactual, graph=graph, classes=classes, scored="all")
         torch.testing.assert_close(got, wanted, rtol=0, atol=1e-10)
         for max_bytes in (2_000_000, 500_000):  # pairs and then sets in chunks
             again = run_paths(
-                model, sets, reference, counterfactual, graph=graph, cells=cells, scored="all", max_bytes=max_bytes
+                model, sets, clean, counterfactual, graph=graph, classes=classes, scored="all", max_bytes=max_bytes
             )
             torch.testing.assert_close(again, wanted, rtol=0, atol=1e-10)
-    graded = run_paths(model, sets, reference, counterfactual, graph=graph, cells=cells, scored="all")
+    graded = run_paths(model, sets, clean, counterfactual, graph=graph, classes=classes, scored="all")
     torch.testing.assert_close(graded, wanted, rtol=0, atol=1e-10)
-    flipped = run_paths(model, sets, reference.flip(0), counterfactual.flip(0), graph=graph, cells=cells, scored="all")
+    flipped = run_paths(model, sets, clean.flip(0), counterfactual.flip(0), graph=graph, classes=classes, scored="all")
     torch.testing.assert_close(flipped.flip(1), wanted, rtol=0, atol=1e-10)

@@ -53,19 +53,19 @@ def test_paths_are_more_than_edges() -> None:
     chains = CROSSED.paths("x > u > m > p > y", "x > v > m > q > y")
     assert CROSSED.patched(chains, {"x": 3}, {"x": 1}) == 116
     assert CROSSED.patched(chains.edge_closure(), {"x": 3}, {"x": 1}) == 264
-    assert CROSSED.patched(CROSSED.dag.nothing(), {"x": 3}, {"x": 1}) == 24
+    assert CROSSED.patched(CROSSED.dag.no_paths(), {"x": 3}, {"x": 1}) == 24
     assert not chains.is_edge_circuit()
     assert chains.edge_closure().is_edge_circuit()
     assert chains.edge_closure().count() == 4
 
 
-def brute_force(graph: ScalarGraph, chosen: set[tuple[Link, ...]], reference: dict, counterfactual: dict) -> float:
+def brute_force(graph: ScalarGraph, chosen: set[tuple[Link, ...]], clean: dict, counterfactual: dict) -> float:
     """Evaluate the treeified graph copy by copy: exponential, written from the definition."""
 
     def copy(node: str, suffix: tuple[Link, ...]) -> float:
         links = graph.dag.in_links[node]
         if not links:
-            return (reference if suffix in chosen else counterfactual)[node]
+            return (clean if suffix in chosen else counterfactual)[node]
         return graph.functions[node](*(copy(link.sender, (*suffix, link)) for link in links))
 
     return copy(graph.dag.output, ())
@@ -116,23 +116,23 @@ def accepts(automaton: Automaton, path: tuple[Link, ...]) -> bool:
 def test_random_regular_sets_against_brute_force(data: st.DataObject) -> None:
     graph = data.draw(graphs())
     automaton = data.draw(automata(graph))
-    everything = list(graph.dag.everything().paths())
+    everything = list(graph.dag.all_paths().paths())
     wanted = {path for path in everything if accepts(automaton, path)}
     made = graph.dag.accepted_by(automaton)
     assert set(made.paths()) == wanted
     assert made.count() == len(wanted)
     assert made == graph.dag.of_paths(wanted)  # canonical: the same set is the same state
     assert made.links() == {link for path in wanted for link in path}
-    reference = {name: 0.3 + i for i, name in enumerate(graph.dag.inputs)}
+    clean = {name: 0.3 + i for i, name in enumerate(graph.dag.inputs)}
     counterfactual = {name: -0.7 * (i + 1) for i, name in enumerate(graph.dag.inputs)}
-    assert graph.patched(made, reference, counterfactual) == brute_force(graph, wanted, reference, counterfactual)
+    assert graph.patched(made, clean, counterfactual) == brute_force(graph, wanted, clean, counterfactual)
 
 
 @settings(deadline=None, max_examples=100)
 @given(st.data())
 def test_algebra_is_that_of_sets(data: st.DataObject) -> None:
     graph = data.draw(graphs())
-    everything = set(graph.dag.everything().paths())
+    everything = set(graph.dag.all_paths().paths())
     a, b = (data.draw(st.sets(st.sampled_from(sorted(everything, key=str)))) for _ in range(2))
     set_a, set_b = graph.dag.of_paths(a), graph.dag.of_paths(b)
     assert set((set_a | set_b).paths()) == a | b
@@ -141,7 +141,7 @@ def test_algebra_is_that_of_sets(data: st.DataObject) -> None:
     assert set((~set_a).paths()) == everything - a
     assert (set_a <= set_b) == (a <= b)
     assert ~~set_a == set_a
-    assert set_a | ~set_a == graph.dag.everything()
+    assert set_a | ~set_a == graph.dag.all_paths()
     used = {link for path in a for link in path}
     assert set(set_a.edge_closure().paths()) == {p for p in everything if set(p) <= used}
 
@@ -157,7 +157,7 @@ def ladder(depth: int) -> ScalarGraph:
 
 def test_counts_do_not_enumerate() -> None:
     graph = ladder(200)
-    assert graph.dag.everything().count() == 2**200
+    assert graph.dag.all_paths().count() == 2**200
     through = graph.dag.accepted_by(
         Automaton(
             frozenset({0}),
@@ -173,7 +173,7 @@ def test_counts_do_not_enumerate() -> None:
 
 def test_bound_on_states() -> None:
     graph = ladder(8)
-    odd = {p for i, p in enumerate(graph.dag.everything().paths()) if i % 3 == 0}
+    odd = {p for i, p in enumerate(graph.dag.all_paths().paths()) if i % 3 == 0}
     made = graph.dag.of_paths(odd)
     with pytest.raises(FaultError, match=r"pathset\.states") as caught:
         made.bound(3)
@@ -197,4 +197,4 @@ def test_bad_graphs_and_paths_are_refused() -> None:
     with pytest.raises(FaultError, match=r"pathset\.not_a_path"):
         SQUARES.dag.of_paths([(Link("a", "y", 0),)])
     with pytest.raises(FaultError, match=r"pathset\.graphs"):
-        SQUARES.dag.everything() | CROSSED.dag.everything()
+        SQUARES.dag.all_paths() | CROSSED.dag.all_paths()

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from toulmin.faults import ExitCode, FaultError
-from toulmin.patching import Graph, run_edges, run_paths, source_values
+from toulmin.patching import Graph, run_circuits, run_paths, source_values
 from toulmin.paths import effects, evaluate, hypothesis
 from toulmin.paths.evaluation import space_of
 from toulmin.paths.explained import explain_proportion
@@ -87,7 +87,7 @@ def patched(model: Transformer, text: str, pairs: list[Pair], **options: object)
     space = space_of(model, [h], pairs[0].length, pairs=pairs, terms=options.get("terms"))
     clean, other = tensors(pairs)
     options = {"scored": "all"} | options
-    return run_paths(model, [space.compile(h)], clean, other, graph=space.graph, cells=space.classes, **options)[0]
+    return run_paths(model, [space.compile(h)], clean, other, graph=space.graph, classes=space.classes, **options)[0]
 
 
 KINDS = {
@@ -181,10 +181,10 @@ def test_edge_circuits_are_one_pass(kind: str) -> None:
     made = space.dag.along(live)
     assert made.is_edge_circuit()
     values = source_values(model, other).values
-    wanted = run_edges(model, clean, values, ~keep[None], scored="all")[0]
+    wanted = run_circuits(model, clean, values, ~keep[None], scored="all")[0]
     close(run_paths(model, [made], clean, other, scored="all")[0], wanted)
     for fixed in (torch.zeros_like(values), 0.5 * values.mean((1, 2), keepdim=True)):  # values that are no run
-        wanted = run_edges(model, clean, fixed, ~keep[None].astype(bool), scored="all")[0]
+        wanted = run_circuits(model, clean, fixed, ~keep[None].astype(bool), scored="all")[0]
         close(run_paths(model, [made], clean, other, values=fixed, scored="all")[0], wanted)
         close(run_paths(model, [made], clean, other, values=fixed, scored="all", max_bytes=100_000)[0], wanted)
 
@@ -293,7 +293,7 @@ def test_bad_input() -> None:
         evaluate(model, hypothesis("embed -> L0.H0[V@i-1] ~> logits"), pairs, baseline="everything", max_copies=1)
     with pytest.raises(FaultError, match=r"patching\.lengths"):
         run_paths(
-            model, [make_space(Graph.of(model), [], 6).dag.nothing()], *[torch.zeros(1, n).long() for n in (6, 5)]
+            model, [make_space(Graph.of(model), [], 6).dag.no_paths()], *[torch.zeros(1, n).long() for n in (6, 5)]
         )
     with torch.no_grad():
         model.W_E[pairs[0].clean[0]] = torch.nan

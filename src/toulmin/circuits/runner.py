@@ -1,7 +1,7 @@
 """A model and its prompts, set up to run many circuits: the caches, the ablated values, the metrics.
 
 Prompts are grouped by length (positions must correspond) and cut into batches; a mean over the dataset is a mean over
-the prompts of that length. Every run of a circuit goes through :func:`toulmin.patching.run_edges`.
+the prompts of that length. Every run of a circuit goes through :func:`toulmin.patching.run_circuits`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from toulmin.circuits.methodology import Ablation, Methodology
 from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.patching.cache import SourceValues, source_values
 from toulmin.patching.graph import Graph
-from toulmin.patching.run_circuits import run_edges
+from toulmin.patching.run_circuits import run_circuits
 from toulmin.subjects.transformer import Transformer
 from toulmin.tasks import Metric, check_prompts, find_metric
 from toulmin.tasks.batch import PairBatch, batch_pairs
@@ -149,7 +149,7 @@ class CircuitRunner:
         tokens = batch.clean if side == "clean" else batch.counterfactual
         boolean = masks.dtype in (torch.bool, np.bool_)
         with torch.no_grad():
-            return run_edges(
+            return run_circuits(
                 self.model,
                 tokens,
                 self.sources(index, _other_side(method))

@@ -7,8 +7,8 @@ from .graph import SLOTS as SLOTS
 from .graph import Edge as Edge
 from .graph import Graph as Graph
 from .graph import Stage as Stage
-from .pathset import EVERYTHING as EVERYTHING
-from .pathset import NOTHING as NOTHING
+from .pathset import ALL_PATHS as ALL_PATHS
+from .pathset import NO_PATHS as NO_PATHS
 from .pathset import Automaton as Automaton
 from .pathset import Dag as Dag
 from .pathset import Link as Link
@@ -21,16 +21,16 @@ from .position_classes import Port as Port
 from .position_classes import PositionClasses as PositionClasses
 from .position_classes import refine as refine
 from .position_classes import split_name as split_name
-from .run_circuits import run_edges as run_edges
+from .run_circuits import run_circuits as run_circuits
 from .run_paths import DEFAULT_BYTES as DEFAULT_BYTES
 from .run_paths import run_paths as run_paths
 from .run_paths import run_plan as run_plan
 from .scalar import ScalarGraph as ScalarGraph
 
 __all__ = [
+    "ALL_PATHS",
     "DEFAULT_BYTES",
-    "EVERYTHING",
-    "NOTHING",
+    "NO_PATHS",
     "ROOT",
     "SLOTS",
     "Automaton",
@@ -50,7 +50,7 @@ __all__ = [
     "plan_paths",
     "refine",
     "resample_values",
-    "run_edges",
+    "run_circuits",
     "run_paths",
     "run_plan",
     "source_values",

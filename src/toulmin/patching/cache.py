@@ -270,7 +270,7 @@ def check_tokens(model: Transformer, *runs: Int[Tensor, "B T"]) -> None:
             )
     if len({tuple(tokens.shape) for tokens in runs}) > 1:
         shapes = " and ".join(str(list(tokens.shape)) for tokens in runs)
-        faults.append(Fault("patching.lengths", f"reference and counterfactual differ in shape: {shapes}"))
+        faults.append(Fault("patching.lengths", f"clean and counterfactual differ in shape: {shapes}"))
     if faults:
         raise FaultError(faults)
 

@@ -1,6 +1,6 @@
 """Runs a plan on a model: stage by stage, all copies of all sets and circuits together, on the leading axis.
 
-Streams are kept as deviations from the plan's anchor, one of the two runs, so a row costs only what is different in it,
+Streams are kept as deviations from the plan's base run, one of the two runs, so a row costs only what differs in it,
 and of the far run only the sources that some row reads are made. A head's scores are computed once for each distinct
 pair of query and key rows; keys and values that differ by offset are selected by masks on the pattern, never by copying
 sequences. What the last layer writes is read at the scored positions only, so its queries, mixed values and MLP are
@@ -47,12 +47,12 @@ class Execution:
         clean: Values,
         other: Values,
         *,
-        cells: PositionClasses | None = None,
+        classes: PositionClasses | None = None,
         terms: Terms | None = None,
     ) -> None:
         self.model, self.plan, self.terms = model, plan, terms or {}
-        self.near, self.far = (clean, other) if plan.anchor == CLEAN else (other, clean)
-        self.near_row, self.far_row = plan.anchor - 2, -1 - plan.anchor
+        self.near, self.far = (clean, other) if plan.base_run == CLEAN else (other, clean)
+        self.near_row, self.far_row = plan.base_run - 2, -1 - plan.base_run
         self.batch, self.length, _ = clean.stream(0).shape
         self.at = model.positions(self.length)
         self.constants = constant_biases(model, plan.graph)
@@ -62,14 +62,14 @@ class Execution:
         self._far_sum: dict[int, Tensor] = {}
         device, dtype = self.near.stream(0).device, self.near.stream(0).dtype
         self.places: list[Tensor] | None = None
-        if cells is not None and cells.n_places > 1:
-            places = torch.from_numpy(cells.places).to(device)
-            self.places = [(places == place).to(dtype)[..., None] for place in range(cells.n_places)]
+        if classes is not None and classes.n_places > 1:
+            places = torch.from_numpy(classes.places).to(device)
+            self.places = [(places == place).to(dtype)[..., None] for place in range(classes.n_places)]
         self.offset_masks: list[Tensor] = []
-        if cells is not None and cells.n_offsets > 1:
+        if classes is not None and classes.n_offsets > 1:
             index = torch.arange(self.length, device=device)
-            kind = torch.from_numpy(cells.offsets).to(device)[(index[:, None] - index[None, :]).abs()]
-            self.offset_masks = [kind == number for number in range(cells.n_offsets)]
+            kind = torch.from_numpy(classes.offsets).to(device)[(index[:, None] - index[None, :]).abs()]
+            self.offset_masks = [kind == number for number in range(classes.n_offsets)]
 
     def run(self, scored: Scored = None) -> Tensor:
         """Logits of each root: [R, B, V], or [R, B, P, V] for several scored positions."""
@@ -81,8 +81,8 @@ class Execution:
             self.rows.append(self._assemble(number, stage, self._at_scored if late else lambda x: x))
             if number >= LOOK_BACK:  # no later row continues one from so far back
                 self.rows[number - LOOK_BACK] = self.rows[number].new_empty(0)
-            if stage.blocks:
-                self._blocks(number, stage)
+            if stage.groups:
+                self._groups(number, stage)
             if stage.heads:
                 self._heads(number, stage)
             if stage.mlps:
@@ -132,7 +132,7 @@ class Execution:
         return self._far_sum[number]
 
     def _resid(self, number: int) -> Tensor:
-        """What receivers of the stage read in the anchor run."""
+        """What receivers of the stage read in the base run."""
         return self.near.stream(number) + self.constants[number]
 
     def _assemble(self, number: int, stage: StagePlan, take: Callable[[Tensor], Tensor] = lambda x: x) -> Tensor:
@@ -140,8 +140,8 @@ class Execution:
         zero = torch.zeros_like(take(self.near.stream(0)))
         if not stage.rows:
             return zero[None][:0]
-        late = [index for index, row in enumerate(stage.rows) if row.late]
-        early = [index for index, row in enumerate(stage.rows) if not row.late]
+        late = [index for index, row in enumerate(stage.rows) if row.second_pass]
+        early = [index for index, row in enumerate(stage.rows) if not row.second_pass]
         before = {at: take(self.rows[at]) for at in {stage.rows[i].base[0] for i in early} - {number}}
         far = take(self._far_row(number)) if any(stage.rows[i].base == (number, self.far_row) for i in early) else zero
         bases = [
@@ -229,7 +229,7 @@ class Execution:
             for index, terms in enumerate(slots):
                 self.table[terms[term]] = self._term(source, term, out[index]) - near
 
-    def _blocks(self, number: int, stage: StagePlan) -> None:
+    def _groups(self, number: int, stage: StagePlan) -> None:
         """Layers all of whose heads read one row: the attention of an ordinary forward pass, on N rows."""
         layer, first = self.model.layers[stage.stage.layer], stage.stage.writes
         attn = layer.attn
@@ -237,8 +237,8 @@ class Execution:
         def near(value: Tensor, like: Tensor) -> Tensor:
             return value if like.shape[-2] == self.length else self._at_scored(value)
 
-        for some in self._slices(len(stage.blocks), 4 * self.model.config.d_model):
-            x = layer.norm1(self._streams(number, stage.blocks[some]))
+        for some in self._slices(len(stage.groups), 4 * self.model.config.d_model):
+            x = layer.norm1(self._streams(number, stage.groups[some]))
             read, at = self._queries_of(stage, x)
             z = attn.attend(attn.q(read, at), attn.k(x, self.at), attn.v(x, self.at), at, self.at)
             slots = stage.whole[some]

@@ -4,8 +4,8 @@ In the treeified graph of Goldowsky-Dill et al. 2023 (section 2) the copy of nod
 depends on ``s`` only through the right quotient ``P/s``: the set of ways of going on towards the inputs that stay in
 ``P``. A path set over a finite acyclic graph is therefore stored as its quotients. A quotient at a node is one of
 
-* ``NOTHING``: no continuation is in the set,
-* ``EVERYTHING``: every continuation is,
+* ``NO_PATHS``: no continuation is in the set,
+* ``ALL_PATHS``: every continuation is,
 * a *mixed* state: one quotient for each in-edge of the node.
 
 Quotients are hash-consed from the inputs upwards, so two equal sets of continuations at a node are one integer: the
@@ -24,8 +24,8 @@ from functools import cached_property
 
 from toulmin.faults import ExitCode, Fault, FaultError
 
-NOTHING = 0
-EVERYTHING = 1
+NO_PATHS = 0
+ALL_PATHS = 1
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,9 @@ class Dag:
     def quotient(self, node: str, children: tuple[int, ...]) -> int:
         """The state of ``node`` whose in-edges continue in ``children``; the same integer for the same set."""
         if not any(children):
-            return NOTHING
-        if all(child == EVERYTHING for child in children):
-            return EVERYTHING
+            return NO_PATHS
+        if all(child == ALL_PATHS for child in children):
+            return ALL_PATHS
         key = (node, children)
         state = self._mixed.get(key)
         if state is None:
@@ -112,17 +112,17 @@ class Dag:
 
     def children(self, node: str, state: int) -> tuple[int, ...]:
         """The states behind each in-edge of ``node`` in ``state``."""
-        if state in (NOTHING, EVERYTHING):
+        if state in (NO_PATHS, ALL_PATHS):
             return (state,) * len(self.in_links[node])
         return self._children[state]
 
-    def nothing(self) -> PathSet:
+    def no_paths(self) -> PathSet:
         """The empty set: every input copy reads the counterfactual."""
-        return PathSet(self, NOTHING)
+        return PathSet(self, NO_PATHS)
 
-    def everything(self) -> PathSet:
-        """All paths: every input copy reads the reference."""
-        return PathSet(self, EVERYTHING)
+    def all_paths(self) -> PathSet:
+        """All paths: every input copy reads the clean run."""
+        return PathSet(self, ALL_PATHS)
 
     def accepted_by(self, automaton: Automaton, *, max_states: int = 1_000_000) -> PathSet:
         """The paths an automaton accepts, by subset construction over (node, set of automaton states).
@@ -147,12 +147,12 @@ class Dag:
         for node in self.order:
             for subset in reach[node]:
                 if self.is_input(node):
-                    done[node, subset] = EVERYTHING if subset & automaton.accept else NOTHING
+                    done[node, subset] = ALL_PATHS if subset & automaton.accept else NO_PATHS
                     continue
                 done[node, subset] = self.quotient(
                     node,
                     tuple(
-                        done[link.sender, target] if target else NOTHING
+                        done[link.sender, target] if target else NO_PATHS
                         for link, target in zip(self.in_links[node], moves[node, subset], strict=True)
                     ),
                 )
@@ -182,16 +182,16 @@ class Dag:
 
         def build(node: str, branches: Mapping[Link, object]) -> int:
             if self.is_input(node):
-                return EVERYTHING
+                return ALL_PATHS
             return self.quotient(
                 node,
                 tuple(
-                    build(link.sender, branches[link]) if link in branches else NOTHING  # type: ignore[arg-type]
+                    build(link.sender, branches[link]) if link in branches else NO_PATHS  # type: ignore[arg-type]
                     for link in self.in_links[node]
                 ),
             )
 
-        return PathSet(self, build(self.output, trie) if trie else NOTHING)
+        return PathSet(self, build(self.output, trie) if trie else NO_PATHS)
 
     def along(self, links: Iterable[Link] | Callable[[Link], bool]) -> PathSet:
         """All paths whose every edge is among ``links``: what a circuit (a set of edges) means under resampling."""
@@ -203,10 +203,10 @@ class Dag:
         states: dict[str, int] = {}
         for node in self.order:
             states[node] = (
-                EVERYTHING
+                ALL_PATHS
                 if self.is_input(node)
                 else self.quotient(
-                    node, tuple(states[link.sender] if keep(link) else NOTHING for link in self.in_links[node])
+                    node, tuple(states[link.sender] if keep(link) else NO_PATHS for link in self.in_links[node])
                 )
             )
         return PathSet(self, states[self.output])
@@ -221,9 +221,9 @@ class Dag:
         absorbing_b = {y: constant[0, y] for y in (0, 1) if constant[0, y] == constant[1, y]}
 
         def settled(x: int, y: int) -> int | None:
-            if x <= EVERYTHING and y <= EVERYTHING:
+            if x <= ALL_PATHS and y <= ALL_PATHS:
                 return constant[x, y]
-            return absorbing_a.get(x) if x <= EVERYTHING else absorbing_b.get(y)
+            return absorbing_a.get(x) if x <= ALL_PATHS else absorbing_b.get(y)
 
         wanted: dict[str, set[tuple[int, int]]] = {node: set() for node in self.order}
         wanted[self.output].add((a, b))
@@ -301,10 +301,10 @@ class PathSet:
         return self._with(self, lambda a, _: not a)
 
     def __le__(self, other: PathSet) -> bool:
-        return (self - other).state == NOTHING
+        return (self - other).state == NO_PATHS
 
     def __bool__(self) -> bool:
-        return self.state != NOTHING
+        return self.state != NO_PATHS
 
     # ------------------------------------------------------------------ reading
 
@@ -313,7 +313,7 @@ class PathSet:
         found: dict[str, set[int]] = {node: set() for node in self.dag.order}
         found[self.dag.output].add(self.state)
         for node in reversed(self.dag.order):
-            found[node] -= {NOTHING, EVERYTHING}
+            found[node] -= {NO_PATHS, ALL_PATHS}
             for state in found[node]:
                 for link, child in zip(self.dag.in_links[node], self.dag.children(node, state), strict=True):
                     found[link.sender].add(child)
@@ -344,7 +344,7 @@ class PathSet:
             links = self.dag.in_links[node]
             weight = [ways(link) if ways else 1 for link in links]
             full[node] = sum(w * full[link.sender] for w, link in zip(weight, links, strict=True)) if links else 1
-            totals[node, NOTHING], totals[node, EVERYTHING] = 0, full[node]
+            totals[node, NO_PATHS], totals[node, ALL_PATHS] = 0, full[node]
             for state in reach[node]:
                 totals[node, state] = sum(
                     w * totals[link.sender, child]
@@ -357,7 +357,7 @@ class PathSet:
         stack: list[tuple[str, int, tuple[Link, ...]]] = [(self.dag.output, self.state, ())]
         while stack:
             node, state, path = stack.pop()
-            if state == NOTHING:
+            if state == NO_PATHS:
                 continue
             if self.dag.is_input(node):
                 yield path
@@ -372,9 +372,9 @@ class PathSet:
         seen[self.dag.output].add(self.state)
         used: set[Link] = set()
         for node in reversed(self.dag.order):
-            for state in seen[node] - {NOTHING}:
+            for state in seen[node] - {NO_PATHS}:
                 for link, child in zip(self.dag.in_links[node], self.dag.children(node, state), strict=True):
-                    if child != NOTHING:
+                    if child != NO_PATHS:
                         used.add(link)
                         seen[link.sender].add(child)
         return frozenset(used)

@@ -2,12 +2,12 @@
 
 A *value* of a source is 0 (the other run, or what cut edges carry), 1 (the reference run), or a copy (2, 3, …). What a
 receiver reads is a *row*: one value for each source before it. Everything is a deviation from one of the two runs, the
-*anchor*: the reference where few edges are cut, the other where few are left. A row is stored as a base and a short
+*base_run*: the reference where few edges are cut, the other where few are left. A row is stored as a base and a short
 list of table entries, ``row = base + sum_k coefficient_k * table_k``, where the table holds the difference of the two
-runs in each source and the deviation of each copy. The base is the cheapest of: the anchor's stream (zero), the far
+runs in each source and the deviation of each copy. The base is the cheapest of: the base_run's stream (zero), the far
 run's stream, a row of an earlier stage that this one continues, or a similar row of the same stage. Rows and copies
 with equal contents are one, across states, path sets and circuits; a copy all of whose rows are the reference's is the
-reference. Where all heads of a layer read one row they are one *block*, and what they write together one entry.
+reference. Where all heads of a layer read one row they are one *group*, and what they write together one entry.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 
 from toulmin.patching.graph import Graph, Stage
 
-OTHER, CLEAN = 0, 1
-OTHER_ROW, CLEAN_ROW = -2, -1
-MAX_HUBS = 64
+COUNTERFACTUAL, CLEAN = 0, 1
+COUNTERFACTUAL_ROW, CLEAN_ROW = -2, -1
+MAX_SHARED_BASES = 64
 LOOK_BACK = 2
 
 Key = NDArray[np.int32]
@@ -43,12 +43,15 @@ class Column:
 
 @dataclass
 class RowProgram:
-    """How one row is made: ``base`` is (stage, row), −1 the reference, −2 the other; ``late`` if of the same stage."""
+    """How one row is made: ``base`` is (stage, row), with row −1 for the clean and −2 for the counterfactual stream.
+
+    A row whose base is a row of its own stage is made in a ``second_pass``, after that one.
+    """
 
     base: tuple[int, int]
     entries: list[tuple[int, float, int]] = field(default_factory=list)  # table slot, coefficient, place (−1: all)
 
-    late: bool = False
+    second_pass: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class HeadCopy:
 
 @dataclass
 class StagePlan:
-    """What one stage computes. ``slots[n]`` are the table slots that copy ``n`` fills, by term; those of block ``n``
+    """What one stage computes. ``slots[n]`` are the table slots that copy ``n`` fills, by term; those of group ``n``
     are ``whole[n]`` (all heads together, −1 if nobody reads that) and ``parts[n]`` (by head, those somebody reads).
     """
 
@@ -72,7 +75,7 @@ class StagePlan:
     heads: list[HeadCopy] = field(default_factory=list)
     mlps: list[int] = field(default_factory=list)
     slots: list[dict[str, int]] = field(default_factory=list)
-    blocks: list[int] = field(default_factory=list)
+    groups: list[int] = field(default_factory=list)
     whole: list[int] = field(default_factory=list)
     parts: list[dict[int, int]] = field(default_factory=list)
 
@@ -86,13 +89,13 @@ class Plan:
     deltas: tuple[tuple[int, str, bool], ...]  # table slot -> (source, term, all heads), the first slots
     n_slots: int
     outputs: tuple[int, ...]
-    anchor: int = CLEAN
+    base_run: int = CLEAN
 
     @property
     def n_copies(self) -> int:
         """How many copies are computed."""
         heads = self.graph.n_heads
-        return sum(len(stage.heads) + len(stage.mlps) + heads * len(stage.blocks) for stage in self.stages)
+        return sum(len(stage.heads) + len(stage.mlps) + heads * len(stage.groups) for stage in self.stages)
 
     @property
     def n_rows(self) -> int:
@@ -100,12 +103,12 @@ class Plan:
         return sum(len(stage.rows) for stage in self.stages)
 
     @cached_property
-    def far_stage(self) -> int:
+    def opposite_stage(self) -> int:
         """The stage up to which the far run must be made: where the last of its values that a row names is written."""
         last = 0
         for number, stage in enumerate(self.stages):
             for row in stage.rows:
-                if row.base == (number, -1 - self.anchor):
+                if row.base == (number, -1 - self.base_run):
                     last = max(last, number)
                 for slot, _, _ in row.entries:
                     if slot < len(self.deltas):
@@ -135,10 +138,10 @@ class Plan:
             single = 2 * rows * d_model + 3 * projected * d_head
             single += len(stage.heads) * (3 * d_head + 3 * length + d_model) * share
             width = heads * d_head
-            block = min(len(stage.blocks), 1) * (3 * d_model + 5 * width)  # these are computed in slices
+            group = min(len(stage.groups), 1) * (3 * d_model + 5 * width)  # these are computed in slices
             mlp = min(len(stage.mlps), 1) * 3 * (d_mlp + d_model)
-            made = len(stage.rows) * (1 + any(row.late for row in stage.rows)) * d_model
-            work = max(work, made * (share if stage.stage.kind != "attn" else 1) + max(single, block, mlp))
+            made = len(stage.rows) * (1 + any(row.second_pass for row in stage.rows)) * d_model
+            work = max(work, made * (share if stage.stage.kind != "attn" else 1) + max(single, group, mlp))
             filled = sum(map(len, stage.slots)) + sum(map(len, stage.parts)) + sum(slot >= 0 for slot in stage.whole)
             table += filled * share
         before = sum(sorted((len(stage.rows) for stage in self.stages[:-1]), reverse=True)[:LOOK_BACK])
@@ -149,9 +152,14 @@ class Planner:
     """Collects rows and copies stage by stage, each once, and chooses how to make every row."""
 
     def __init__(
-        self, graph: Graph, columns: Sequence[Column], *, other_is_run: bool, anchor: Literal[0, 1] = CLEAN
+        self, graph: Graph, columns: Sequence[Column], *, counterfactual_is_run: bool, base_run: Literal[0, 1] = CLEAN
     ) -> None:
-        self.graph, self.columns, self.other_is_run, self.anchor = graph, tuple(columns), other_is_run, anchor
+        self.graph, self.columns, self.counterfactual_is_run, self.base_run = (
+            graph,
+            tuple(columns),
+            counterfactual_is_run,
+            base_run,
+        )
         sources = [column.source for column in columns]
         self.width = [bisect_left(sources, stage.reads) for stage in graph.stages]
         self._places = len({column.place for column in columns})
@@ -167,16 +175,19 @@ class Planner:
                 self.terms.setdefault(source, []).append(term)
         self.stages = [StagePlan(stage) for stage in graph.stages]
         self._rows: list[dict[bytes, int]] = [
-            {np.full(n, CLEAN, np.int32).tobytes(): CLEAN_ROW, np.full(n, OTHER, np.int32).tobytes(): OTHER_ROW}
+            {
+                np.full(n, CLEAN, np.int32).tobytes(): CLEAN_ROW,
+                np.full(n, COUNTERFACTUAL, np.int32).tobytes(): COUNTERFACTUAL_ROW,
+            }
             for n in self.width
         ]
         self._keys: list[list[Key]] = [[] for _ in graph.stages]
         self._uses: list[list[int]] = [[] for _ in graph.stages]
         self._heads: dict[tuple[int, HeadCopy], int] = {}
         self._mlps: dict[tuple[int, int], int] = {}
-        self._blocks: dict[tuple[int, int], int] = {}
+        self._groups: dict[tuple[int, int], int] = {}
         self._copies: list[dict[str, int]] = []
-        self._whole: dict[int, int] = {}  # the first value of a block -> the slot of all its heads together
+        self._whole: dict[int, int] = {}  # the first value of a group -> the slot of all its heads together
         self._used: set[int] = set()
 
     def row(self, stage: int, key: Key) -> int:
@@ -197,10 +208,10 @@ class Planner:
         rows = {copy.q, *copy.k, *copy.v}
         if rows == {CLEAN_ROW}:
             return CLEAN
-        if rows == {OTHER_ROW} and self.other_is_run:
-            return OTHER
-        if len(rows) == 1 and (block := self._blocks.get((stage, copy.q))) is not None:
-            return block + copy.head
+        if rows == {COUNTERFACTUAL_ROW} and self.counterfactual_is_run:
+            return COUNTERFACTUAL
+        if len(rows) == 1 and (group := self._groups.get((stage, copy.q))) is not None:
+            return group + copy.head
         if len(set(copy.k)) == 1 and len(set(copy.v)) == 1:
             copy = HeadCopy(copy.head, copy.q, copy.k[:1], copy.v[:1])
         found = self._heads.get((stage, copy))
@@ -210,28 +221,28 @@ class Planner:
             self.stages[stage].heads.append(copy)
         return found
 
-    def block(self, stage: int, row: int) -> Key | int:
+    def group(self, stage: int, row: int) -> Key | int:
         """The values of all heads of a layer that read this row with every input."""
         if row == CLEAN_ROW:
             return CLEAN
-        if row == OTHER_ROW and self.other_is_run:
-            return OTHER
-        first = self._blocks.get((stage, row))
+        if row == COUNTERFACTUAL_ROW and self.counterfactual_is_run:
+            return COUNTERFACTUAL
+        first = self._groups.get((stage, row))
         heads = self.graph.n_heads
         if first is None:
-            first = self._blocks[stage, row] = len(self._copies) + 2
+            first = self._groups[stage, row] = len(self._copies) + 2
             self._whole[first] = self.slots
             self._copies += [{"": self.slots + 1 + head} for head in range(heads)]
             self.slots += 1 + heads
-            self.stages[stage].blocks.append(row)
+            self.stages[stage].groups.append(row)
         return np.arange(first, first + heads, dtype=np.int32)
 
     def mlp(self, stage: int, row: int) -> int:
         """The value of an MLP that reads this row."""
         if row == CLEAN_ROW:
             return CLEAN
-        if row == OTHER_ROW and self.other_is_run:
-            return OTHER
+        if row == COUNTERFACTUAL_ROW and self.counterfactual_is_run:
+            return COUNTERFACTUAL
         found = self._mlps.get((stage, row))
         if found is None:
             found = self._mlps[stage, row] = self._new_copy(self.stages[stage], self.graph.stages[stage].writes)
@@ -248,35 +259,35 @@ class Planner:
         return len(self._copies) + 1
 
     def finish(self, outputs: Sequence[int]) -> Plan:
-        """Choose the base of every row, and drop the sums and parts of blocks that nobody reads."""
+        """Choose the base of every row, and drop the sums and parts of groups that nobody reads."""
         for number, plan in enumerate(self.stages):
             self._make_rows(number, plan)
         for number, plan in enumerate(self.stages):
-            for row in plan.blocks:
-                first = self._blocks[number, row]
+            for row in plan.groups:
+                first = self._groups[number, row]
                 slot = self._whole[first]
                 plan.whole.append(slot if slot in self._used else -1)
                 slots = range(slot + 1, slot + 1 + self.graph.n_heads)
                 plan.parts.append({head: part for head, part in enumerate(slots) if part in self._used})
         deltas = tuple(self.deltas)
-        return Plan(self.graph, tuple(self.stages), deltas, self.slots, tuple(outputs), self.anchor)
+        return Plan(self.graph, tuple(self.stages), deltas, self.slots, tuple(outputs), self.base_run)
 
     def _make_rows(self, number: int, plan: StagePlan) -> None:
         raw, uses = self._keys[number], self._uses[number]
-        near, far = self.anchor, 1 - self.anchor
+        near, far = self.base_run, 1 - self.base_run
         plan.rows = [RowProgram((number, near - 2)) for _ in raw]
         if not raw:
             return
         width = self.width[number]
         stacked = np.stack([*raw, np.full(width, far, dtype=np.int32)])
         if self._sums is not None:
-            blocks = np.zeros(len(self._copies) + 2, dtype=np.bool_)
-            blocks[list(self._whole)] = True
-            stacked = self._sums.collect(stacked, blocks, near)
+            groups = np.zeros(len(self._copies) + 2, dtype=np.bool_)
+            groups[list(self._whole)] = True
+            stacked = self._sums.collect(stacked, groups, near)
         keys, all_far = stacked[:-1], stacked[-1]
-        hubs = np.empty((MAX_HUBS, stacked.shape[1]), dtype=np.int32)
-        hub_rows: list[int] = []
-        # where each row differs from the anchor's: one list for all rows, cut at ``ends``
+        shared_bases = np.empty((MAX_SHARED_BASES, stacked.shape[1]), dtype=np.int32)
+        shared_rows: list[int] = []
+        # where each row differs from the base_run's: one list for all rows, cut at ``ends``
         which, columns = np.nonzero(keys != near)
         differs = list(zip(columns.tolist(), keys[which, columns].tolist(), strict=True))
         ends = [0, *np.cumsum(np.bincount(which, minlength=len(keys))).tolist()]
@@ -298,23 +309,23 @@ class Planner:
                     if (n := end - start + 1) < cost:
                         base, place, cost, first = None, (stage, row), n, start
                     break
-            late = False
-            if cost > 3 and hub_rows:
-                differ = (hubs[: len(hub_rows)] != keys[index]).sum(1)
+            second_pass = False
+            if cost > 3 and shared_rows:
+                differ = (shared_bases[: len(shared_rows)] != keys[index]).sum(1)
                 best = int(differ.argmin())
                 if int(differ[best]) + 1 < cost:
-                    base, place, late = hubs[best], (number, hub_rows[best]), True
-            if not late and len(hub_rows) < MAX_HUBS:
-                hubs[len(hub_rows)] = keys[index]
-                hub_rows.append(index)
+                    base, place, second_pass = shared_bases[best], (number, shared_rows[best]), True
+            if not second_pass and len(shared_rows) < MAX_SHARED_BASES:
+                shared_bases[len(shared_rows)] = keys[index]
+                shared_rows.append(index)
             if base is not None or self._places > 1:
                 entries = self._entries(keys[index], base, differs[first:end])
             else:  # the common case
                 entries = [(self._slot(self._addends[at], value) or 0, 1.0, -1) for at, value in differs[first:end]]
-            plan.rows[index] = RowProgram(place, entries, late)
+            plan.rows[index] = RowProgram(place, entries, second_pass)
 
     def _entries(self, key: Key, base: Key | None, differs: Sequence[tuple[int, int]]) -> list[tuple[int, float, int]]:
-        """What must be added to the base; where that is the anchor's stream (None), it ``differs`` there."""
+        """What must be added to the base; where that is the base_run's stream (None), it ``differs`` there."""
         if base is not None:
             columns = np.flatnonzero(key != base)
             differs = list(zip(columns.tolist(), key[columns].tolist(), strict=True))
@@ -342,7 +353,7 @@ class Planner:
         return [(slot, value, place) for (slot, place), value in sums.items() if value]
 
     def _slot(self, column: Column, value: int) -> int | None:
-        if value == self.anchor:
+        if value == self.base_run:
             return None
         if value <= CLEAN:
             return self.deltas[column.source, column.term, column.whole]
@@ -370,8 +381,8 @@ class _Sums:
         """How many of these columns stand for the first ``width`` sources."""
         return width + int(np.count_nonzero(self._ends <= width))
 
-    def collect(self, keys: NDArray[np.int32], blocks: NDArray[np.bool_], near: int) -> NDArray[np.int32]:
-        """The keys with the heads of a layer as one value, where they are of one run or of one block."""
+    def collect(self, keys: NDArray[np.int32], groups: NDArray[np.bool_], near: int) -> NDArray[np.int32]:
+        """The keys with the heads of a layer as one value, where they are of one run or of one group."""
         layers = int(np.count_nonzero(self._ends <= keys.shape[1]))
         out = np.full((len(keys), keys.shape[1] + layers), near, dtype=np.int32)
         out[:, self._single[: keys.shape[1]]] = keys
@@ -380,7 +391,7 @@ class _Sums:
             values = out[:, columns]  # [N, layers, H]
             first = values[..., 0]
             one_run = (values == first[..., None]).all(-1) & (first <= CLEAN)
-            one = one_run | ((values == first[..., None] + np.arange(self.heads)).all(-1) & blocks[first])
+            one = one_run | ((values == first[..., None] + np.arange(self.heads)).all(-1) & groups[first])
             out[:, self._whole[:layers]] = np.where(one, first, near)
             out[:, columns] = np.where(one[..., None], near, values)
         return out

@@ -8,16 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toulmin.patching.graph import SLOTS, Graph, Stage
-from toulmin.patching.plan import CLEAN, CLEAN_ROW, OTHER, Column, HeadCopy, Plan, Planner
+from toulmin.patching.plan import CLEAN, CLEAN_ROW, COUNTERFACTUAL, Column, HeadCopy, Plan, Planner
 
 BLOCK = 4_000_000  # entries of the table of keys that is held at once
 
 
-def plan_circuits(graph: Graph, masks: NDArray[np.bool_], *, other_is_run: bool = False) -> Plan:
+def plan_circuits(graph: Graph, masks: NDArray[np.bool_], *, counterfactual_is_run: bool = False) -> Plan:
     """The program of C circuits at once.
 
     Only nodes from which a live path leads to the logits are computed (what nobody reads has no effect); no node is
-    taken for its cut value because all of its inputs are cut, unless ``other_is_run``.
+    taken for its cut value because all of its inputs are cut, unless ``counterfactual_is_run``.
 
     :param masks: [C, S, R] over the unmerged receivers, or [C, S, R, T] by the position that is read; true cuts.
     """
@@ -27,7 +27,8 @@ def plan_circuits(graph: Graph, masks: NDArray[np.bool_], *, other_is_run: bool 
     columns = [Column(source, place=place) for source in range(len(graph.sources)) for place in range(positions)]
     live: NDArray[np.bool_] = np.logical_not(masks).reshape(*masks.shape[:3], positions)
     few_live = 2 * int(np.count_nonzero(live & allowed[..., None])) < circuits * positions * graph.n_edges
-    planner = Planner(graph, columns, other_is_run=other_is_run, anchor=OTHER if few_live else CLEAN)
+    base_run = COUNTERFACTUAL if few_live else CLEAN
+    planner = Planner(graph, columns, counterfactual_is_run=counterfactual_is_run, base_run=base_run)
     first = np.cumsum([0] + [_receivers(graph, stage) for stage in graph.stages])
     wanted = _wanted(graph, np.any(live, axis=3, keepdims=False), first)
     values = np.full((circuits, len(graph.sources)), CLEAN, dtype=np.int32)
@@ -52,7 +53,7 @@ def plan_circuits(graph: Graph, masks: NDArray[np.bool_], *, other_is_run: bool 
             for c in np.flatnonzero(changed & (read & ~cut).any(1)).tolist():
                 reads[c] = planner.row(number, np.repeat(current[c], positions))
             which, receiver = np.nonzero(cut & read)
-            keys = np.where(open_edges[which, :, receiver], current[which][:, :, None], np.int32(OTHER))
+            keys = np.where(open_edges[which, :, receiver], current[which][:, :, None], np.int32(COUNTERFACTUAL))
             reads[which, receiver] = [
                 planner.row(number, key) for key in keys.reshape(len(which), stage.reads * positions)
             ]
@@ -62,12 +63,12 @@ def plan_circuits(graph: Graph, masks: NDArray[np.bool_], *, other_is_run: bool 
                 for c in active[own[active, 0]].tolist():
                     values[start + c, stage.writes] = planner.mlp(number, int(reads[c, 0]))
             else:
-                blocks = ~any_cut & (positions == 1) & (2 * own.sum(1) >= graph.n_heads)
+                groups = ~any_cut & (positions == 1) & (2 * own.sum(1) >= graph.n_heads)
                 heads = own & (changed[:, None] | cut.reshape(*own.shape, len(SLOTS)).any(2))
                 active = active[heads[active].any(1)]
                 for c in active.tolist():
-                    if blocks[c]:
-                        made = planner.block(number, int(reads[c, 0]))
+                    if groups[c]:
+                        made = planner.group(number, int(reads[c, 0]))
                         values[start + c, stage.writes : stage.writes + graph.n_heads] = made
                         continue
                     rows = reads[c].tolist()

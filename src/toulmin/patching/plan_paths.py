@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from toulmin.patching.graph import Graph
-from toulmin.patching.pathset import EVERYTHING, NOTHING, Dag, PathSet
-from toulmin.patching.plan import CLEAN, OTHER, Column, HeadCopy, Key, Plan, Planner
+from toulmin.patching.pathset import ALL_PATHS, NO_PATHS, Dag, PathSet
+from toulmin.patching.plan import CLEAN, COUNTERFACTUAL, Column, HeadCopy, Key, Plan, Planner
 from toulmin.patching.position_classes import ROOT, Port, PositionClasses, node_name, split_name
 
 
@@ -32,7 +32,7 @@ class _Reader:
         """The value behind each in-edge."""
         return np.fromiter(
             (
-                child if child <= EVERYTHING else known[sender][child]
+                child if child <= ALL_PATHS else known[sender][child]
                 for sender, child in zip(self.senders, children, strict=True)
             ),
             dtype=np.int32,
@@ -44,7 +44,7 @@ def _spread(width: int, columns: np.ndarray, values: Key) -> Key:
     """A key with these values at these columns; where no edge exists, what makes most rows equal."""
     if len(columns) == width:
         return values
-    key = np.full(width, CLEAN if (values == CLEAN).all() else OTHER, dtype=np.int32)
+    key = np.full(width, CLEAN if (values == CLEAN).all() else COUNTERFACTUAL, dtype=np.int32)
     key[columns] = values
     return key
 
@@ -52,15 +52,15 @@ def _spread(width: int, columns: np.ndarray, values: Key) -> Key:
 def plan_paths(
     graph: Graph,
     sets: Sequence[PathSet],
-    cells: PositionClasses,
+    classes: PositionClasses,
     *,
     terms: Mapping[str, Sequence[str]] | None = None,
-    other_is_run: bool = True,
+    counterfactual_is_run: bool = True,
 ) -> Plan:
-    """The program that evaluates every set, over the graph refined by ``cells`` and ``terms``.
+    """The program that evaluates every set, over the graph refined by ``classes`` and ``terms``.
 
-    :param other_is_run: whether "nothing" is a run of the model (resampling), so that a copy all of whose inputs are
-        counterfactual is the cached one; not so where cut edges carry zeros or means.
+    :param counterfactual_is_run: whether ``NO_PATHS`` is a run of the model (resampling), so that a copy all of whose
+        inputs are counterfactual is the cached one; not so where cut edges carry zeros or means.
     """
     terms = terms or {}
     dag = sets[0].dag
@@ -76,9 +76,9 @@ def plan_paths(
         for place in here
     ]
     number = {(graph.sources[c.source], c.term, c.place): index for index, c in enumerate(columns)}
-    planner = Planner(graph, columns, other_is_run=other_is_run)
+    planner = Planner(graph, columns, counterfactual_is_run=counterfactual_is_run)
     known: dict[str, dict[int, int]] = {node: {} for node in dag.order}
-    kinds = range(cells.n_offsets)
+    kinds = range(classes.n_offsets)
     for index, stage in enumerate(graph.stages):
         width = planner.width[index]
         if stage.kind == "logits":
@@ -90,7 +90,7 @@ def plan_paths(
         )
         for head, name in enumerate(names):
             for place in here:
-                node = node_name(name, place, cells.n_places)
+                node = node_name(name, place, classes.n_places)
                 if not reach.get(node):
                     continue
                 reader = _Reader(dag, node, number)
@@ -130,11 +130,11 @@ def _output(
     known: Mapping[str, Mapping[int, int]],
 ) -> int:
     """The row that the logits read: each class of positions from its own copy of the logits."""
-    key = np.full(len(planner.columns), OTHER, dtype=np.int32)
+    key = np.full(len(planner.columns), COUNTERFACTUAL, dtype=np.int32)
     for link, state in zip(dag.in_links[ROOT], dag.children(ROOT, one.state), strict=True):
         reader = _Reader(dag, link.sender, number)
         _, columns = reader.parts["in", 0]
-        if state in (NOTHING, EVERYTHING):
+        if state in (NO_PATHS, ALL_PATHS):
             key[columns] = state
         else:
             key[columns] = reader.values(dag.children(link.sender, state), known)

@@ -89,7 +89,7 @@ def node_name(component: str, place: int, n_places: int) -> str:
     return component if n_places == 1 else f"{component}@{place}"
 
 
-def refine(graph: Graph, cells: PositionClasses, terms: Mapping[str, Sequence[str]] | None = None) -> Dag:
+def refine(graph: Graph, classes: PositionClasses, terms: Mapping[str, Sequence[str]] | None = None) -> Dag:
     """The graph whose paths the sets are made of: components times classes of positions, edges by port.
 
     In-edges of a head are listed by slot, class of offset, then sender; senders are in order of computation, so that
@@ -99,10 +99,10 @@ def refine(graph: Graph, cells: PositionClasses, terms: Mapping[str, Sequence[st
     :raises FaultError: ``pathset.links`` (exit LIMIT).
     """
     terms = terms or {}
-    places, across = cells.n_places, cells.across
+    places, across = classes.n_places, classes.across
     here = sorted({i for i, _, _ in across})
     slots_of = {"attn": SLOTS, "mlp": ("in",), "logits": ("in",)}
-    estimate = graph.n_edges * cells.n_offsets * max(1, len(across) // max(1, cells.n_offsets))
+    estimate = graph.n_edges * classes.n_offsets * max(1, len(across) // max(1, classes.n_offsets))
     if estimate > MAX_LINKS:
         raise FaultError(
             Fault("pathset.links", f"the graph would have about {estimate} edges", hint="use fewer position classes"),
@@ -121,7 +121,7 @@ def refine(graph: Graph, cells: PositionClasses, terms: Mapping[str, Sequence[st
                 node = node_name(name, i, places)
                 found = links[node] = []
                 for slot in slots_of[stage.kind]:
-                    kinds = range(cells.n_offsets) if slot in ("K", "V") else (0,)
+                    kinds = range(classes.n_offsets) if slot in ("K", "V") else (0,)
                     for kind in kinds:
                         for sender, term in senders:
                             for j in here:

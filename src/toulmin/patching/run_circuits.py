@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 DEFAULT_BYTES = 2 * 1024**3
 
 
-def run_edges(
+def run_circuits(
     model: Transformer,
     tokens: Int[Tensor, "B T"],
     values: Tensor | SourceValues,
@@ -145,13 +145,13 @@ def _sparse(
     config, (batch, length) = model.config, tokens.shape
     is_run = isinstance(values, SourceValues)
     other = values if is_run else FixedValues(values.expand(-1, batch, length, -1), graph)
-    cells = PositionClasses.everywhere(length) if mask.ndim == 4 else None
+    classes = PositionClasses.everywhere(length) if mask.ndim == 4 else None
     everywhere = common_positions(scored, length) is None
 
     waiting, outputs = [mask], list[Tensor]()
     while waiting:
         some = waiting.pop(0)
-        plan = plan_circuits(graph, some, other_is_run=is_run)
+        plan = plan_circuits(graph, some, counterfactual_is_run=is_run)
         per_pair = length * plan.bytes_per_token(
             config.d_model, config.d_head, config.d_mlp, length, model.W_E.element_size(), everywhere=everywhere
         )
@@ -159,14 +159,13 @@ def _sparse(
         if pieces > 1:
             waiting[:0] = np.array_split(some, pieces)
             continue
-        advance_together((run_values, other), plan.far_stage)
+        advance_together((run_values, other), plan.opposite_stage)
         chunk = max(1, int(max_bytes // per_pair))
-        parts = [
-            run_plan(
-                model, plan, run_values.of_rows(rows), other.of_rows(rows), cells=cells, scored=rows_of(scored, rows)
-            )
-            for rows in (slice(at, min(batch, at + chunk)) for at in range(0, batch, chunk))
-        ]
+        parts: list[Tensor] = []
+        for start in range(0, batch, chunk):
+            rows = slice(start, min(batch, start + chunk))
+            runs = run_values.of_rows(rows), other.of_rows(rows)
+            parts.append(run_plan(model, plan, *runs, classes=classes, scored=rows_of(scored, rows)))
         outputs.append(parts[0] if len(parts) == 1 else torch.cat(parts, 1))
     logits = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
     if is_run and bool(torch.isnan(logits).any()):  # of fixed values this is asked before anything runs

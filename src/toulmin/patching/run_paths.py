@@ -27,39 +27,39 @@ DEFAULT_BYTES = 2 * 1024**3
 def run_paths(
     model: Transformer,
     sets: Sequence[PathSet],
-    reference: Int[Tensor, "B T"],
+    clean: Int[Tensor, "B T"],
     counterfactual: Int[Tensor, "B T"],
     *,
     graph: Graph | None = None,
-    cells: PositionClasses | None = None,
+    classes: PositionClasses | None = None,
     terms: Terms | None = None,
     values: Tensor | None = None,
     scored: Scored = None,
     max_bytes: int = DEFAULT_BYTES,
 ) -> Tensor:
-    r"""Logits :math:`G_P(x_r, x_c)` of each path set P (Goldowsky-Dill et al. 2023, section 2).
+    r"""Logits :math:`G_P(x_{clean}, x_{cf})` of each path set P (Goldowsky-Dill et al. 2023, section 2).
 
-    Every copy of an input at the end of a path in P reads the reference, every other the counterfactual.
+    Every copy of an input at the end of a path in P reads the clean tokens, every other the counterfactual.
 
-    :param sets: over the graph refined by ``cells`` and the names in ``terms``
+    :param sets: over the graph refined by ``classes`` and the names in ``terms``
         (:func:`toulmin.patching.position_classes.refine`).
     :param terms: for each split source, by name, functions whose values sum to its output.
-    :param values: [S, B, T, D]: what an edge with no path in P carries instead of the other run (zeros, means).
+    :param values: [S, B, T, D]: what an edge with no path in P carries instead of the counterfactual (zeros, means).
     :param max_bytes: pairs, and where one pair is too much sets, are run in chunks so that activations stay below this.
     :return: [R, B, V], or [R, B, P, V] where several positions are scored.
     :raises FaultError: ``patching.tokens``, ``patching.lengths``, ``patching.memory`` (exit LIMIT).
     """
-    check_tokens(model, reference, counterfactual)
+    check_tokens(model, clean, counterfactual)
     graph = graph or Graph.of(model)
-    cells = cells or PositionClasses.uniform(reference.shape[-1])
+    classes = classes or PositionClasses.uniform(clean.shape[-1])
     names = {source: tuple(parts) for source, parts in (terms or {}).items()}
 
-    config, length = model.config, reference.shape[-1]
+    config, length = model.config, clean.shape[-1]
     everywhere = common_positions(scored, length) is None
     waiting, outputs = [sets], list[Tensor]()
     while waiting:
         some = waiting.pop(0)
-        plan = plan_paths(graph, some, cells, terms=names, other_is_run=values is None)
+        plan = plan_paths(graph, some, classes, terms=names, counterfactual_is_run=values is None)
         per_pair = length * plan.bytes_per_token(
             config.d_model, config.d_head, config.d_mlp, length, model.W_E.element_size(), everywhere=everywhere
         )
@@ -72,19 +72,18 @@ def run_paths(
             waiting[:0] = [some[:half], some[half:]]
             continue
         parts: list[Tensor] = []
-        for start in range(0, reference.shape[0], chunk):
+        for start in range(0, clean.shape[0], chunk):
             rows = slice(start, start + chunk)
-            clean = source_values(model, reference[rows], graph=graph)
+            clean_run = source_values(model, clean[rows], graph=graph)
             if values is None:
-                other = source_values(model, counterfactual[rows], graph=graph)
+                other_run = source_values(model, counterfactual[rows], graph=graph)
             else:
                 wide = values if values.shape[1] == 1 else values[:, rows]
-                other = FixedValues(wide.expand(-1, *clean.shape, -1), graph)
-            advance_together((clean, other), plan.far_stage)
+                other_run = FixedValues(wide.expand(-1, *clean_run.shape, -1), graph)
+            advance_together((clean_run, other_run), plan.opposite_stage)
+            part_classes, part_scored = classes.of_rows(rows), rows_of(scored, rows)
             parts.append(
-                run_plan(
-                    model, plan, clean, other, cells=cells.of_rows(rows), terms=terms, scored=rows_of(scored, rows)
-                )
+                run_plan(model, plan, clean_run, other_run, classes=part_classes, terms=terms, scored=part_scored)
             )
         outputs.append(parts[0] if len(parts) == 1 else torch.cat(parts, 1))
     return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
@@ -96,12 +95,12 @@ def run_plan(
     clean: Values,
     other: Values,
     *,
-    cells: PositionClasses | None = None,
+    classes: PositionClasses | None = None,
     terms: Terms | None = None,
     scored: Scored = None,
 ) -> Tensor:
     """Logits of each root of a plan on one batch."""
-    return Execution(model, plan, clean, other, cells=cells, terms=terms).run(scored)
+    return Execution(model, plan, clean, other, classes=classes, terms=terms).run(scored)
 
 
 def rows_of(scored: Scored, rows: slice) -> Scored:

@@ -1,8 +1,8 @@
 """A small reference executor for path sets over arbitrary scalar graphs.
 
-Each node is a function of its senders' values, in the order of its in-edges. ``G_P(x_r, x_c)`` is computed exactly as
-for Transformers: every (node, state) once, "everything" from the reference run, "nothing" from the counterfactual run.
-It is what the worked examples of the documentation and the property tests use; values may be floats, arrays or tensors.
+Each node is a function of its senders' values, in the order of its in-edges. ``G_P(clean, counterfactual)`` is computed
+as for Transformers: every (node, state) once, ``ALL_PATHS`` from the clean run, ``NO_PATHS`` from the other. It is
+what the worked examples of the documentation and the property tests use; values may be floats, arrays or tensors.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from toulmin.faults import Fault, FaultError
-from toulmin.patching.pathset import EVERYTHING, NOTHING, Dag, Link, PathSet
+from toulmin.patching.pathset import ALL_PATHS, NO_PATHS, Dag, Link, PathSet
 
 Value = Any
 
@@ -74,14 +74,14 @@ class ScalarGraph:
             )
         return values
 
-    def patched(self, paths: PathSet, reference: Mapping[str, Value], counterfactual: Mapping[str, Value]) -> Value:
-        """The output ``G_P(x_r, x_c)``: input copies at the end of a path in ``P`` read ``x_r``, others ``x_c``."""
-        known = {EVERYTHING: self.forward(reference), NOTHING: self.forward(counterfactual)}
+    def patched(self, paths: PathSet, clean: Mapping[str, Value], counterfactual: Mapping[str, Value]) -> Value:
+        """The output ``G_P(clean, counterfactual)``: copies of inputs at the end of a path in ``P`` read ``clean``."""
+        known = {ALL_PATHS: self.forward(clean), NO_PATHS: self.forward(counterfactual)}
         reach = paths.reachable()
         mixed: dict[tuple[str, int], Value] = {}
 
         def value(node: str, state: int) -> Value:
-            return known[state][node] if state <= EVERYTHING else mixed[node, state]
+            return known[state][node] if state <= ALL_PATHS else mixed[node, state]
 
         for node in self.dag.order:
             for state in reach[node]:

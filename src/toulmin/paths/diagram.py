@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from toulmin.evidence import Graph as Drawing
 from toulmin.evidence.figures import Edge, Node
-from toulmin.patching import EVERYTHING, NOTHING, ROOT, Graph, PathSet, Port, split_name
+from toulmin.patching import ALL_PATHS, NO_PATHS, ROOT, Graph, PathSet, Port, split_name
 from toulmin.paths.explained import count_text
 from toulmin.paths.hypothesis import Hypothesis
 from toulmin.paths.space import Space
@@ -82,19 +82,19 @@ def _paths_along(made: PathSet) -> Counter[tuple[str, str, str]]:
     for node in dag.order:
         links = dag.in_links[node]
         full[node] = sum(full[link.sender] for link in links) if links else 1
-        below[node, NOTHING], below[node, EVERYTHING] = 0, full[node]
+        below[node, NO_PATHS], below[node, ALL_PATHS] = 0, full[node]
         for state in reach[node]:
             children = dag.children(node, state)
             below[node, state] = sum(below[link.sender, c] for link, c in zip(links, children, strict=True))
     above: Counter[tuple[str, int]] = Counter({(dag.output, made.state): 1})
     along: Counter[tuple[str, str, str]] = Counter()
     for node in reversed(dag.order):
-        for state in (*sorted(reach[node]), EVERYTHING):
+        for state in (*sorted(reach[node]), ALL_PATHS):
             ways = above[node, state]
             if not ways:
                 continue
             for link, child in zip(dag.in_links[node], dag.children(node, state), strict=True):
-                if child == NOTHING or not below[link.sender, child]:
+                if child == NO_PATHS or not below[link.sender, child]:
                     continue
                 above[link.sender, child] += ways
                 if link.receiver != ROOT:

@@ -144,7 +144,7 @@ def effects(
                 part.clean,
                 part.counterfactual,
                 graph=space.graph,
-                cells=space.classes,
+                classes=space.classes,
                 terms=terms,
                 scored=part.at,
                 max_bytes=max_bytes,

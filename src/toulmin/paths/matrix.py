@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from toulmin.faults import ExitCode, Fault, FaultError
-from toulmin.patching import DEFAULT_BYTES, SLOTS, Graph, run_edges, source_values
+from toulmin.patching import DEFAULT_BYTES, SLOTS, Graph, run_circuits, source_values
 from toulmin.paths.effect_matrix import Matrix
 from toulmin.paths.evaluation import unit_names
 from toulmin.paths.metric_change import AnyMetric, change_unit, find_change, measure_change
@@ -186,7 +186,7 @@ def _run(
         with torch.no_grad():
             clean = source_values(model, batch.clean, graph=graph, scored=batch.at)
             counterfactual = source_values(model, batch.counterfactual, graph=graph)
-            logits = run_edges(
+            logits = run_circuits(
                 model,
                 batch.clean,
                 counterfactual,

@@ -77,7 +77,7 @@ class Space:
         """The set of an expression; adds a fault for the innermost parts that are empty and not written ``none``."""
         before = len(faults)
         if isinstance(expression, Constant):
-            return self.dag.everything() if expression.everything else self.dag.nothing()
+            return self.dag.all_paths() if expression.everything else self.dag.no_paths()
         if isinstance(expression, Chain):
             found = self.dag.accepted_by(self._automaton(expression))
         elif isinstance(expression, Not):

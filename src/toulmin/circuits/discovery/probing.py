@@ -25,7 +25,7 @@ from toulmin.circuits.discovery.edge_scores import EdgeScores
 from toulmin.circuits.methodology import Ablation, Methodology
 from toulmin.circuits.runner import CircuitRunner
 from toulmin.faults import ExitCode, Fault, FaultError
-from toulmin.patching.run_circuits import run_edges
+from toulmin.patching.run_circuits import run_circuits
 from toulmin.tasks import Metric, find_metric
 
 
@@ -154,7 +154,7 @@ def learn_constants(
         for step in range(steps):
             index = members[step % len(members)]
             batch = runner.batches[index]
-            logits = run_edges(runner.model, batch.clean, constants, masks, graph=runner.graph, scored=batch.at)
+            logits = run_circuits(runner.model, batch.clean, constants, masks, graph=runner.graph, scored=batch.at)
             loss = -found.sign * found(logits, batch, runner.full(index)).mean()
             if not bool(torch.isfinite(loss.detach())):
                 raise FaultError(
@@ -180,7 +180,7 @@ def _as_masks(cut: Float[Tensor, "C E"], allowed: Tensor) -> Float[Tensor, "C S 
 
 def _unfaithful(runner: CircuitRunner, index: int, metric: Metric, method: Methodology, masks: Tensor) -> Tensor:
     batch = runner.batches[index]
-    logits = run_edges(
+    logits = run_circuits(
         runner.model, batch.clean, runner.values(index, method), masks, graph=runner.graph, scored=batch.at
     )
     return -metric.sign * metric(logits, batch, runner.full(index)).mean()

@@ -20,7 +20,7 @@ from toulmin.circuits.discovery.probing import HardConcrete
 from toulmin.circuits.methodology import Methodology
 from toulmin.circuits.runner import CircuitRunner
 from toulmin.faults import Fault, FaultError
-from toulmin.patching.run_circuits import run_edges
+from toulmin.patching.run_circuits import run_circuits
 from toulmin.tasks import Metric, find_metric
 from toulmin.tasks.scores import kl
 
@@ -100,7 +100,7 @@ def worst_knockout(
         removed = torch.zeros_like(outside).masked_scatter(inside, gate.sample(a, generator))
         masks = torch.stack([outside + removed, removed])
         tokens = batch.clean if method.direction == "noising" else batch.counterfactual
-        logits = run_edges(
+        logits = run_circuits(
             runner.model, tokens, runner.values(index, method), masks, graph=runner.graph, scored=batch.at
         )
         excess = torch.relu(gate.open_probability(a).sum() - size) / size
