@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,18 @@ def golden_model(shared: Path) -> Callable[[str], tuple[Any, dict[str, Any]]]:
         return model, case
 
     return load
+
+
+@pytest.fixture(scope="session")
+def coins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of an installed package with the study ``coins.rate``, on the path for the session."""
+    from coin_cases import install
+
+    site = tmp_path_factory.mktemp("site")
+    install(site)
+    sys.path.insert(0, str(site))
+    yield site
+    sys.path.remove(str(site))
 
 
 _CHROMIUM_FLAGS = (

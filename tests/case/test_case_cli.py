@@ -133,7 +133,10 @@ def test_diff_and_accept(coin, tmp_path):
     assert call("diff", other, other)[0] == 0
     coin.replace("0.9", "0.5")
     assert "loosened after the result" in call("check", coin.folder)[1]
-    assert "loosened" not in call("accept", coin.folder, "--by", "Jo")[1]
+    status, output = call("accept", coin.folder, "--by", "Jo", "--why", "as agreed")
+    assert status == 1  # nobody has accepted the assumption
+    assert "loosened" not in output
+    assert 'why = "as agreed"' in (coin.folder / "case.lock").read_text()
     assert call("diff", coin.folder, tmp_path / "none.toml")[0] == 2
 
 
@@ -176,7 +179,10 @@ def test_export_svg(coin):
     assert len(boxes) == len(titles) - 1
 
 
-@pytest.mark.parametrize("arguments", [["check"], ["run"], ["explain"], ["render"], ["accept", "--by", "J"]])
+ACCEPT = ["accept", "--by", "J", "--why", "W"]
+
+
+@pytest.mark.parametrize("arguments", [["check"], ["run"], ["explain"], ["render"], ACCEPT])
 def test_nothing_there(arguments, tmp_path):
     name, *rest = arguments
     status, output = call(name, tmp_path / "nowhere", *rest)

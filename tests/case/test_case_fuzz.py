@@ -52,7 +52,7 @@ text = "Others"
 study = "coins.rate"
 configuration = { coin = "@coin", n = 30 }
 criterion = "(rate >= 0.5 or failures == 0)"
-min_seeds = 2
+seeds = 2
 max_age_days = 10
 [[context]]
 id = "C"

@@ -17,7 +17,7 @@ text = "None in the file"
 study = "external.json"
 configuration = { report = "file:units.json", unit = "incidents", better = "lower" }
 criterion = "value <= 0.5"
-min_seeds = 3
+seeds = 3
 """
 
 

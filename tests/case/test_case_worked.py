@@ -57,7 +57,7 @@ text = "No failure"
 study = "coins.rate"
 configuration = { coin = "@coin", n = 300 }
 criterion = "failures == 0"
-min_seeds = 2
+seeds = 2
 prior = { theta = 0.5, p_l = 0.0, p_star = 0.01, failures = "failures", justification = "As good as any" }
 [[evidence]]
 id = "P"
@@ -122,14 +122,14 @@ def test_a_threshold_is_loosened(worked):
     worked.replace("rate.low >= 0.9", "rate.low >= 0.8")
     verdict = worked.check().verdict
     assert verdict.exit_code is ExitCode.STALE
-    assert {f.code for f in verdict.faults} == {"C052", "C059"}
+    assert {f.code for f in verdict.faults} == {"C052", "C059", "C072"}
     assert run_case(worked.folder).checked.verdict.exit_code is ExitCode.STALE  # running again does not wash it
-    accepted = accept_case(worked.folder, "Jo")
+    accepted = accept_case(worked.folder, "Jo", "0.8 is enough")
     assert accepted.verdict.releasable
     assert accepted.lock.evidence["E"].by == "Jo"
     assert accepted.lock.evidence["E"].loosened_from == "rate.low >= 0.9 and n >= 100"
     with pytest.raises(FaultError, match="say who"):
-        accept_case(worked.folder, " ")
+        accept_case(worked.folder, "\u200b", "no reason")
 
 
 def test_an_item_is_edited(worked):
@@ -150,7 +150,8 @@ def test_a_defeater_opens(worked):
     worked.replace(
         "[[assumption]]", '[[acceptance]]\nof = "D"\nby = "Jo"\non = 2026-01-01\nwhy = "Never seen"\n[[assumption]]'
     )
-    verdict = worked.check().verdict
+    assert worked.check().verdict.exit_code is ExitCode.STALE  # the defeater is not registered
+    verdict = accept_case(worked.folder, "Jo", "a doubt that was found late").verdict
     assert verdict.releasable
     assert [(r.id, r.kind, r.accepted_by) for r in verdict.resting] == [("A", "assumption", "Jo"), ("D", "doubt", "Jo")]
 
@@ -233,7 +234,8 @@ def test_reproduce_draws_leaves_and_compares(worked):
     summary = study_of(record).summarise(fewer)
     shutil.rmtree(store.folder(record))
     store.write(record.model_copy(update={"measures": dict(summary.measures)}), fewer)
-    checked = worked.check()
+    assert worked.check().verdict.exit_code is ExitCode.EVIDENCE  # another record in the place of one that is gone
+    checked = accept_case(worked.folder, "Jo", "somebody who forges may also accept")
     assert checked.verdict.exit_code is ExitCode.OK
     after = with_faults(checked, reproduce_leaves(checked, 3))
     assert after.verdict.exit_code is ExitCode.EVIDENCE
@@ -243,7 +245,7 @@ def test_reproduce_draws_leaves_and_compares(worked):
 def test_declared_hashes_pin_the_subject(worked):
     digest = worked.check().verdict.nodes["E"].binding.inputs[0].now
     worked.replace('reference = "file:coin.txt"', f'reference = "file:coin.txt"\nsha256 = "{digest}"')
-    assert worked.check().verdict.releasable
+    assert accept_case(worked.folder, "Jo", "pinned to the weights it was run on").verdict.releasable
     worked.replace(digest, "0" * 64)
     verdict = worked.check().verdict
     assert verdict.exit_code is ExitCode.STALE
@@ -278,7 +280,7 @@ def test_differences_flag_what_became_easier(worked, make_bench):
     shutil.copytree(worked.folder, other)
     edits = [
         ("rate.low >= 0.9 and", "rate.low >= 0.8 and"),
-        ("min_seeds = 2", "min_seeds = 1"),
+        ("seeds = 2", "seeds = 1"),
         ("max_age_days = 3650", "max_age_days = 9999"),
         ('text = "It shows heads"', 'text = "It always shows heads"'),
         ('supported_by = ["E", "F"]', 'supported_by = ["E", "F"]\nmode = "any"'),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from toulmin.case.argument.confidence import (
@@ -29,8 +29,11 @@ from toulmin.case.argument.verdict import Binding, Dependencies, Probability, Ve
 from toulmin.case.argument.verdict_nodes import edges_of, node_verdicts
 from toulmin.case.evidence.binding import Binder
 from toulmin.case.evidence.doubts import default_defeaters
+from toulmin.case.evidence.registration import compare_with_lock
 from toulmin.case.evidence.resolve import Resolution, Resolver
 from toulmin.case.file.casefile import LOCK_NAME, Case, load_case
+from toulmin.case.file.contents import accepted_contents
+from toulmin.case.file.decisions import check_decisions, standing_decisions
 from toulmin.case.file.diagnostics import severity, worst_first
 from toulmin.case.file.elements import Acceptance, Assumption, Defeater, EvidenceNode, Header
 from toulmin.case.file.garbage import collector_paused
@@ -62,18 +65,20 @@ class Checked:
     evaluated: Evaluated | None = None
     resolutions: Mapping[str, Resolution] = field(default_factory=dict[str, Resolution])
     modules: ModuleStates = field(default_factory=ModuleStates)
+    attached: tuple[Defeater, ...] = ()
+    decisions: Mapping[str, Acceptance] = field(default_factory=dict[str, Acceptance])  #: that still stand
+    store: Store = field(default_factory=lambda: Store(Header().store))
 
     def resting_of(self, identifier: str) -> tuple[Dependencies, ...]:
         """What an element rests on, with who accepted it."""
         if self.case is None or self.evaluated is None:
             return ()
-        decisions = {acceptance.of: acceptance for acceptance in self.case.acceptances}
         entries: list[Dependencies] = []
         for name in sorted(self.evaluated.rests_on.get(identifier, ())):
             if name in self.modules.resting:
                 entries.append(self.modules.resting[name])
                 continue
-            entries.append(self._entry(name, decisions.get(name)))
+            entries.append(self._entry(name, self.decisions.get(name)))
         return tuple(entries)
 
     def _entry(self, name: str, decision: Acceptance | None) -> Dependencies:
@@ -139,7 +144,8 @@ def check_case(
     faults += lock_faults
     attached = attach_rules(case)
     structural = check_structure(case, frozenset(d.id for d in attached))
-    form = faults + structural
+    structural += check_decisions(case, today)
+    form = [fault for fault in faults + structural if severity(fault) == "invalid"]
     kept, store_faults = _open_store(case, store)
     faults += store_faults
     resolver = Resolver(Binder(case, kept, trust_mtime), lock, today, rederive)
@@ -154,10 +160,14 @@ def check_case(
     faults += modules.faults
     root = find_root(case)
     if form or root is None:
-        return Checked(
-            _broken(str(case.file), case.parsed.case.title, root, faults, today), today, case, lock, None, resolutions
-        )
-    return _evaluate(case, root, lock, today, attached, resolutions, bindings, modules, faults)
+        broken = _broken(str(case.file), case.parsed.case.title, root, faults, today)
+        return Checked(broken, today, case, lock, None, resolutions, attached=attached, store=kept)
+    decisions, void = standing_decisions(case, lock, accepted_contents(case, attached))
+    whole = len(resolutions) == sum(binding.outcome is not Outcome.UNDEVELOPED for binding in bindings.values())
+    faults += void + compare_with_lock(case, lock, kept, resolutions, whole=whole)
+    partial = _broken("", "", root, (), today)
+    found = Checked(partial, today, case, lock, None, resolutions, modules, attached, decisions, kept)
+    return _evaluate(found, root, bindings, faults)
 
 
 def _open_store(case: Case, given: str | Path | None) -> tuple[Store, list[Fault]]:
@@ -166,7 +176,7 @@ def _open_store(case: Case, given: str | Path | None) -> tuple[Store, list[Fault
     try:
         if "\0" in str(folder):
             raise ValueError("a NUL in its name")
-        for part in (folder / "records", folder / "by-study"):
+        for part in (folder / "records",):
             if part.is_dir():
                 next(part.iterdir(), None)
     except (OSError, ValueError) as error:  # a name too long, a NUL, no permission
@@ -209,44 +219,22 @@ def _resolve_all(case: Case, resolver: Resolver) -> tuple[dict[str, Resolution],
         faults += resolution.faults
         faults += warn_of_rare_failures(case, node, resolution.binding, resolution.records)
         resolutions[node.id], bindings[node.id] = resolution, resolution.binding
-    if len(resolutions) == sum(binding.outcome is not Outcome.UNDEVELOPED for binding in bindings.values()):
-        faults += _orphans(case, resolver, resolutions)  # else a record's own binding may be the broken one
     return resolutions, bindings, faults
 
 
-def _orphans(case: Case, resolver: Resolver, resolutions: Mapping[str, Resolution]) -> Iterable[Fault]:
-    """Records in the store of studies that no element asks for."""
-    asked = {resolution.study_hash for resolution in resolutions.values()}
-    used = {record.id for r in resolutions.values() for record in r.records}
-    used |= {identifier for entry in resolver.lock.evidence.values() for identifier in entry.evidence}
-    for study, identifiers in resolver.binder.store.by_study().items():
-        stray = [i for i in identifiers if i not in used]
-        if study not in asked and stray:
-            message = f"no element is bound to its study ({len(stray)} records)"
-            yield Fault("C053", message, str(case.file), None, stray[0][:12])
-
-
-def _evaluate(
-    case: Case,
-    root: str,
-    lock: Lock,
-    today: dt.date,
-    attached: tuple[Defeater, ...],
-    resolutions: Mapping[str, Resolution],
-    bindings: Mapping[str, Binding],
-    modules: ModuleStates,
-    faults: list[Fault],
-) -> Checked:
+def _evaluate(found: Checked, root: str, bindings: Mapping[str, Binding], faults: list[Fault]) -> Checked:
+    case, today, modules, attached = found.case, found.today, found.modules, found.attached
+    assert case is not None
     leaves = dict(modules.leaves)
     for identifier, binding in bindings.items():
         leaves[identifier] = LeafState(binding.outcome.health, bool(binding.stale))
-    accepted = frozenset(a.of for a in case.acceptances if a.kind == "residual" and holds(a, today))
+    accepted = frozenset(a.of for a in found.decisions.values() if a.kind == "residual" and holds(a, today))
     expired = frozenset(a.id for a in case.parsed.assumption if a.review is not None and a.review < today)
     argument = build_argument(case, root, leaves, attached, accepted, expired)
     state = evaluate(argument)
     stale = staleness(argument, state)
     rests_on = resting(argument, state, modules.rests_on)
-    quantities = _quantities(case, resolutions, modules)
+    quantities = _quantities(case, found.resolutions, modules)
     faults = [*faults, *check_independence(case, argument), *_warnings(case, argument, state, today)]
     notes: dict[str, list[str]] = {name: list(reasons) for name, reasons in modules.reasons.items()}
     for name in expired:
@@ -258,15 +246,15 @@ def _evaluate(
     probabilities = propagate(argument, state, stale, quantities)
     given = propagate(argument, state, stale, quantities, given=True)
     evaluated = Evaluated(argument, state, stale, quantities, rests_on)
-    partial = Checked(_broken("", "", root, (), today), today, case, lock, evaluated, resolutions, modules)
-    entries = partial.resting_of(root)
+    found = replace(found, evaluated=evaluated)
+    entries = found.resting_of(root)
     exit_code, reasons = _conclude(root, faults, explainer, entries)
     verdict = Verdict(
         title=case.parsed.case.title,
         file=str(case.file),
         root=root,
         health=state.low[root],
-        freshness=Freshness.STALE if root in stale else Freshness.CURRENT,
+        freshness=Freshness.CURRENT if exit_code is not ExitCode.STALE and root not in stale else Freshness.STALE,
         exit_code=exit_code,
         reasons=reasons,
         faults=worst_first(faults),
@@ -276,7 +264,7 @@ def _evaluate(
         probability=probabilities[root],
         checked_on=today.isoformat(),
     )
-    return Checked(verdict, today, case, lock, evaluated, resolutions, modules)
+    return replace(found, verdict=verdict)
 
 
 def _quantities(case: Case, resolutions: Mapping[str, Resolution], modules: ModuleStates) -> Quantities:
@@ -299,8 +287,8 @@ def _warnings(case: Case, argument: Argument, state: Evaluation, today: dt.date)
         if assumption.review is not None and assumption.review < today:
             yield case.fault("C054", f"was due on {assumption.review}", assumption.id, "review")
     for index, decision in enumerate(case.acceptances):
-        if not holds(decision, today):
-            when = f"since {decision.until}" if decision.on <= today else f"not before {decision.on}"
+        if decision.until is not None and decision.until < today:
+            when = f"since {decision.until}"
             line = case.line_at("acceptance", index)
             yield Fault("C055", f"does not count: {when}", str(case.file), line, decision.of)
     attacked = {a for v in argument.vertices.values() if v.type != "defeater" for a in v.attackers}
@@ -324,7 +312,7 @@ def _conclude(
         ExitCode.INVALID: [str(f) for f in faults if severity(f) == "invalid"],
         ExitCode.EVIDENCE: [str(f) for f in faults if severity(f) == "evidence"],
         ExitCode.NOT_SUPPORTED: [],
-        ExitCode.STALE: [],
+        ExitCode.STALE: [str(f) for f in faults if severity(f) == "stale"],
     }
     health = explainer.state.low[root]
     if health < Health.CONDITIONAL:
@@ -338,7 +326,7 @@ def _conclude(
                     f"rests on {entry.kind} {entry.id}, whose acceptance has expired"
                 )
     if root in explainer.stale:
-        by_class[ExitCode.STALE] = [f"{root} is stale", *explainer.stale_leaves(root)]
+        by_class[ExitCode.STALE] += [f"{root} is stale", *explainer.stale_leaves(root)]
     order = (ExitCode.INVALID, ExitCode.EVIDENCE, ExitCode.NOT_SUPPORTED, ExitCode.STALE)
     exit_code = next((code for code in order if by_class[code]), ExitCode.OK)
     reasons = [reason for code in order for reason in by_class[code]]

@@ -138,14 +138,19 @@ def run(
 def accept(
     case: Path = CASE,
     by: str = typer.Option(..., "--by", help="Who accepts: a name."),
+    why: str = typer.Option(..., "--why", help="Why it is accepted; it stays in the lock."),
     only: list[str] = typer.Option([], "--only", metavar="ID", help="Only this evidence; may be repeated."),
     store: Path | None = STORE,
     as_json: bool = JSON_OPTION,
 ) -> None:
-    """Write criteria, evidence and hashes as they are now into case.lock, in somebody's name; then check."""
+    """Register the case and its evidence as they are now in case.lock, by name, date and why; then check.
+
+    This settles what a check says of the lock (C051, C052, C057, C070 to C077): records and elements that differ from
+    what was registered before the results.
+    """
     from toulmin.case import accept_case
 
-    _finish(accept_case(case, by, only=only, store=store), as_json)
+    _finish(accept_case(case, by, why, only=only, store=store), as_json)
 
 
 @app.command()

@@ -43,6 +43,7 @@ class Ledger:
     begun: Mapping[str, str] = field(default_factory=dict[str, str])
     reproduced: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
     locks: frozenset[str] = frozenset()
+    places: Mapping[str, int] = field(default_factory=dict[str, int])  #: the line (from 1) that announced each record
     hashes: Sequence[str] = ()
     faults: tuple[Fault, ...] = ()
 
@@ -69,6 +70,7 @@ def read_ledger(root: Path) -> Ledger:
     begun: dict[str, str] = {}
     reproduced: dict[str, frozenset[str]] = {}
     locks: set[str] = set()
+    places: dict[str, int] = {}
     hashes: list[str] = []
     faults: list[Fault] = []
     lines = text.split("\n")
@@ -86,6 +88,7 @@ def read_ledger(root: Path) -> Ledger:
         record, study = entry.get("record", ""), entry.get("study", "")
         if entry["event"] == "begun":
             begun[record] = study
+            places.setdefault(record, number)
         elif entry["event"] == "kept":
             records[record] = study
             begun.pop(record, None)
@@ -93,7 +96,7 @@ def read_ledger(root: Path) -> Ledger:
             reproduced[record] = reproduced.get(record, frozenset()) | {entry.get("code", "")}
         elif entry["event"] == "locked":
             locks.add(entry.get("digest", ""))
-    return Ledger(records, begun, reproduced, frozenset(locks), hashes, tuple(faults))
+    return Ledger(records, begun, reproduced, frozenset(locks), places, hashes, tuple(faults))
 
 
 def _entry(line: str, before: str) -> dict[str, str]:

@@ -52,8 +52,8 @@ def try_lock(path: Path) -> Held | None:
 
 
 @contextlib.contextmanager
-def locked(path: Path, *, wait: float = WAIT_SECONDS) -> Generator[None]:
-    """Hold the lock on the file at ``path`` for the block.
+def locked(path: Path, *, wait: float = WAIT_SECONDS, remove: bool = False) -> Generator[None]:
+    """Hold the lock on the file at ``path`` for the block; ``remove`` leaves no file behind.
 
     :raises FaultError: another process held it for more than ``wait`` seconds.
     """
@@ -69,7 +69,7 @@ def locked(path: Path, *, wait: float = WAIT_SECONDS) -> Generator[None]:
     try:
         yield
     finally:
-        held.release()
+        held.release(remove=remove)
 
 
 def _take(descriptor: int) -> bool:

@@ -9,6 +9,7 @@ from toulmin.case.argument.health import Freshness
 from toulmin.case.argument.sensitivity import effect_of
 from toulmin.case.argument.verdict import Binding, NodeVerdict, Verdict
 from toulmin.case.checking import Checked
+from toulmin.case.file.contents import accepted_contents
 from toulmin.faults import Fault, FaultError
 
 MAX_LISTED = 20
@@ -35,6 +36,9 @@ def _lines(checked: Checked, verdict: Verdict, node: NodeVerdict) -> Iterator[st
     state = node.label.value if node.label is not None else node.health.word
     yield f"{node.id} ({node.type}): {state}, {node.freshness.value}"
     yield f"  {node.text}"
+    content = accepted_contents(checked.case, checked.attached).get(node.id) if checked.case is not None else None
+    if content is not None:
+        yield f'  who accepts this text may bind the acceptance to it: sha256 = "{content}"'
     if node.reasons:
         yield "why:"
         yield from (f"  {reason}" for reason in node.reasons)

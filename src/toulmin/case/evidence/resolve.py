@@ -1,6 +1,8 @@
 """What the store holds for a question: which records, whether they are sound, current, and what they say.
 
-All current records count, one for each seed: the newest alone could be the luckiest. They pass only together.
+``seeds = 5`` asks for the seeds 0 to 4, and for all of them: every current record of those seeds counts, also where one
+seed was run more than once, and they pass only together. The newest alone, or the best five of twenty, could be the
+luckiest. A record of another seed counts only where somebody accepted it.
 """
 
 from __future__ import annotations
@@ -16,9 +18,9 @@ from toulmin.case.argument.verdict import Binding, Comparison, InputState
 from toulmin.case.evidence.binding import Binder, Question
 from toulmin.case.evidence.criterion import compare_criteria, decide
 from toulmin.case.file.lock import Lock, LockedEvidence
-from toulmin.evidence import Evidence
+from toulmin.evidence import Evidence, Store
 from toulmin.faults import Fault, FaultError
-from toulmin.studies import Input, Study, re_derive
+from toulmin.studies import Input, Study, made_by_this_code, re_derive
 
 
 @dataclass
@@ -28,11 +30,12 @@ class Resolution:
     question: Question
     binding: Binding
     leaf: LeafState
-    records: tuple[Evidence, ...]
+    records: tuple[Evidence, ...]  #: the newest of each seed
     study_hash: str
     inputs_hash: str | None
     faults: list[Fault] = field(default_factory=list[Fault])
     seeds_to_run: tuple[int, ...] = ()  #: with which `case run` would collect
+    reruns: tuple[Evidence, ...] = ()  #: older current records of the same seeds, which count too
 
 
 @dataclass
@@ -51,7 +54,6 @@ class Resolver:
         faults: list[Fault] = []
         stale: list[str] = []
         problems: list[str] = []
-        current: list[Evidence] = []
         inputs: tuple[Input, ...] | None = None
         try:
             inputs = self.binder.inputs(question.study)
@@ -68,29 +70,29 @@ class Resolver:
             problems += [f"damaged: {fault.message}" for fault in faulty.faults]
             found = []
         wanted = question.study.inputs_hash(inputs) if inputs is not None else None
-        newest: dict[tuple[int, ...], Evidence] = {}
-        for record in found:
-            if record.inputs_hash == wanted:
-                newest.setdefault(record.seeds, record)
-        current += newest.values()
         older += [record for record in found if record.inputs_hash != wanted]
         locked = self.lock.evidence.get(node.id)
+        by_seed = self._current((r for r in found if r.inputs_hash == wanted), question, locked)
+        current = [several[0] for several in by_seed]
+        reruns = [record for several in by_seed for record in several[1:]]
         records = current or self._older(older, locked, question)
         if inputs is not None:
             faults += self._environment(question, inputs, stale if records else [])
         if records and not current:
             stale += _what_changed(records[0], question.study, inputs, node.id)
-        for record in records:
+        foreign = [record for record in current if not made_by_this_code(record, self.binder.store)]
+        stale += [_other_code(record, question, self.binder.store) for record in foreign]
+        for record in (*records, *reruns):
             damage = self._soundness(record)
             problems += [fault.message for fault in damage]
             faults += [_damage(fault, node.id) for fault in damage]
         if not records and not faults:
             problems.append("no evidence yet")
         expired = self._ages(question, records, stale)
-        faults += self._against_lock(question, locked, records, stale)
+        faults += self._against_lock(question, locked, [*records, *reruns], stale)
         seeds = len({seed for record in records for seed in record.seeds})
         outcome, comparisons = self._judge(
-            question, records, seeds if question.study.seed_changes_data() else min(seeds, 1), problems
+            question, [*records, *reruns], seeds if question.study.seed_changes_data() else min(seeds, 1), problems
         )
         if any(f.code in ("C040", "C041", "C043") for f in faults):
             outcome = Outcome.ERROR
@@ -134,8 +136,27 @@ class Resolver:
             question.study.study_hash(),
             question.study.inputs_hash(inputs) if inputs is not None else None,
             faults,
-            _seeds_to_run(question, [] if expired else current),
+            _seeds_to_run(question, [] if expired else [record for record in current if record not in foreign]),
+            tuple(reruns),
         )
+
+    def _current(
+        self, found: Iterable[Evidence], question: Question, locked: LockedEvidence | None
+    ) -> list[list[Evidence]]:
+        """The records that count, newest first, for each registered seed; of other code only where ours made none.
+
+        A record of another seed counts where the lock names it: somebody accepted it.
+        """
+        registered, named = set(range(question.node.seeds)), locked.evidence if locked else ()
+        by_seed: dict[tuple[int, ...], list[Evidence]] = {}
+        for record in found:
+            if not question.study.seed_changes_data() or set(record.seeds) <= registered or record.id in named:
+                by_seed.setdefault(record.seeds, []).append(record)
+        counting: list[list[Evidence]] = []
+        for seed in sorted(by_seed):
+            ours = [record for record in by_seed[seed] if made_by_this_code(record, self.binder.store)]
+            counting.append(ours or by_seed[seed])
+        return counting
 
     def _older(self, older: list[Evidence], locked: LockedEvidence | None, question: Question) -> list[Evidence]:
         """Without current records: the newest of the same study, else what the lock knew."""
@@ -202,16 +223,21 @@ class Resolver:
         node, case = question.node, self.binder.case
         if not records:
             return []
+        hint = "toulmin case accept --by NAME --why WHY registers it"
         if locked is None:
-            hint = "toulmin case accept registers it"
             return [case.fault("C057", "the lock has no criterion for it", node.id, hint=hint)]
+        faults = [
+            case.fault("C070", f"the lock does not name the record {record.id[:12]}", node.id, hint=hint)
+            for record in records
+            if record.id not in locked.evidence
+        ]
         change = compare_criteria(locked.criterion, node.criterion or "")
         if change == "same":
-            return []
+            return faults
         stale.append(f"the criterion was edited after the result ({change}): it was {locked.criterion}")
         code = "C052" if change in ("loosened", "changed") else "C051"
         how = {"changed": "edited, perhaps loosened", "loosened": "loosened", "tightened": "tightened"}[change]
-        return [case.fault(code, f"{how} after the result: it was {locked.criterion}", node.id, "criterion")]
+        return [*faults, case.fault(code, f"{how} after the result: it was {locked.criterion}", node.id, "criterion")]
 
     def _judge(
         self, question: Question, records: Sequence[Evidence], seeds: int, problems: list[str]
@@ -228,12 +254,12 @@ class Resolver:
         problems += [f"{c.text}: {_why_not(c)}" for c in shown if c.outcome is not Outcome.PASS]
         if Outcome.ERROR in outcomes:
             return Outcome.ERROR, shown
-        if seeds < question.node.min_seeds:
+        if seeds < question.node.seeds:
             why = "" if question.study.seed_changes_data() else ": its data are a file, another seed changes nothing"
-            problems.append(f"{seeds} of the {question.node.min_seeds} seeds asked for{why}")
+            problems.append(f"{seeds} of the {question.node.seeds} seeds asked for{why}")
             return Outcome.INCONCLUSIVE, shown
         if len(set(outcomes)) > 1:
-            problems.append("the seeds disagree")
+            problems.append("the seeds disagree" if seeds > 1 else "runs of one seed disagree")
             return Outcome.INCONCLUSIVE, shown
         return outcomes[0], shown
 
@@ -252,9 +278,15 @@ class Resolver:
 
 def _seeds_to_run(question: Question, current: Sequence[Evidence]) -> tuple[int, ...]:
     taken = {seed for record in current for seed in record.seeds}
-    wanted = question.node.min_seeds if question.study.seed_changes_data() else 1
-    free = [seed for seed in range(wanted + len(taken)) if seed not in taken]
-    return tuple(free[: max(0, wanted - len(taken))])
+    if not question.study.seed_changes_data():
+        return () if taken else (0,)
+    return tuple(seed for seed in range(question.node.seeds) if seed not in taken)
+
+
+def _other_code(record: Evidence, question: Question, store: Store) -> str:
+    command = f"toulmin evidence reproduce {record.id[:12]} --store {shlex.quote(str(store.root))}"
+    base = question.study.resolver.base
+    return f"made by other code than today's: {command} --base {shlex.quote(str(base))} settles it"
 
 
 def _damage(fault: Fault, identifier: str) -> Fault:

@@ -1,8 +1,9 @@
 """``case run`` and ``case accept``: making the evidence a case asks for, and keeping the lock.
 
-A criterion is written into the lock before its study runs; from then on an edit of it is an edit after the result,
-until somebody accepts it by name. Each study runs in its own working folder, named by its inputs and seed, so a run
-that was killed goes on where it stopped, and what it had finished is not made again.
+What is asked is registered in the lock before a study runs; from then on an edit of it is an edit after the result,
+until somebody accepts it by name. The lock is read, merged and written under a file lock, so that several runs of one
+case at once lose nothing. Each study runs in a working folder of its own, so a run that was killed goes on where it
+stopped, and what it had finished is not made again.
 """
 
 from __future__ import annotations
@@ -17,11 +18,23 @@ from typing import Any
 from toulmin.case.argument.health import Freshness, Outcome
 from toulmin.case.checking import Checked, check_case, require_valid
 from toulmin.case.evidence.criterion import compare_criteria
+from toulmin.case.evidence.registration import bind_decisions, entry_of, lock_held, name_records, register, save_lock
 from toulmin.case.evidence.resolve import Resolution
 from toulmin.case.file.casefile import LOCK_NAME
-from toulmin.case.file.diagnostics import worst_first
-from toulmin.case.file.lock import INVALID, HistoryEntry, Lock, LockedEvidence, with_entries, with_moment, write_lock
+from toulmin.case.file.contents import element_contents
+from toulmin.case.file.decisions import has_visible_character
+from toulmin.case.file.diagnostics import ACCEPTABLE, worst_first
+from toulmin.case.file.lock import (
+    INVALID,
+    AcceptedChanges,
+    HistoryEntry,
+    Lock,
+    LockedEvidence,
+    read_lock,
+    with_moment,
+)
 from toulmin.evidence import Evidence, Store
+from toulmin.evidence.store import unwritable
 from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.studies import Pool, Resolver, Run, execute, find_study, reproduce
 
@@ -69,7 +82,7 @@ def plan(
             continue
         study, seeds = resolution.question.study, resolution.seeds_to_run
         if force and not seeds:
-            seeds = resolution.binding.seeds or (0,)
+            seeds = tuple(range(resolution.question.node.seeds)) if study.seed_changes_data() else (0,)
         for seed in seeds:
             store = study.resolver.store
             assert store is not None
@@ -116,6 +129,7 @@ def run_case(
     """
     checked = check_case(path, today=today, store=store)
     case = require_valid(checked)
+    kept = checked.store
     unknown = sorted(set(only) - set(checked.resolutions))
     if unknown:
         raise FaultError(
@@ -123,59 +137,42 @@ def run_case(
         )
     works = plan(checked, only=only, force=force, device=device, threads=threads)
     lock_path = case.file.parent / LOCK_NAME
-    lock = register(checked, checked.today, {work.node for work in works})
-    write_lock(lock_path, lock)
+
+    def registered(lock: Lock) -> Lock:
+        return bind_decisions(register(lock, case, kept, checked.resolutions, checked.today), case, checked.attached)
+
+    update_lock(lock_path, kept, registered)
     ran: list[Ran] = []
     for work in works:
         advance(work)
     for result in (pool or Pool()).map(perform, works):
         ran.append(result)
         advance(result)
-    after = check_case(path, today=checked.today, store=store)
-    lock = _with_evidence(lock, after)
-    write_lock(lock_path, with_moment(lock, moment_of(after)))
+    made = check_case(path, today=checked.today, store=store)
+    update_lock(lock_path, kept, lambda lock: name_records(lock, kept, made.resolutions))
     faults = [fault for result in ran for fault in result.faults]
-    return RunReport(tuple(ran), check_case(path, today=checked.today, store=store), tuple(faults))
+    return RunReport(tuple(ran), _check_and_note(path, lock_path, checked.today, store), tuple(faults))
 
 
-def register(checked: Checked, today: dt.date, nodes: Collection[str]) -> Lock:
-    """The lock with the criteria of ``nodes`` written in, except where a result already exists for another one."""
-    entries: dict[str, LockedEvidence] = {}
-    for node in nodes:
-        resolution = checked.resolutions[node]
-        old = checked.lock.evidence.get(node)
-        if old is None or not resolution.records:
-            entries[node] = _entry(resolution, today)
-    return with_entries(checked.lock, entries, {})
+def _check_and_note(path: str | Path, lock_path: Path, today: dt.date, store: str | Path | None) -> Checked:
+    """The check of a case, with its verdict in the history of the lock."""
+    after = check_case(path, today=today, store=store)
+    lock = update_lock(lock_path, after.store, lambda lock: with_moment(lock, moment_of(after)))
+    return replace(after, lock=lock)
 
 
-def _entry(resolution: Resolution, today: dt.date) -> LockedEvidence:
-    return LockedEvidence(
-        criterion=resolution.question.node.criterion or "",
-        registered=today,
-        study_hash=resolution.study_hash,
-        inputs_hash=resolution.inputs_hash or "",
-        evidence=tuple(record.id for record in resolution.records),
-    )
+def update_lock(path: Path, store: Store, change: Callable[[Lock], Lock]) -> Lock:
+    """Read the lock, change it and write it, while nobody else does; what it now is.
 
-
-def _with_evidence(lock: Lock, after: Checked) -> Lock:
-    """The lock with the ids of the records now in use; criteria stay as registered."""
-    entries: dict[str, LockedEvidence] = {}
-    inputs: dict[str, str] = {}
-    for node, resolution in after.resolutions.items():
-        old = lock.evidence.get(node)
-        if old is None or resolution.binding.stale:
-            continue
-        entries[node] = old.model_copy(
-            update={
-                "evidence": tuple(record.id for record in resolution.records),
-                "study_hash": resolution.study_hash,
-                "inputs_hash": resolution.inputs_hash or "",
-            }
-        )
-        inputs |= {state.reference: state.now for state in resolution.binding.inputs if state.now is not None}
-    return with_entries(lock, entries, inputs)
+    A lock that Toulmin did not write is left as it is, with its faults: only ``case accept`` replaces it.
+    """
+    try:
+        with lock_held(path):
+            old, faults = read_lock(path)
+            unknown = old.digest != "" and old.digest not in store.ledger().locks
+            return old if faults or unknown else save_lock(path, old, change(old), store)
+    except OSError as error:
+        raise unwritable(error, path) from None
 
 
 def moment_of(checked: Checked) -> HistoryEntry:
@@ -199,41 +196,75 @@ def moment_of(checked: Checked) -> HistoryEntry:
 def accept_case(
     path: str | Path,
     by: str,
+    why: str,
     *,
     only: Collection[str] = (),
     store: str | Path | None = None,
     today: dt.date | None = None,
 ) -> Checked:
-    """Write criteria, evidence and hashes as they are now into the lock, in the name of ``by``; the check after it.
+    """Register the case and its evidence as they are now, in the name of ``by``, with the reason; the check after it.
 
-    :raises FaultError: the form of the case is broken, or ``by`` is empty.
+    ``only`` names evidence: then nothing else is registered. The changes that were accepted stay in the lock.
+
+    :raises FaultError: the form of the case is broken, or ``by`` or ``why`` says nothing.
     """
-    if not by.strip():
-        raise FaultError(Fault("case.no_name", "say who accepts it", name="by"))
+    for name, text in (("by", by), ("why", why)):
+        if not has_visible_character(text):
+            message = "say who accepts it" if name == "by" else "say why it is accepted"
+            raise FaultError(Fault("case.no_name", message, name=name))
     checked = check_case(path, today=today, store=store)
     case = require_valid(checked)
-    entries: dict[str, LockedEvidence] = {}
+    lock_path = case.file.parent / LOCK_NAME
+
+    def accepted(lock: Lock) -> Lock:
+        now = accept_changes(lock, checked, AcceptedChanges(by=by.strip(), on=checked.today, why=why.strip()), only)
+        return bind_decisions(now, case, checked.attached)
+
+    try:
+        with lock_held(lock_path):
+            old, _ = read_lock(lock_path)  # of a lock that cannot be trusted, what it says is replaced
+            save_lock(lock_path, old, accepted(old), checked.store)
+    except OSError as error:
+        raise unwritable(error, lock_path) from None
+    return _check_and_note(path, lock_path, checked.today, store)
+
+
+def accept_changes(lock: Lock, checked: Checked, decision: AcceptedChanges, only: Collection[str]) -> Lock:
+    """The lock with everything that differs from it accepted by ``decision``."""
+    case = checked.case
+    assert case is not None
+    ledger, contents = checked.store.ledger(), element_contents(case)
+    entries: dict[str, LockedEvidence] = {} if not only else dict(lock.evidence)
     inputs: dict[str, str] = {}
     for node, resolution in checked.resolutions.items():
         if only and node not in only:
             continue
-        old = checked.lock.evidence.get(node)
-        entry = _entry(resolution, checked.today).model_copy(update={"by": by.strip()})
+        old = lock.evidence.get(node)
+        since = old.since if old is not None else len(ledger.hashes)
+        entry = entry_of(resolution, decision.on, since, *resolution.records, *resolution.reruns)
         if old is not None:
             change = compare_criteria(old.criterion, entry.criterion)
             loosened = old.criterion if change in ("loosened", "changed") else old.loosened_from
-            same = change == "same"
-            entry = entry.model_copy(
-                update={"loosened_from": loosened, "registered": old.registered if same else checked.today}
-            )
-        entries[node] = entry
+            registered = old.registered if change == "same" else decision.on
+            entry = entry.model_copy(update={"loosened_from": loosened, "registered": registered})
+        entries[node] = entry.model_copy(update={"by": decision.by})
         inputs |= {state.reference: state.now for state in resolution.binding.inputs if state.now is not None}
-    lock_path = case.file.parent / LOCK_NAME
-    lock = with_entries(checked.lock, entries, inputs)
-    write_lock(lock_path, lock)
-    after = check_case(path, today=checked.today, store=store)
-    write_lock(lock_path, with_moment(lock, moment_of(after)))
-    return check_case(path, today=checked.today, store=store)
+    said = [f for f in checked.verdict.faults if f.code in ACCEPTABLE and (not only or f.name in only)]
+    decision = decision.model_copy(update={"changes": tuple(f"{f.name or 'case'}: {f.message}" for f in said)})
+    update: dict[str, Any] = {
+        "evidence": entries,
+        "inputs": {**lock.inputs, **inputs},
+        "elements": contents,
+        "accepted": (*lock.accepted, decision),
+    }
+    if only:
+        update["elements"] = {**lock.elements, **{node: contents[node] for node in only if node in contents}}
+    else:
+        named = {identifier for entry in entries.values() for identifier in entry.evidence}
+        present = set(checked.store.ids())
+        update["known"] = tuple(sorted((ledger.records.keys() & present) - named))
+        update["gone"] = tuple(sorted(ledger.records.keys() - present))
+    return lock.model_copy(update=update)
 
 
 def reproduce_leaves(

@@ -1,7 +1,8 @@
 """Every numbered diagnostic of a case: what it is about, and what it does to the exit status.
 
 ``invalid`` (exit 2): the case is not well formed, or claims more than its form allows. ``evidence`` (exit 4): the
-evidence is damaged or does not follow. ``warning``: reported; its effect on the verdict shows in health and freshness.
+evidence is damaged or does not follow. ``stale`` (exit 3): what is judged is not what was registered, until somebody
+accepts it. ``warning``: reported; its effect on the verdict shows in health and freshness.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from toulmin.faults import Fault
 
-Severity = Literal["invalid", "evidence", "warning"]
+Severity = Literal["invalid", "evidence", "stale", "warning"]
 
 
 class Diagnostic(NamedTuple):
@@ -63,17 +64,32 @@ DIAGNOSTICS: dict[str, Diagnostic] = {
     "C043": Diagnostic("evidence", "an input of the study cannot be read"),
     "C044": Diagnostic("evidence", "the record lacks a measure of the criterion"),
     "C050": Diagnostic("warning", "an open defeater"),
-    "C051": Diagnostic("warning", "the threshold was edited after the result"),
-    "C052": Diagnostic("warning", "the threshold was loosened"),
+    "C051": Diagnostic("stale", "the threshold was edited after the result"),
+    "C052": Diagnostic("stale", "the threshold was loosened"),
     "C053": Diagnostic("warning", "evidence in the store that no element is bound to"),
     "C054": Diagnostic("warning", "an assumption is past its review date"),
     "C055": Diagnostic("warning", "an acceptance has expired"),
     "C056": Diagnostic("warning", "the positive control failed"),
-    "C057": Diagnostic("warning", "evidence not registered in the lock: its criterion may be younger than the result"),
+    "C057": Diagnostic("stale", "evidence not registered in the lock: its criterion may be younger than the result"),
     "C058": Diagnostic("warning", "evidence is missing"),
     "C059": Diagnostic("warning", "evidence is stale"),
     "C060": Diagnostic("warning", "too few failures to see a rare one"),
+    "C070": Diagnostic("stale", "a record that the lock does not name"),
+    "C071": Diagnostic("evidence", "a record that the lock names is gone"),
+    "C072": Diagnostic("stale", "an element was edited after it was registered"),
+    "C073": Diagnostic("stale", "a registered element is gone"),
+    "C074": Diagnostic("stale", "an element that was never registered"),
+    "C075": Diagnostic("evidence", "the lock was edited by hand, or is of an unknown version"),
+    "C076": Diagnostic("evidence", "the store and its ledger do not agree"),
+    "C077": Diagnostic("stale", "a record of the case's studies that no element rests on"),
+    "C078": Diagnostic("invalid", "two decisions on one thing"),
+    "C079": Diagnostic("invalid", "a decision on a date that cannot be"),
+    "C080": Diagnostic("invalid", "a decision by nobody"),
+    "C081": Diagnostic("warning", "a decision that accepted another text"),
 }
+
+#: what `case accept` settles
+ACCEPTABLE = frozenset({"C051", "C052", "C057", *(f"C{number:03}" for number in range(70, 78))})
 
 
 def severity(fault: Fault) -> Severity:
@@ -83,8 +99,8 @@ def severity(fault: Fault) -> Severity:
 
 
 def worst_first(faults: Iterable[Fault]) -> tuple[Fault, ...]:
-    """Each fault once: invalid, then evidence, then warnings; by file, line, code and name within."""
-    order = {"invalid": 0, "evidence": 1, "warning": 2}
+    """Each fault once: invalid, then evidence, then stale, then warnings; by file, line, code and name within."""
+    order = {"invalid": 0, "evidence": 1, "stale": 2, "warning": 3}
     unique = dict.fromkeys(faults)
     return tuple(
         sorted(unique, key=lambda f: (order[severity(f)], f.file or "", f.line or 0, f.code, f.name or "", f.message))

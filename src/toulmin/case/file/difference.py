@@ -79,7 +79,7 @@ def _element(old: Element, new: Element) -> Iterator[Change]:
             yield from _field(identifier, "links", key, getattr(old, key), getattr(new, key))
         yield from _field(identifier, "type", "kind", old.kind, new.kind)
     seen = {"id", "text", "supported_by", "strengthened_by", "in_context_of", "mode", "undeveloped", "attacks", "kind"}
-    seen |= {"study", "preset", "configuration", "criterion", "min_seeds", "max_age_days", "absence", "control"}
+    seen |= {"study", "preset", "configuration", "criterion", "seeds", "max_age_days", "absence", "control"}
     for key in sorted(type(old).model_fields.keys() - seen):
         yield from _field(identifier, "text", key, getattr(old, key), getattr(new, key))
 
@@ -119,8 +119,8 @@ def _binding(old: EvidenceNode, new: EvidenceNode) -> Iterator[Change]:
         if change != "same":
             direction: Direction = "tightened" if change == "tightened" else "loosened"
             yield from _field(old.id, "threshold", "criterion", old.criterion, new.criterion, direction)
-    fewer: Direction = "loosened" if new.min_seeds < old.min_seeds else "tightened"
-    yield from _field(old.id, "threshold", "min_seeds", old.min_seeds, new.min_seeds, fewer)
+    fewer: Direction = "loosened" if new.seeds < old.seeds else "tightened"
+    yield from _field(old.id, "threshold", "seeds", old.seeds, new.seeds, fewer)
     ages = (old.max_age_days, new.max_age_days)
     longer = ages[0] is not None and (ages[1] is None or ages[1] > ages[0])
     yield from _field(old.id, "threshold", "max_age_days", *ages, "loosened" if longer else "tightened")

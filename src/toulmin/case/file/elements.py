@@ -108,9 +108,9 @@ class EvidenceNode(Element):
 
     ``configuration`` is the study's, on top of its ``preset``, or the path of a study's TOML file; in it ``"@NAME"``
     stands for the reference of the subject or data declared under that name. ``criterion`` is in the grammar of
-    :mod:`toulmin.case.evidence.criterion`. ``absence`` says that the claim is that something is not there: it
-        demands a positive
-    ``control``: the id of an evidence node bound to the same study kind, or ``"self"`` where the record has its own.
+    :mod:`toulmin.case.evidence.criterion`. ``seeds = 5`` asks for the seeds 0 to 4, all of them and no others.
+    ``absence`` says that the claim is that something is not there: it demands a positive ``control``: the id of an
+    evidence node bound to the same study kind, or ``"self"`` where the record has its own.
     """
 
     type: ClassVar[str] = "evidence"
@@ -120,7 +120,7 @@ class EvidenceNode(Element):
     criterion: str | None = None
     subject: str | None = None
     data: Targets = ()
-    min_seeds: Annotated[int, Field(ge=1)] = 1
+    seeds: Annotated[int, Field(ge=1, le=10_000)] = 1
     max_age_days: Annotated[int, Field(ge=0)] | None = None
     absence: bool = False
     control: str | None = None
@@ -180,7 +180,8 @@ class Acceptance(Strict):
     """A human decision, by name and date, good until ``until``.
 
     ``of`` is an assumption, taken as true; a defeater, whose doubt is lived with (``kind = "residual"``); or a defeater
-    that answers another without evidence, and is believed (``kind = "answer"``).
+    that answers another without evidence, and is believed (``kind = "answer"``). ``sha256`` binds it to what was
+    accepted (``toulmin case explain ID`` prints the hash); without it the lock does, from the next run on.
     """
 
     of: Target
@@ -189,6 +190,7 @@ class Acceptance(Strict):
     on: dt.date
     until: dt.date | None = None
     why: Words = ""
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")] | None = None
 
 
 class Declared(Strict):

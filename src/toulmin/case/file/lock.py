@@ -1,7 +1,9 @@
-"""``case.lock``: the criteria, evidence and hashes last accepted, and the history of verdicts.
+"""``case.lock``: what was registered of a case, who accepted a change of it, and the history of verdicts.
 
-``toulmin case run`` writes an entry *before* it runs a study, so that a criterion edited after the result is seen;
-``toulmin case accept`` writes the entries as they are now, in somebody's name.
+``toulmin case run`` registers criteria, seeds and every element's content *before* it runs a study, so that an edit
+after the result is seen, and names the records it made. ``toulmin case accept`` registers the case as it is now, in
+somebody's name. The file holds the SHA-256 of its own text, which the ledger of the store also keeps: a lock edited by
+hand is not one that Toulmin wrote.
 """
 
 from __future__ import annotations
@@ -16,23 +18,52 @@ from typing import Annotated
 from pydantic import Field, ValidationError
 
 from toulmin.case.file.elements import Strict, Unit
-from toulmin.case.file.tomlwriter import write_key, write_table
+from toulmin.case.file.tomlwriter import write_key, write_table, write_value
+from toulmin.evidence import sha256_of_bytes
 from toulmin.faults import Fault, FaultError, faults_of_validation, read_toml
 
+VERSION = 2
 KEPT_HISTORY = 500
 GONE, INVALID = "gone", "invalid"
+_DIGEST = '\ndigest = "'
 
 
 class LockedEvidence(Strict):
-    """What was accepted of one evidence node."""
+    """What was registered of one evidence node.
+
+    ``since`` is the number of lines of the store's ledger when it was registered: records on later lines were made
+    after their criterion was written down. ``evidence`` names every record the node has rested on.
+    """
 
     criterion: str
     registered: dt.date  #: when the criterion was written here
+    study: str = ""
     study_hash: str = ""
     inputs_hash: str = ""
+    seeds: int = 1
+    since: int = 0
     evidence: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    by: str | None = None  #: who accepted a criterion that was edited after the result
+    by: str | None = None  #: who accepted it, if it was not registered before the result
     loosened_from: str | None = None  #: the criterion before the last loosening, kept for the reader
+
+
+class LockedDecision(Strict):
+    """An acceptance of the case, and the hash of what it accepts (:func:`accepted_content`)."""
+
+    of: str
+    kind: str
+    by: str
+    on: dt.date
+    content: str
+
+
+class AcceptedChanges(Strict):
+    """What somebody accepted with ``toulmin case accept``."""
+
+    by: str
+    on: dt.date
+    why: str
+    changes: Annotated[tuple[str, ...], Field(strict=False)] = ()
 
 
 class HistoryEntry(Strict):
@@ -52,12 +83,29 @@ class HistoryEntry(Strict):
 
 
 class Lock(Strict):
-    """A whole ``case.lock``."""
+    """A whole ``case.lock``.
 
-    version: int = 1
+    ``ledger`` is the hash of the last line of the store's ledger when the lock was written; ``known`` names records
+    that no element rests on and that somebody knows of; ``gone`` records whose absence somebody accepted; ``elements``
+    gives the hash of the content of each element.
+    """
+
+    version: int = VERSION
+    digest: str = ""
+    ledger: str = ""
+    known: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    gone: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    elements: dict[str, str] = Field(default_factory=dict[str, str])
     evidence: dict[str, LockedEvidence] = Field(default_factory=dict[str, LockedEvidence])
     inputs: dict[str, str] = Field(default_factory=dict[str, str])
+    decision: Annotated[tuple[LockedDecision, ...], Field(strict=False)] = ()
+    accepted: Annotated[tuple[AcceptedChanges, ...], Field(strict=False)] = ()
     history: Annotated[tuple[HistoryEntry, ...], Field(strict=False)] = ()
+
+    @property
+    def named(self) -> frozenset[str]:
+        """Every record that an element has rested on."""
+        return frozenset(identifier for entry in self.evidence.values() for identifier in entry.evidence)
 
 
 def read_lock(path: Path) -> tuple[Lock, list[Fault]]:
@@ -66,7 +114,12 @@ def read_lock(path: Path) -> tuple[Lock, list[Fault]]:
         return Lock(), []
     try:
         located = read_toml(path)
-        return Lock.model_validate(located.data), []
+        version = located.data.get("version")
+        if version != VERSION:
+            message = f"it is of version {version!r}, and this Toulmin reads {VERSION}: its registrations are unknown"
+            hint = "toulmin case accept registers the case as it is now"
+            return Lock(), [Fault("C075", message, str(path), located.line_of(("version",)), hint=hint)]
+        lock = Lock.model_validate(located.data)
     except FaultError as faulty:
         return Lock(), [Fault("C025", f.message, f.file, f.line) for f in faulty.faults]
     except ValidationError as error:
@@ -74,26 +127,58 @@ def read_lock(path: Path) -> tuple[Lock, list[Fault]]:
         return Lock(), faults
     except ValueError as error:  # an integer of ten thousand digits
         return Lock(), [Fault("C025", str(error), str(path))]
+    if lock.digest != _digest_of(_below_digest(located.text)):
+        message = "it was edited by hand: its text does not have the digest that it names"
+        return lock, [Fault("C075", message, str(path), located.line_of(("digest",)))]
+    return lock, []
 
 
-def write_lock(path: Path, lock: Lock) -> None:
-    """Replace the lock atomically."""
-    parts = ["# Written by `toulmin case run` and `toulmin case accept`; keep it under version control.\nversion = 1\n"]
-    if lock.inputs:
-        parts.append(write_table("[inputs]", dict(sorted(lock.inputs.items()))))
+def _below_digest(text: str) -> str:
+    _, _, rest = text.replace("\r\n", "\n").partition(_DIGEST)
+    return rest.partition("\n")[2]
+
+
+def _digest_of(text: str) -> str:
+    return sha256_of_bytes(text.encode())
+
+
+def lock_text(lock: Lock) -> tuple[str, str]:
+    """The text of a lock and its digest."""
+    tops = {"ledger": lock.ledger or None, "known": lock.known or None, "gone": lock.gone or None}
+    parts = ["".join(f"{name} = {write_value(value)}\n" for name, value in tops.items() if value is not None)]
+    for name in ("elements", "inputs"):
+        table: Mapping[str, str] = getattr(lock, name)
+        if table:
+            parts.append(write_table(f"[{name}]", dict(sorted(table.items()))))
     for name, entry in sorted(lock.evidence.items()):
         parts.append(write_table(f"[evidence.{write_key(name)}]", entry.model_dump(exclude_defaults=True)))
+    for decision in lock.decision:
+        parts.append(write_table("[[decision]]", decision.model_dump()))
+    for accepted in lock.accepted:
+        parts.append(write_table("[[accepted]]", accepted.model_dump(exclude_defaults=True)))
     for moment in _last(lock.history, KEPT_HISTORY):
         parts.append(write_table("[[history]]", moment.model_dump(exclude_none=True, exclude_defaults=True)))
+    body = "\n".join(parts)
+    digest = _digest_of(body)
+    head = "# Written by `toulmin case run` and `toulmin case accept`; keep it under version control, do not edit it.\n"
+    return f'{head}version = {VERSION}{_DIGEST}{digest}"\n{body}', digest
+
+
+def write_lock(path: Path, lock: Lock) -> str:
+    """Replace the lock atomically; its digest.
+
+    :raises OSError: the disk is full or read-only; the old lock is then as it was.
+    """
+    text, digest = lock_text(lock)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".lock-")
-    with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
-        file.write("\n".join(parts))
-    Path(temporary).replace(path)
-
-
-def with_entries(lock: Lock, entries: Mapping[str, LockedEvidence], inputs: Mapping[str, str]) -> Lock:
-    """The lock with these entries and input hashes in place of the old ones."""
-    return lock.model_copy(update={"evidence": {**lock.evidence, **entries}, "inputs": {**lock.inputs, **inputs}})
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return digest
 
 
 def states_of(history: Iterable[HistoryEntry]) -> list[dict[str, str]]:
