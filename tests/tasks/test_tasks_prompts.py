@@ -94,7 +94,7 @@ def test_years_are_split_and_later_ones_are_right():
         assert len(pair.wrong) == year + 1
         assert tokenizer.decode([pair.clean[pair.positions["year"]]]) == f"{year:02d}"
         assert tokenizer.decode([pair.counterfactual[pair.positions["year"]]]) == "01"
-    with pytest.raises(FaultError, match="no year is a century"):
+    with pytest.raises(FaultError, match="neither into a century"):
         years_task(Words(whole_years=True))
 
 

@@ -17,8 +17,9 @@ from toulmin.studies.execution import (
     reproduce,
     study_of,
 )
-from toulmin.studies.references import Reference, Resolver, parse_reference
-from toulmin.studies.registry import Registry, find_study, study_kinds
+from toulmin.studies.kinds import find_study, study_kinds
+from toulmin.studies.references import Reference, ReferenceKind, Resolver, find_reference_kind, parse_reference
+from toulmin.studies.registry import Registry
 from toulmin.studies.run import Pool, ProcessPool, Progress, Run
 from toulmin.studies.study import Cost, Input, Items, MeasureSpec, Study, Summary
 
@@ -31,6 +32,7 @@ __all__ = [
     "ProcessPool",
     "Progress",
     "Reference",
+    "ReferenceKind",
     "Registry",
     "Resolver",
     "Run",
@@ -40,6 +42,7 @@ __all__ = [
     "compare_measures",
     "execute",
     "find_current",
+    "find_reference_kind",
     "find_study",
     "made_by_this_code",
     "parse_reference",

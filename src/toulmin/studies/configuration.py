@@ -21,8 +21,8 @@ from pydantic import ValidationError
 
 from toulmin.evidence import Store
 from toulmin.faults import Fault, FaultError, LocatedToml, faults_of_validation, read_toml
+from toulmin.studies.kinds import find_study
 from toulmin.studies.references import Resolver
-from toulmin.studies.registry import find_study
 from toulmin.studies.study import Study
 
 KEYS = ("study", "preset", "configuration")

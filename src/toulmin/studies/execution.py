@@ -21,8 +21,8 @@ from toulmin.evidence.store import UNWRITABLE, unwritable
 from toulmin.faults import ExitCode, Fault, FaultError, faults_of_validation
 from toulmin.studies.code import code_hash
 from toulmin.studies.comparison import compare_derived, compare_measures
+from toulmin.studies.kinds import find_study
 from toulmin.studies.references import Resolver
-from toulmin.studies.registry import find_study
 from toulmin.studies.run import Run
 from toulmin.studies.study import Input, Items, Study, Summary
 from toulmin.studies.workspace import workspace

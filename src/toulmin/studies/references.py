@@ -6,6 +6,8 @@
     file:PATH               a file
     evidence:ID/ARTEFACT    a file that a study left
 
+An installed package adds a kind by an entry point of the group ``toulmin.subjects`` (:class:`ReferenceKind`).
+
 A relative path is relative to the file that named it. A fingerprint is the SHA-256 of the bytes (of a folder: of the
 sorted list of names and hashes). It is computed from the bytes each time a question is asked of the resolver's owner:
 modification times can be put back. Within one resolver and its copies a file is read once. ``trust_mtime`` also trusts
@@ -14,18 +16,19 @@ the hashes of earlier runs, for files with the same path, size, modification tim
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
-import re
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from toulmin.evidence import Store, sha256_of_file, sha256_of_json
 from toulmin.faults import ExitCode, Fault, FaultError
+from toulmin.studies.registry import Registry
 
-SCHEMES = ("embedded", "hf", "dir", "file", "evidence")
-_ASSETS = Path(__file__).resolve().parent.parent / "assets"
 _SMALL = 1 << 16  # hashing less than this is faster than looking it up
 
 
@@ -36,10 +39,43 @@ class Reference:
     scheme: str
     name: str  #: name, path, or evidence id
     detail: str | None = None  #: the revision of ``hf:``, the artefact of ``evidence:``
+    separator: str = field(default="", repr=False, compare=False)
 
     def __str__(self) -> str:
-        joint = {"hf": "@", "evidence": "/"}.get(self.scheme, "")
-        return f"{self.scheme}:{self.name}" + (f"{joint}{self.detail}" if self.detail else "")
+        return f"{self.scheme}:{self.name}" + (f"{self.separator}{self.detail}" if self.detail else "")
+
+
+def _no_fault(name: str, detail: str | None) -> str | None:
+    return None
+
+
+@dataclass(frozen=True)
+class ReferenceKind:
+    """What may stand before the colon, and what it names: an entry point of the group ``toulmin.subjects``.
+
+    ``locate`` gives the file or folder, whose bytes are the fingerprint. ``separator`` stands between name and detail,
+    where there is one. ``fault`` says what is wrong with a name (None: nothing). ``load`` makes a
+    ``toulmin.subjects.Subject`` from the path and a ``torch.dtype``; default: by the files found there. Its module
+    loads without torch: import that inside ``load``.
+    """
+
+    locate: Callable[[Reference, Resolver], Path]
+    separator: str = ""
+    fault: Callable[[str, str | None], str | None] = _no_fault
+    load: Callable[[Path, Any], Any] | None = None
+
+
+_KINDS: Registry[ReferenceKind] = Registry(
+    "toulmin.subjects", "kind of reference", "reference.malformed", ReferenceKind, broken="reference.broken"
+)
+
+
+def find_reference_kind(scheme: str) -> ReferenceKind:
+    """The kind of reference that begins with ``scheme:``.
+
+    :raises FaultError: there is none, or its package is broken.
+    """
+    return _KINDS.find(scheme)
 
 
 def parse_reference(text: str) -> Reference:
@@ -48,25 +84,18 @@ def parse_reference(text: str) -> Reference:
     :raises FaultError: an unknown scheme, or a name that does not fit it.
     """
     scheme, colon, rest = text.partition(":")
-    fault: str | None = None
-    name, detail = rest, None
-    if not colon or scheme not in SCHEMES:
-        fault = "a reference begins with " + ", ".join(f"{s}:" for s in SCHEMES)
-    elif not rest:
-        fault = "nothing follows the colon"
-    elif scheme == "embedded" and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", rest):
-        fault = "an embedded subject is named by letters, digits, '.', '_' and '-'"
-    elif scheme == "hf":
-        name, _, revision = rest.partition("@")
-        detail = revision or None
-    elif scheme == "evidence":
-        name, _, artefact = rest.partition("/")
-        detail = artefact or None
-        if not re.fullmatch(r"[0-9a-f]{6,64}", name) or detail is None or ".." in detail.split("/"):
-            fault = "write evidence:ID/ARTEFACT, with at least six hexadecimal digits of the id"
+    known = _KINDS.names()
+    if not colon or scheme not in known:
+        message = "a reference begins with " + ", ".join(f"{s}:" for s in known)
+        near = difflib.get_close_matches(scheme, known, n=1)
+        hint = f"did you mean {near[0]}:{rest}" if near and colon else None
+        raise FaultError(Fault("reference.malformed", message, name=text, hint=hint))
+    kind = find_reference_kind(scheme)
+    name, _, detail = rest.partition(kind.separator) if kind.separator else (rest, "", "")
+    fault = kind.fault(name, detail or None) if rest else "nothing follows the colon"
     if fault:
         raise FaultError(Fault("reference.malformed", fault, name=text))
-    return Reference(scheme, name, detail)
+    return Reference(scheme, name, detail or None, kind.separator)
 
 
 def _identity(path: Path) -> str:
@@ -135,43 +164,7 @@ class Resolver:
         :raises FaultError: there is none.
         """
         ref = parse_reference(reference) if isinstance(reference, str) else reference
-        if ref.scheme == "embedded":
-            path = _ASSETS / ref.name
-            if not path.is_dir():
-                known = ", ".join(
-                    sorted(p.name for p in _ASSETS.iterdir() if p.is_dir() and not p.name.startswith("_"))
-                )
-                raise _not_found(ref, "no embedded subject of that name", f"there are: {known}")
-            return path
-        if ref.scheme == "evidence":
-            if self.store is None:
-                raise _not_found(ref, "no evidence store was given", None)
-            return self.store.artefact(self.store.resolve(ref.name), ref.detail or "")
-        if ref.scheme == "hf":
-            return self._hub_snapshot(ref)
-        path = Path(ref.name).expanduser()
-        path = path if path.is_absolute() else self.base / path
-        if not (path.is_dir() if ref.scheme == "dir" else path.is_file()):
-            raise _not_found(ref, f"no such {'folder' if ref.scheme == 'dir' else 'file'}: {path}", None)
-        return path
-
-    def _hub_snapshot(self, ref: Reference) -> Path:
-        from toulmin.faults import require_extra
-
-        hub = require_extra("huggingface_hub", "hf")
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-        try:
-            patterns = ["*.json", "*.safetensors", "*.model", "*.txt", "*.bin.index.json"]
-            return Path(
-                hub.snapshot_download(
-                    ref.name, revision=ref.detail, local_files_only=not self.download, allow_patterns=patterns
-                )
-            )
-        except LocalEntryNotFoundError:
-            raise _not_found(ref, "not in the local hub cache", "--download allows fetching it from the hub") from None
-        except (HfHubHTTPError, HFValidationError, OSError) as error:
-            raise _not_found(ref, str(error).splitlines()[0], None) from None
+        return find_reference_kind(ref.scheme).locate(ref, self)
 
     def fingerprint(self, reference: str | Reference) -> tuple[str, int]:
         """The SHA-256 and the size in bytes of what ``reference`` names.
@@ -204,5 +197,6 @@ class Resolver:
         return replace(self, base=base)
 
 
-def _not_found(ref: Reference, message: str, hint: str | None) -> FaultError:
+def not_found(ref: Reference, message: str, hint: str | None = None) -> FaultError:
+    """The fault of a reference that names nothing."""
     return FaultError(Fault("reference.not_found", message, name=str(ref), hint=hint), ExitCode.SUBJECT)

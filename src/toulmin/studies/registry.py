@@ -16,21 +16,22 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from toulmin.faults import ExitCode, Fault, FaultError
-from toulmin.studies.study import Study
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 T = TypeVar("T")
-GROUP = "toulmin.studies"
 
 
-@lru_cache(maxsize=32)
-def _points_on(group: str, path: tuple[str, ...]) -> dict[str, EntryPoint]:
+@lru_cache(maxsize=4)
+def _points_on(path: tuple[str, ...]) -> dict[str, dict[str, EntryPoint]]:
+    """Group to name to entry point, for the packages on ``sys.path``."""
     from importlib.metadata import entry_points
 
     # reading the metadata of every installed package takes 50 ms, and a case asks once for each piece of evidence
-    return {point.name: point for point in entry_points(group=group)}
+    points = entry_points()
+    groups = [group for group in points.groups if group.startswith("toulmin.")]
+    return {group: {point.name: point for point in points.select(group=group)} for group in groups}
 
 
 class Registry(Generic[T]):
@@ -56,7 +57,7 @@ class Registry(Generic[T]):
         self._expected = expected
 
     def _points(self) -> dict[str, EntryPoint]:
-        return _points_on(self.group, tuple(sys.path))
+        return _points_on(tuple(sys.path)).get(self.group, {})
 
     def names(self) -> list[str]:
         """The names that can be found here, sorted."""
@@ -82,23 +83,3 @@ class Registry(Generic[T]):
         if not fits:
             raise FaultError(Fault(self.broken, f"{points[name].value} is not a {self.what} of that name", name=name))
         return cast("T", found)
-
-
-def _is_study(found: Any, kind: str) -> bool:
-    return isinstance(found, type) and issubclass(found, Study) and found.kind == kind
-
-
-_STUDIES: Registry[type[Study]] = Registry(GROUP, "kind of study", "study.unknown", _is_study, broken="study.broken")
-
-
-def study_kinds() -> list[str]:
-    """The kinds that can be run here, sorted."""
-    return _STUDIES.names()
-
-
-def find_study(kind: str) -> type[Study]:
-    """The class of a kind.
-
-    :raises FaultError: there is none of that name (the nearest are listed), or its package is broken.
-    """
-    return _STUDIES.find(kind)

@@ -15,7 +15,7 @@ from safetensors.torch import save
 from torch import nn
 
 from toulmin.faults import ExitCode, Fault, FaultError
-from toulmin.studies import Resolver, parse_reference
+from toulmin.studies import Resolver, find_reference_kind, parse_reference
 from toulmin.subjects.config import TransformerConfig
 from toulmin.subjects.huggingface import load_huggingface
 from toulmin.subjects.llama2c import load_llama2c
@@ -57,7 +57,7 @@ class Subject:
 
 def load(reference: str, resolver: Resolver | None = None, *, dtype: torch.dtype = torch.float32) -> Subject:
     """Load the subject that a reference names: ``embedded:NAME``, ``dir:PATH``, ``file:PATH``, ``hf:NAME[@REVISION]``,
-    ``evidence:ID/ARTEFACT``.
+    ``evidence:ID/ARTEFACT``, or a kind that an installed package adds.
 
     A folder is one that :func:`save_subject` wrote, a Hugging Face model, or rib's modular addition; a file is
     safetensors from :func:`save_subject`, a llama2.c ``.bin``, or a Tracr ``.npz``.
@@ -68,7 +68,14 @@ def load(reference: str, resolver: Resolver | None = None, *, dtype: torch.dtype
     resolver = resolver or Resolver()
     parsed = parse_reference(reference)
     path = resolver.locate(parsed)
-    subject = _load_folder(path, dtype) if path.is_dir() else _load_file(path, dtype)
+    own = find_reference_kind(parsed.scheme).load
+    if own is None:
+        subject = _load_folder(path, dtype) if path.is_dir() else _load_file(path, dtype)
+    else:
+        subject = own(path, dtype)
+        if not isinstance(subject, Subject):
+            message = f"references that begin with {parsed.scheme}: load a {type(subject).__name__}, not a Subject"
+            raise FaultError(Fault("reference.broken", message, name=reference), ExitCode.MISSING)
     card = {"reference": reference, **subject.card}
     if parsed.scheme == "hf":
         card["revision"] = path.name  # the hub names a snapshot's folder by its commit

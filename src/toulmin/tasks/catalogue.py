@@ -1,12 +1,17 @@
-"""Every task by name, for configurations: what the task needs to know of the subject is asked of the subject."""
+"""Every task by name, for configurations: what the task needs to know of the subject is asked of the subject.
+
+A task is an entry point of the group ``toulmin.tasks``: a function of the subject (or None) whose keyword-only
+arguments are the task's options, and which gives a :class:`Task`. An installed package adds its own the same way.
+"""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from toulmin.faults import Fault, FaultError
+from toulmin.studies import Registry
 from toulmin.tasks.induction import induction_task
 from toulmin.tasks.pair import Task
 from toulmin.tasks.prompts import capitals_task, docstring_task, ioi_task, years_task
@@ -16,6 +21,35 @@ from toulmin.tasks.storyworld.tokenizer import story_vocabulary
 from toulmin.tasks.tracr import tracr_task
 
 Subject = Any  #: has ``model.config.d_vocab``, and ``tokenizer`` where the task is text
+Maker = Callable[..., Task]
+
+
+def _is_maker(found: Any, name: str) -> bool:
+    return callable(found)
+
+
+_REGISTRY: Registry[Maker] = Registry("toulmin.tasks", "task", "tasks.unknown_task", _is_maker)
+
+
+def task_names() -> tuple[str, ...]:
+    """Names that :func:`find_task` knows, sorted."""
+    return tuple(_REGISTRY.names())
+
+
+def find_task(name: str, subject: Subject = None, **options: Any) -> Task:
+    """The task called ``name``, made for ``subject`` (a :class:`toulmin.subjects.Subject`; some tasks need none).
+
+    :raises FaultError: an unknown name (the nearest are listed), unknown options, a subject that does not fit.
+    """
+    make = _REGISTRY.find(name)
+    known = [p for p, spec in inspect.signature(make).parameters.items() if spec.kind is spec.KEYWORD_ONLY]
+    unknown = sorted(options.keys() - set(known))
+    if unknown:
+        hint = f"options: {', '.join(known)}" if known else "it has no options"
+        raise FaultError(
+            Fault("tasks.unknown_option", f"task {name} has no such option", name=o, hint=hint) for o in unknown
+        )
+    return make(subject, **options)
 
 
 def _vocabulary(subject: Subject) -> int:
@@ -24,19 +58,42 @@ def _vocabulary(subject: Subject) -> int:
     return int(subject.model.config.d_vocab)
 
 
-def _induction(kind: str) -> Callable[..., Task]:
-    def make(
-        subject: Subject,
-        *,
-        length: int = 32,
-        vocabulary: int | None = None,
-        bos: int | None = 0,
-        first_token: int = 1,
-    ) -> Task:
-        size = _vocabulary(subject) if vocabulary is None else vocabulary
-        return induction_task(size, length, kind=kind, bos=bos, first_token=first_token)  # type: ignore[arg-type]
+def _induction(subject: Subject, kind: str, vocabulary: int | None, bos: int | bool, options: dict[str, int]) -> Task:
+    tokenizer = getattr(subject, "tokenizer", None)
+    size = _vocabulary(subject) if vocabulary is None else vocabulary
+    special: Sequence[int] = ()
+    own: int | None = 0  # a subject without a tokenizer begins with token 0, as the embedded ones do
+    if tokenizer is not None:
+        size = min(size, len(tokenizer))  # a model may have more embeddings than its tokenizer has ids
+        own = tokenizer.bos
+        special = [t for t in (tokenizer.bos, tokenizer.eos, tokenizer.pad) if t is not None]
+    first = own if bos is True else None if bos is False else bos
+    return induction_task(size, kind=kind, bos=first, exclude=special, **options)  # type: ignore[arg-type]
 
-    return make
+
+def induction(
+    subject: Subject,
+    *,
+    length: int = 32,
+    vocabulary: int | None = None,
+    bos: int | bool = True,
+    first_token: int = 1,
+) -> Task:
+    """A B ... A -> B on random tokens; ``bos``: true for the tokenizer's own, false for none, or a token id."""
+    options = {"length": length, "first_token": first_token}
+    return _induction(subject, "induction", vocabulary, bos, options)
+
+
+def repeats(
+    subject: Subject,
+    *,
+    length: int = 32,
+    vocabulary: int | None = None,
+    bos: int | bool = True,
+    first_token: int = 1,
+) -> Task:
+    """A B ... A -> C, where induction's rule is wrong; options as :func:`induction`."""
+    return _induction(subject, "repeats", vocabulary, bos, {"length": length, "first_token": first_token})
 
 
 def _story_words(subject: Subject) -> int:
@@ -48,7 +105,7 @@ def _story_words(subject: Subject) -> int:
     return size
 
 
-def _story(name: str) -> Callable[..., Task]:
+def _story(name: str) -> Maker:
     def make(subject: Subject) -> Task:
         _story_words(subject)
         return story_tasks()[name]
@@ -56,8 +113,18 @@ def _story(name: str) -> Callable[..., Task]:
     return make
 
 
-def _story_induction(subject: Subject, *, length: int = 32) -> Task:
+def story_induction(subject: Subject, *, length: int = 32) -> Task:
+    """Induction on storyworld's words."""
     return induction_task(_story_words(subject), length, first_token=len(SPECIAL))
+
+
+story_two_name = _story("two_name")
+story_two_name_abc = _story("two_name_abc")
+story_pronoun = _story("pronoun")
+story_greater_than = _story("greater_than")
+story_topic = _story("topic")
+story_number = _story("number")
+story_list = _story("list")
 
 
 def _tokenizer(subject: Subject) -> Any:
@@ -66,59 +133,26 @@ def _tokenizer(subject: Subject) -> Any:
     return subject.tokenizer
 
 
-def _prompts(task: Callable[..., Task]) -> Callable[..., Task]:
+def _prompts(task: Maker) -> Maker:
     def make(subject: Subject, *, bos: bool = False) -> Task:
         return task(_tokenizer(subject), bos=bos)
 
     return make
 
 
-def _ioi(subject: Subject, *, bos: bool = False, counterfactual: str = "swap") -> Task:
+years = _prompts(years_task)
+docstring = _prompts(docstring_task)
+capitals = _prompts(capitals_task)
+
+
+def ioi(subject: Subject, *, bos: bool = False, counterfactual: str = "swap") -> Task:
+    """Indirect-object identification in English."""
     return ioi_task(_tokenizer(subject), bos=bos, counterfactual=counterfactual)
 
 
-def _tracr(subject: Subject, *, folder: str = "", program: str = "") -> Task:
+def tracr(subject: Subject, *, folder: str = "", program: str = "") -> Task:
+    """Inputs of a compiled program; ``folder`` has the recorded inputs and outputs of ``program``."""
     missing = [name for name, value in (("folder", folder), ("program", program)) if not value]
     if missing:
         raise FaultError(Fault("tasks.missing_option", "the task tracr needs it", name=name) for name in missing)
     return tracr_task(folder, program)
-
-
-def task_names() -> tuple[str, ...]:
-    """Names that :func:`find_task` knows."""
-    return tuple(_catalogue())
-
-
-def find_task(name: str, subject: Subject = None, **options: Any) -> Task:
-    """The task called ``name``, made for ``subject`` (a :class:`toulmin.subjects.Subject`; some tasks need none).
-
-    :raises FaultError: an unknown name (those there are, are listed), unknown options, a subject that does not fit.
-    """
-    catalogue = _catalogue()
-    if name not in catalogue:
-        raise FaultError(
-            Fault("tasks.unknown_task", f"there is no task {name!r}", name=name, hint=", ".join(catalogue))
-        )
-    make = catalogue[name]
-    known = [p for p, spec in inspect.signature(make).parameters.items() if spec.kind is spec.KEYWORD_ONLY]
-    unknown = sorted(options.keys() - set(known))
-    if unknown:
-        hint = f"options: {', '.join(known)}" if known else "it has no options"
-        raise FaultError(
-            Fault("tasks.unknown_option", f"task {name} has no such option", name=o, hint=hint) for o in unknown
-        )
-    return make(subject, **options)
-
-
-def _catalogue() -> Mapping[str, Callable[..., Task]]:
-    return {
-        "induction": _induction("induction"),
-        "repeats": _induction("repeats"),
-        "story.induction": _story_induction,
-        **{f"story.{name}": _story(name) for name in story_tasks()},
-        "ioi": _ioi,
-        "years": _prompts(years_task),
-        "docstring": _prompts(docstring_task),
-        "capitals": _prompts(capitals_task),
-        "tracr": _tracr,
-    }

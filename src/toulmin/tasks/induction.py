@@ -7,6 +7,7 @@ followed by another token than B (Goldowsky-Dill et al. 2023, section 4, evaluat
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Literal
 
 import numpy as np
@@ -25,26 +26,33 @@ def induction_task(
     kind: Literal["induction", "repeats"] = "induction",
     bos: int | None = 0,
     first_token: int = 1,
+    exclude: Collection[int] = (),
 ) -> Task:
-    """Induction on random tokens ``first_token .. vocabulary - 1``.
+    """Induction on random tokens ``first_token .. vocabulary - 1``, without ``bos`` and those of ``exclude``.
 
     A prompt is [bos] x_1 ... A B ... A, all tokens distinct except A, with B at least two places before the end.
     Counterfactual: the same filler with another A' B' ... A'. ``answers``: B for ``induction``; for ``repeats`` a
     token C that is not in the prompt (a continuation that breaks the rule), with B among ``wrong``. Named positions:
     ``first`` (A), ``follower`` (B), ``second`` (the last A).
 
-    :raises FaultError: the vocabulary is too small for distinct tokens.
+    :param bos: id of the token in front, or None for none.
+    :raises FaultError: the vocabulary is too small for distinct tokens, or has no token ``bos``.
     """
     width = length - (bos is not None)
-    if width < 4 or vocabulary - first_token < width + 4:
-        text = f"{vocabulary} tokens are too few for prompts of {length}, or {length} is below 5"
+    allowed = np.setdiff1d(np.arange(first_token, vocabulary), [*exclude, -1 if bos is None else bos])
+    if bos is not None and not 0 <= bos < vocabulary:
+        raise FaultError(
+            Fault("tasks.induction", f"the vocabulary of {vocabulary} tokens has no token {bos}", name="bos")
+        )
+    if width < 4 or len(allowed) < width + 4:
+        text = f"{len(allowed)} tokens are too few for prompts of {length}, or {length} is below 5"
         raise FaultError(Fault("tasks.induction", text))
 
     def make(n: int, seed: int, split: str) -> list[Pair]:
         return [one(np.random.default_rng([seed, i])) for i in range(n)]
 
     def one(rng: np.random.Generator) -> Pair:
-        drawn = rng.choice(vocabulary - first_token, size=width + 4, replace=False) + first_token
+        drawn = allowed[rng.choice(len(allowed), size=width + 4, replace=False)]
         filler, (a, b, a2, b2, c) = drawn[: width - 1], drawn[width - 1 :]
         place = int(rng.integers(0, width - 3))
 

@@ -191,23 +191,19 @@ def ioi_task(tokenizer: TextTokenizer, *, bos: bool = False, counterfactual: str
 
 
 def years_task(tokenizer: TextTokenizer, *, bos: bool = False) -> Task:
-    """Greater-than: any two-digit token later than the first year is right, any other wrong; counterfactual year 01.
+    """Greater-than: the first year is 17YY, and the next token continues a second year that begins with 17.
 
-    :raises FaultError: a tokenizer that does not split years into century and two digits.
+    Where a tokenizer has a token for two digits (GPT-2), every token above YY is right and every other one wrong. Where
+    each digit is a token (Llama-2, SmolLM2), the next token is the tens digit: larger digits than that of YY are right,
+    smaller ones wrong, and the same digit is neither, since the year is then decided by the token after. In the
+    counterfactual prompt the first year is 1701.
+
+    :raises FaultError: a tokenizer that splits years in another way.
     """
     words = _Words(tokenizer, bos)
-    digits = [f"{y:02d}" for y in range(100)]
-    ids = {d: words.id(d, "") for d in digits if len(tokenizer.encode(d)) == 1}
     spans = words.single(SPANS, 2)
-    split = {
-        (c, d)
-        for c in map(str, range(11, 20))
-        for d in digits
-        if d in ids and tokenizer.encode(f" {c}{d}") == [*tokenizer.encode(f" {c}"), ids[d]]
-    }
-    usable = sorted((c, d) for c, d in split if "02" <= d <= "97" and (c, "01") in split and (c, digits[-1]) in split)
-    if not usable:
-        raise FaultError(Fault("tasks.tokenizer_does_not_fit", "no year is a century and two digits", name="years"))
+    usable, ids = _splittable_years(tokenizer)
+    width = len(next(iter(ids)))
 
     def make(rng: Any, i: int) -> Draft:
         century, year = usable[int(rng.integers(len(usable)))]
@@ -215,11 +211,32 @@ def years_task(tokenizer: TextTokenizer, *, bos: bool = False) -> Task:
         span = _pick(rng, spans, 1)[0]
         clean = template.format(span=span, century=century, year=year)
         other = template.format(span=span, century=century, year="01")
-        later = tuple(token for d, token in ids.items() if d > year)
-        earlier = tuple(token for d, token in ids.items() if d <= year)
+        later = tuple(token for d, token in ids.items() if d > year[:width])
+        earlier = tuple(token for d, token in ids.items() if d < year[:width] or d == year)
         return clean, other, later, earlier, {"year": clean[: clean.index(century + year) + 4]}
 
     return _task("years", words, make, "a later year")
+
+
+def _splittable_years(tokenizer: TextTokenizer) -> tuple[list[tuple[str, str]], dict[str, int]]:
+    """Centuries and years that the tokenizer separates, and its token for every two digits, or for every digit."""
+    years = [f"{y:02d}" for y in range(100)]
+    for width, first, last in ((2, "02", "97"), (1, "10", "89")):
+        digits = [d for d in (years if width == 2 else "0123456789") if len(tokenizer.encode(d)) == 1]
+        ids = {d: tokenizer.encode(d)[0] for d in digits}
+        split = {
+            (c, y)
+            for c in map(str, range(11, 20))
+            for y in years
+            if all(y[i : i + width] in ids for i in range(0, 2, width))
+            and tokenizer.encode(f" {c}{y}")
+            == [*tokenizer.encode(f" {c}"), *(ids[y[i : i + width]] for i in range(0, 2, width))]
+        }
+        usable = sorted((c, y) for c, y in split if first <= y <= last and {(c, "01"), (c, "99")} <= split)
+        if usable:
+            return usable, ids
+    text = "it splits years neither into a century and two digits nor into four digits"
+    raise FaultError(Fault("tasks.tokenizer_does_not_fit", text, name="years"))
 
 
 def docstring_task(tokenizer: TextTokenizer, *, bos: bool = False) -> Task:
