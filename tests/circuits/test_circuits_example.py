@@ -13,5 +13,5 @@ def test_the_example_runs() -> None:
     assert len(file.read_text().splitlines()) < 80
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, file], capture_output=True, text=True, check=True, env=environment)
-    assert "numbers, from" in done.stdout
-    assert done.stdout.count("cells say faithful") == 3
+    assert "numbers, lowest" in done.stdout
+    assert done.stdout.count("rows say faithful") == 3

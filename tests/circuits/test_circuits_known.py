@@ -119,12 +119,11 @@ def test_equal_prompts_give_zero_scores() -> None:
 def test_ablating_with_roles_swapped_is_restoring(positions: int | None) -> None:
     pairs, model = pairs_of(), model_of()
     runner, other = CircuitRunner(model, pairs), CircuitRunner(model, swapped(pairs))
-    where = "specific" if positions else "all"
     circuits = some_circuits(runner.graph, positions=positions)
-    restored = logits_of(runner, circuits, Methodology(direction="denoising", positions=where))
-    close(restored, logits_of(other, circuits, Methodology(ablate="circuit", positions=where)))
+    restored = logits_of(runner, circuits, Methodology(direction="denoising"))
+    close(restored, logits_of(other, circuits, Methodology(ablate="circuit")))
     complements = [~c for c in circuits]
-    close(restored, logits_of(other, complements, Methodology(positions=where)))
+    close(restored, logits_of(other, complements, Methodology()))
 
 
 @pytest.mark.parametrize("positions", [None, T])
@@ -135,19 +134,18 @@ def test_pruning_dangling_edges_changes_nothing_under_resampling(
     positions: int | None, changes: dict[str, Any]
 ) -> None:
     runner = CircuitRunner(model_of(**changes), pairs_of())
-    where = "specific" if positions else "all"
     circuits = some_circuits(runner.graph, positions=positions)
     pruned = [c.pruned(causal=runner.model.config.causal) for c in circuits]
     assert any(len(p) < len(c) for p, c in zip(pruned, circuits, strict=True))
     assert all(
         p <= c and p.pruned(causal=runner.model.config.causal) == p for p, c in zip(pruned, circuits, strict=True)
     )
-    method = Methodology(positions=where)
+    method = Methodology()
     close(logits_of(runner, circuits, method), logits_of(runner, pruned, method))
-    zero = Methodology(positions=where, ablation="zero")
+    zero = Methodology(ablation="zero")
     moved = (logits_of(runner, circuits, zero) - logits_of(runner, pruned, zero)).abs().max()
     assert moved > 1e-6 or changes.get("d_mlp") == 0  # what is reached only by cut edges is recomputed from them
-    branches = Methodology(positions=where, ablation="zero", granularity="branches")
+    branches = Methodology(ablation="zero", granularity="branches")
     close(logits_of(runner, circuits, branches), logits_of(runner, pruned, zero))
 
 
@@ -216,7 +214,7 @@ def test_edges_at_positions_against_a_brute_force() -> None:
     model, pairs = model_of(), pairs_of(3)
     runner = CircuitRunner(model, pairs)
     circuits = some_circuits(runner.graph, 3, positions=T)
-    found = logits_of(runner, circuits, Methodology(positions="specific"))
+    found = logits_of(runner, circuits, Methodology())
     for row, circuit in zip(found, circuits, strict=True):
         for logits, pair in zip(row, pairs, strict=True):
             expected = brute_force(model, torch.tensor(pair.clean), torch.tensor(pair.counterfactual), circuit.table)
@@ -342,8 +340,8 @@ def test_bad_input_is_refused() -> None:
         acdc(runner, -1.0)
     with pytest.raises(FaultError, match="another model"):
         runner.scores([Circuit.empty(Graph(3, 2))], Methodology(), ["kl"])
-    with pytest.raises(FaultError, match="names no positions"):
-        runner.scores([Circuit.empty(runner.graph)], Methodology(positions="specific"), ["kl"])
+    with pytest.raises(FaultError, match="edges at 4 positions"):
+        runner.scores([Circuit.empty(runner.graph, 4)], Methodology(), ["kl"])
     with pytest.raises(FaultError, match="not a finite number"):
         EdgeScores(runner.graph, np.full(runner.graph.allowed.shape, np.nan), "x")
     broken = model_of()

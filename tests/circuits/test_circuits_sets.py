@@ -14,9 +14,10 @@ from toulmin.circuits.circuit import Circuit
 from toulmin.circuits.discovery.agreement import audit_scores, overlap, ranks, spearman
 from toulmin.circuits.discovery.edge_scores import EdgeScores, random_scores, reference_scores
 from toulmin.circuits.edges import edge_name, parse_edge, removal_order
-from toulmin.circuits.faithfulness.card import Values, judge, make_card
+from toulmin.circuits.faithfulness.card import PromptValues, judge, make_card
 from toulmin.circuits.faithfulness.curves import area_under, cmd, cpr, roc, sizes_for
-from toulmin.circuits.faithfulness.hypothesis_tests import (
+from toulmin.circuits.faithfulness.recovered import recovered
+from toulmin.circuits.faithfulness.statistics import (
     adjust,
     equivalence,
     hsic,
@@ -25,7 +26,6 @@ from toulmin.circuits.faithfulness.hypothesis_tests import (
     partial_necessity,
     sufficiency,
 )
-from toulmin.circuits.faithfulness.recovered import recovered
 from toulmin.circuits.formats import from_autocircuit, from_mib, to_autocircuit, to_mib
 from toulmin.circuits.methodology import Methodology, grid
 from toulmin.circuits.pictures import draw_audit, draw_card, draw_circuit, draw_curves, draw_percents
@@ -114,7 +114,7 @@ def test_broken_mib_files_are_refused(broken: dict) -> None:
 def test_the_grid_has_no_two_equal_methodologies() -> None:
     found = grid()
     assert len(set(found)) == len(found) == 23
-    assert len(grid(specific=True)) == 46
+    assert len(grid(all_positions=True)) == 46
     assert all(m.ablation == "resample" for m in found if m.direction == "denoising")
     with pytest.raises(ValueError, match="granularity"):
         Methodology(granularity="neurons")  # type: ignore[arg-type]
@@ -227,15 +227,16 @@ def test_corrections_for_many_tests() -> None:
 def test_the_card_says_what_flips() -> None:
     rng = np.random.default_rng(3)
     full = 4 + rng.random(40)
-    good = Values(0.95 * full, full, np.zeros(40))
-    bad = Values(0.3 * full, full, np.zeros(40))
-    none = Values(full, full, full)
+    good = PromptValues(0.95 * full, full, np.zeros(40))
+    counted = PromptValues(0.95 * full, full, np.zeros(40), shares=False)
+    bad = PromptValues(0.3 * full, full, np.zeros(40))
+    none = PromptValues(full, full, full, from_zero=False)
     zero = Methodology(ablation="zero")
     card = make_card(
         {
             (Methodology(), "logit_diff"): good,
             (zero, "logit_diff"): bad,
-            (zero, "choice_accuracy"): good,
+            (zero, "choice_accuracy"): counted,
             (Methodology(ablation="mean_clean"), "kl"): none,
         },
         resamples=200,
@@ -245,7 +246,7 @@ def test_the_card_says_what_flips() -> None:
     assert card.spread == pytest.approx(65)
     assert card.flipped_by()["ablation"] == 4
     assert card.flipped_by()["metric"] > 0
-    assert {cell.aggregation for cell in card.cells if cell.metric == "choice_accuracy"} == {"percent_of_means"}
+    assert {row.aggregation for row in card.rows if row.metric == "choice_accuracy"} == {"percent_of_means"}
     assert len(card.skipped) == 2
     with pytest.raises(FaultError, match="nothing to recover"):
         card.find(Methodology(ablation="mean_clean"), "kl", "percent_of_means", "ablated")
@@ -253,7 +254,7 @@ def test_the_card_says_what_flips() -> None:
     assert (len(heatmap.y_labels), heatmap.threshold) == (2, 80)
     assert draw_percents(card).rows()
     assert not make_card({(Methodology(), "logit_diff"): good}).flips
-    with pytest.raises(FaultError, match="no cell"):
+    with pytest.raises(FaultError, match="no row"):
         make_card({(Methodology(), "kl"): none})
 
 

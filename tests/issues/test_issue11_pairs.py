@@ -80,7 +80,7 @@ def good(n: int = 3) -> list[Pair]:
 
 def _card(model: Any, pairs: Any) -> object:
     runner = CircuitRunner(small(), good())
-    return faithfulness_card(Circuit.empty(runner.graph), model, pairs, metrics=("kl",), resamples=20)
+    return faithfulness_card(CircuitRunner(model, pairs), Circuit.empty(runner.graph), metrics=("kl",), resamples=20)
 
 
 ENTRIES: dict[str, Callable[[Any, Any], object]] = {

@@ -7,9 +7,9 @@ Take a circuit C and the set K that stays: K = C when the complement is ablated,
   from the clean side (AutoCircuit's TREE_PATCH and EDGE_PATCH).
 - ``granularity``: ``"edges"``, K as it is; ``"nodes"``, every edge out of a component that has an edge in C;
   ``"branches"``, only the edges on a complete path from the embedding to the logits inside K.
-- ``ablation``: what a replaced edge carries.
-- ``positions``: ``"all"``, an edge is kept at every token position; ``"specific"``, only at the positions the circuit
-  names.
+- ``ablation``: the value that a replaced edge carries.
+- ``positions``: ``"circuit"``, each edge at the token positions the circuit names (at all, where it names none);
+  ``"all"``, an edge that the circuit names at any position is kept at every position.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from toulmin.circuits.circuit import Circuit
-from toulmin.faults import Fault, FaultError
 
 Granularity = Literal["edges", "nodes", "branches"]
 Ablation = Literal[
@@ -35,6 +34,7 @@ Ablation = Literal[
     "learned",
 ]
 Direction = Literal["noising", "denoising"]
+Positions = Literal["circuit", "all"]
 ABLATIONS: tuple[Ablation, ...] = (
     "resample", "zero", "mean_clean", "mean_counterfactual", "mean_both", "batch_mean", "batch_mean_all_positions",
 )  # fmt: skip
@@ -52,13 +52,13 @@ class Methodology(BaseModel):
 
     granularity: Granularity = "edges"
     ablation: Ablation = "resample"
-    positions: Literal["all", "specific"] = "all"
+    positions: Positions = "circuit"
     ablate: Literal["complement", "circuit"] = "complement"
     direction: Direction = "noising"
 
     def __str__(self) -> str:
         parts = [self.granularity, self.ablation, self.direction]
-        parts += ["specific"] if self.positions == "specific" else []
+        parts += ["all-positions"] if self.positions == "all" else []
         parts += ["ablate-circuit"] if self.ablate == "circuit" else []
         return "/".join(parts)
 
@@ -70,16 +70,13 @@ class Methodology(BaseModel):
     def kept(self, circuit: Circuit, positions: int | None = None, *, causal: bool = True) -> Circuit:
         """The edges that stay, K.
 
-        :param positions: the prompts' length; needed for ``positions="specific"``.
-        :raises FaultError: specific positions asked of a circuit that has none.
+        :param positions: the prompts' length, if it is to be checked against the circuit's.
+        :raises FaultError: the circuit's positions are those of prompts of another length.
         """
-        if self.positions == "specific":
-            if circuit.positions is None:
-                raise FaultError(Fault("circuits.positions", "the circuit names no positions; use positions='all'"))
-            if positions is not None:
-                circuit = circuit.at_positions(positions)
-        else:
+        if self.positions == "all":
             circuit = circuit.without_positions()
+        elif positions is not None and circuit.positions is not None:
+            circuit = circuit.at_positions(positions)
         if self.granularity == "nodes":
             circuit = _whole_nodes(circuit)
         kept = ~circuit if self.ablate == "circuit" else circuit
@@ -87,6 +84,7 @@ class Methodology(BaseModel):
 
 
 def _whole_nodes(circuit: Circuit) -> Circuit:
+    """Every edge out of a component that has an edge in the circuit, at the positions at which it has one."""
     out_of = circuit.table.any(axis=1, keepdims=True)
     allowed = circuit.graph.allowed if circuit.positions is None else circuit.graph.allowed[:, :, None]
     return Circuit(circuit.graph, allowed & out_of)
@@ -97,15 +95,16 @@ def grid(
     ablations: Iterable[Ablation] = ABLATIONS,
     directions: Iterable[Direction] = ("noising", "denoising"),
     *,
-    specific: bool = False,
+    all_positions: bool = False,
 ) -> tuple[Methodology, ...]:
     """The methodologies a card evaluates, without those that coincide or mean nothing.
 
     Left out: denoising with anything but resampling (a zero is no clean value), and branches where they equal edges
-    (resampling with noising). ``specific`` adds each with the circuit's own positions.
+    (resampling with noising). ``all_positions`` adds each with the circuit's edges kept at every position, which
+    differs only for a circuit whose edges have positions.
     """
     found: list[Methodology] = []
-    places: tuple[Literal["all", "specific"], ...] = ("all", "specific") if specific else ("all",)
+    places: tuple[Positions, ...] = ("circuit", "all") if all_positions else ("circuit",)
     for granularity, ablation, direction, where in itertools.product(granularities, ablations, directions, places):
         method = Methodology(granularity=granularity, ablation=ablation, direction=direction, positions=where)
         if direction == "denoising" and ablation != "resample":

@@ -11,8 +11,8 @@ from toulmin.circuits.circuit import Circuit
 from toulmin.circuits.discovery.agreement import Audit
 from toulmin.circuits.discovery.edge_scores import EdgeScores
 from toulmin.circuits.edges import parse_edge, receiver_components
-from toulmin.circuits.faithfulness.card import Card, Cell
-from toulmin.evidence import Chart, Graph, Heatmap
+from toulmin.circuits.faithfulness.card import Card, CardRow, round_percent
+from toulmin.evidence import Chart, Graph, Heatmap, format_number
 from toulmin.evidence.figures import Edge, Node
 
 Array = NDArray[np.float64]
@@ -95,19 +95,20 @@ def draw_curves(
 
 def draw_card(card: Card) -> Heatmap:
     """The card: a row a methodology, a column a metric with its aggregation and baseline, percent recovered."""
-    rows = list(dict.fromkeys(str(cell.methodology) for cell in card.cells))
-    columns = list(dict.fromkeys(_column(cell) for cell in card.cells))
-    at = {(str(cell.methodology), _column(cell)): cell for cell in card.cells}
+    rows = list(dict.fromkeys(str(row.methodology) for row in card.rows))
+    columns = list(dict.fromkeys(_column(row) for row in card.rows))
+    at = {(str(row.methodology), _column(row)): row for row in card.rows}
     values = [[at[r, c].value if (r, c) in at else None for c in columns] for r in rows]
     low = [[_end(at.get((r, c)), 0) for c in columns] for r in rows]
     high = [[_end(at.get((r, c)), 1) for c in columns] for r in rows]
-    text = [[f"{at[r, c].value:.0f}" if (r, c) in at else "" for c in columns] for r in rows]
-    note = f"from {card.lowest.value:.0f}% to {card.highest.value:.0f}% on the same {card.n} prompts"
+    text = [[format_number(round_percent(at[r, c].value)) if (r, c) in at else "" for c in columns] for r in rows]
+    lowest, highest = (format_number(round_percent(row.value)) for row in (card.lowest, card.highest))
+    note = f"from {lowest}% to {highest}% on the same {card.n} prompts"
     return Heatmap.model_validate(
         {
             "title": "One circuit, every faithfulness number",
             "caption": f"Percent of the model's effect recovered: {note}. Threshold {card.threshold:g}%.",
-            "alt": f"Heatmap of {len(card.cells)} cells, {note}.",
+            "alt": f"Heatmap of {len(card.rows)} percentages, {note}.",
             "x_labels": columns,
             "y_labels": rows,
             "values": values,
@@ -123,15 +124,15 @@ def draw_card(card: Card) -> Heatmap:
     )
 
 
-def _column(cell: Cell) -> str:
-    how = "mean of %" if cell.aggregation == "mean_of_percents" else "% of means"
-    return f"{cell.metric}, {how}" + (", from 0" if cell.baseline == "zero" else "")
+def _column(row: CardRow) -> str:
+    how = "mean of %" if row.aggregation == "mean_of_percents" else "% of means"
+    return f"{row.metric}, {how}" + (", from 0" if row.baseline == "zero" else "")
 
 
-def _end(cell: Cell | None, which: int) -> float | None:
-    if cell is None or cell.interval is None:
+def _end(row: CardRow | None, which: int) -> float | None:
+    if row is None or row.interval is None:
         return None
-    return cell.interval.high if which else cell.interval.low
+    return row.interval.high if which else row.interval.low
 
 
 def draw_audit(audit: Audit) -> Chart:
@@ -148,12 +149,12 @@ def draw_audit(audit: Audit) -> Chart:
 
 
 def draw_percents(card: Card) -> Chart:
-    """How the per-prompt percentages spread in the cells with the lowest and the highest number."""
-    chosen = {cell.name: cell.percents[np.isfinite(cell.percents)] for cell in (card.lowest, card.highest)}
+    """How the per-prompt percentages spread in the rows with the lowest and the highest number."""
+    chosen = {row.name: row.percents[np.isfinite(row.percents)] for row in (card.lowest, card.highest)}
     clipped = {name: np.clip(values, -200.0, 400.0) for name, values in chosen.items() if len(values)}
     return Chart.histogram(
         clipped,
-        title="Per-prompt percentages in the lowest and the highest cell",
+        title="Per-prompt percentages in the lowest and the highest row",
         unit="%",
         threshold=card.threshold,
         caption="One prompt a count; values beyond -200% and 400% are drawn there.",

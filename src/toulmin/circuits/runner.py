@@ -122,15 +122,14 @@ class CircuitRunner:
     def masks(self, circuits: Sequence[Circuit], method: Methodology, length: int) -> NDArray[np.bool_]:
         """[C, S, R] or [C, S, R, T]: the edges that are replaced, for each circuit under ``method``."""
         causal = self.model.config.causal
-        if method.positions == "specific":
-            circuits = [c if c.positions is None else c.at_positions(length) for c in circuits]
         kept = [method.kept(c, length, causal=causal) for c in circuits]
         if any(k.graph != self.graph for k in kept):
             raise FaultError(
                 Fault("circuits.graph", "a circuit of another model, or with merged inputs where these are split")
             )
-        allowed = self.graph.allowed if method.positions == "all" else self.graph.allowed[:, :, None]
-        tables = [k.table if method.direction == "denoising" else allowed & ~k.table for k in kept]
+        if any(k.positions is not None for k in kept):  # one with positions among others: all get a table for each
+            kept = [k.at_positions(length) for k in kept]
+        tables = [k.table if method.direction == "denoising" else (~k).table for k in kept]
         return np.stack(tables)
 
     def run(self, circuits: Sequence[Circuit], method: Methodology) -> Iterator[tuple[int, Float[Tensor, "C B V"]]]:
@@ -162,19 +161,28 @@ class CircuitRunner:
             )
 
     def scores(
-        self, circuits: Sequence[Circuit], method: Methodology, metrics: Sequence[str | Metric]
+        self,
+        circuits: Sequence[Circuit],
+        method: Methodology,
+        metrics: Sequence[str | Metric],
+        *,
+        together: int | None = None,
     ) -> dict[str, Array]:
         """Each metric of each circuit on each prompt, ``[C, N]``, prompts in the order given.
 
+        :param together: how many circuits to run at once, which bounds memory and changes no result; default all.
         :raises FaultError: an unknown metric, or a value that is not finite.
         """
         wanted = [find_metric(metric) for metric in metrics]
         found = {metric.name: np.full((len(circuits), self.n), np.nan) for metric in wanted}
-        for index, logits in self.run(circuits, method):
-            batch = self.batches[index]
-            for metric in wanted:
-                values = metric(logits, batch, self.full_for(metric, index).to(logits.dtype))
-                found[metric.name][:, list(batch.index)] = values.double().cpu().numpy()
+        step = together or max(1, len(circuits))
+        for start in range(0, len(circuits), step):
+            rows = slice(start, start + step)
+            for index, logits in self.run(circuits[rows], method):
+                batch = self.batches[index]
+                for metric in wanted:
+                    values = metric(logits, batch, self.full_for(metric, index).to(logits.dtype))
+                    found[metric.name][rows, list(batch.index)] = values.double().cpu().numpy()
         _check_finite(found)
         return found
 

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 
 from toulmin.circuits.circuit import Circuit
 from toulmin.circuits.edges import parse_edges, removal_order
-from toulmin.circuits.faithfulness.card import DISTANCES
 from toulmin.circuits.methodology import Ablation, Methodology
 from toulmin.circuits.runner import CircuitRunner
 from toulmin.faults import ExitCode, Fault, FaultError
@@ -82,7 +81,7 @@ def acdc(
             logits = runner.run_masks(index, masks, method)
             total += found(logits, batch, runner.full(index)).double().sum(1).cpu().numpy()
         mean = total / runner.n
-        return mean if found.name in DISTANCES else np.abs(mean - full)
+        return mean if found.distance else np.abs(mean - full)
 
     edges = _ordered(runner, order)
     removed, changes, run, batches, last = _remove(runner.graph, edges, distance, tau, speculate, progress)

@@ -9,14 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from toulmin.circuits.discovery.edge_scores import EdgeScores
 from toulmin.circuits.edges import Pair
+from toulmin.circuits.methodology import Ablation
 from toulmin.evidence import Interval, bootstrap
 from toulmin.faults import Fault, FaultError
+
+if TYPE_CHECKING:
+    from toulmin.circuits.runner import CircuitRunner
+    from toulmin.tasks import Metric
 
 Array = NDArray[np.float64]
 
@@ -103,3 +109,27 @@ def audit_scores(
         effects=b,
         edges=np.array(edges, dtype=np.int64),
     )
+
+
+def audit(
+    runner: CircuitRunner,
+    scores: EdgeScores,
+    *,
+    metric: str | Metric = "logit_diff",
+    ablation: Ablation = "resample",
+    sample: int | None = 200,
+    seed: int = 0,
+) -> Audit:
+    """Attribution scores against exact single-edge effects on a sample of edges.
+
+    :param sample: how many edges, drawn uniformly; None for all.
+    :raises FaultError: fewer than three edges.
+    """
+    from toulmin.circuits.discovery.exact_effects import exact_effects
+
+    edges = [(edge.source, edge.receiver) for edge in runner.graph.edges]
+    if sample is not None and sample < len(edges):
+        drawn = np.random.default_rng(seed).choice(len(edges), size=sample, replace=False)
+        edges = [edges[i] for i in np.sort(drawn)]
+    exact = exact_effects(runner, metric, ablation=ablation, edges=edges)
+    return audit_scores(scores.summed(), exact, edges)

@@ -1,44 +1,63 @@
 r"""The faithfulness card: one circuit, every number its faithfulness could have been.
 
 Miller et al. 2024 find that the same circuit scores from below 0% to above 100% with the ablation methodology, the
-metric and the way of averaging. The card evaluates the grid of methodology x metric x aggregation x baseline on the
-same prompts, with a bootstrap interval over prompts in each cell, and says which verdicts flip for a threshold that
+metric and the way of averaging. The card evaluates methodology x metric x aggregation x baseline on the same prompts,
+one row for each combination, with a bootstrap interval over prompts, and says which verdicts flip for a threshold that
 the user names.
 
-A cell's verdict: ``"faithful"`` if its whole interval lies at or above the threshold (and at or below the ceiling, if
-there is one), ``"unfaithful"`` if it lies wholly below (or above the ceiling), otherwise ``"undecided"``; a cell
-without interval is undecided. The card *flips* when some cells say faithful and others unfaithful.
+A row's verdict: ``"faithful"`` if its whole interval lies at or above the threshold (and at or below the ceiling, if
+there is one), ``"unfaithful"`` if it lies wholly below (or above the ceiling), otherwise ``"undecided"``; a row without
+interval is undecided. The card *flips* when some rows say faithful and others unfaithful.
 
-No torch here: :func:`make_card` works from per-prompt values, so that evidence can be derived again.
+:func:`faithfulness_card` runs the model; :func:`make_card` works from per-prompt values, so that evidence can be
+derived again without it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from toulmin.circuits.circuit import Circuit
 from toulmin.circuits.faithfulness.recovered import AGGREGATIONS, Aggregation, Baseline, recovered
-from toulmin.circuits.methodology import Methodology
-from toulmin.evidence import Interval
+from toulmin.circuits.methodology import Methodology, grid
+from toulmin.evidence import Figure, Interval, Table, TabularResult, format_number
 from toulmin.faults import ExitCode, Fault, FaultError
+from toulmin.tasks import Metric, find_metric
+
+if TYPE_CHECKING:
+    from toulmin.circuits.runner import CircuitRunner
 
 Array = NDArray[np.float64]
+MetricLike = str | Metric | Callable[..., Any]  #: a name, a metric, or a function of (logits, batch[, clean])
 Verdict = Literal["faithful", "unfaithful", "undecided"]
-#: metrics of which a single prompt's percentage has no meaning (0 or 1), and those the full model has at 0
-WHOLE_ONLY = frozenset({"accuracy", "choice_accuracy"})
-DISTANCES = frozenset({"kl", "max_change"})
-#: metrics whose ratio to the full model's value is no share of anything: lower is better
-ABLATED_ONLY = DISTANCES | {"loss"}
+VERDICTS: tuple[Verdict, ...] = ("faithful", "undecided", "unfaithful")
+CARD_METRICS = ("logit_diff", "prob_diff", "kl", "loss", "choice_accuracy")
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One number of the card, with all that made it. ``percents`` has one entry a prompt."""
+class PromptValues:
+    """One metric under one methodology, ``[N]`` each: circuit c_i, full model f_i, no edge kept e_i.
+
+    ``shares``: one prompt's percentage has a meaning (of an accuracy, 0 or 1, it has none). ``from_zero``: the ratio to
+    the full model's own value has one (of a distance or a loss, where lower is better, it has none).
+    """
+
+    circuit: Array
+    full: Array
+    ablated: Array
+    shares: bool = True
+    from_zero: bool = True
+
+
+@dataclass(frozen=True)
+class CardRow:
+    """One faithfulness number, with all that made it. ``percents`` has one entry a prompt."""
 
     methodology: Methodology
     metric: str
@@ -56,38 +75,36 @@ class Cell:
         """``edges/resample/noising logit_diff percent_of_means ablated``."""
         return f"{self.methodology} {self.metric} {self.aggregation} {self.baseline}"
 
-
-@dataclass(frozen=True)
-class Values:
-    """Per-prompt values of one methodology and metric: circuit c_i, full model f_i, nothing kept e_i; ``[N]`` each."""
-
-    circuit: Array
-    full: Array
-    ablated: Array
+    def __str__(self) -> str:
+        ends = ""
+        if self.interval is not None:
+            low, high = (format_number(round_percent(end)) for end in (self.interval.low, self.interval.high))
+            ends = f" [{low}, {high}]"
+        return f"{format_number(round_percent(self.value))}%{ends}, {self.verdict}: {self.name}"
 
 
 @dataclass(frozen=True)
-class Card:
-    """The cells, and the threshold (and ceiling) in percent that the verdicts are about.
+class Card(TabularResult):
+    """Every row, and the threshold (and ceiling) in percent that the verdicts are about.
 
-    ``skipped`` names the cells that have no number, and why (the methodology destroys nothing to recover).
+    ``skipped`` names the combinations that have no number, and why (the methodology destroys nothing to recover).
     """
 
-    cells: tuple[Cell, ...]
+    rows: tuple[CardRow, ...]
     threshold: float
     ceiling: float | None
     n: int
     skipped: Mapping[str, str]
 
     @property
-    def lowest(self) -> Cell:
-        """The cell with the smallest number."""
-        return min(self.cells, key=lambda cell: cell.value)
+    def lowest(self) -> CardRow:
+        """The row with the smallest number."""
+        return min(self.rows, key=lambda row: row.value)
 
     @property
-    def highest(self) -> Cell:
-        """The cell with the largest number."""
-        return max(self.cells, key=lambda cell: cell.value)
+    def highest(self) -> CardRow:
+        """The row with the largest number."""
+        return max(self.rows, key=lambda row: row.value)
 
     @property
     def spread(self) -> float:
@@ -96,47 +113,131 @@ class Card:
 
     @property
     def flips(self) -> bool:
-        """Whether some cells say faithful and others unfaithful."""
-        return {"faithful", "unfaithful"} <= {cell.verdict for cell in self.cells}
+        """Whether some rows say faithful and others unfaithful."""
+        return {"faithful", "unfaithful"} <= {row.verdict for row in self.rows}
 
     def count(self, verdict: Verdict) -> int:
-        """How many cells give this verdict."""
-        return sum(cell.verdict == verdict for cell in self.cells)
+        """How many rows give this verdict."""
+        return sum(row.verdict == verdict for row in self.rows)
 
     def flipped_by(self) -> dict[str, int]:
-        """For each choice (granularity, ablation, ...), pairs of cells that differ in it alone and disagree."""
-        found: dict[str, int] = dict.fromkeys(_choices(self.cells[0]), 0)
-        for i, one in enumerate(self.cells):
-            for other in self.cells[i + 1 :]:
-                if {one.verdict, other.verdict} == {"faithful", "unfaithful"}:
-                    a, b = _choices(one), _choices(other)
+        """For each choice (granularity, ablation, ...), pairs of rows that differ in it alone and disagree."""
+        found: dict[str, int] = dict.fromkeys(_choices(self.rows[0]), 0)
+        decided = [(row.verdict, _choices(row)) for row in self.rows if row.verdict != "undecided"]
+        for i, (verdict, a) in enumerate(decided):
+            for other, b in decided[i + 1 :]:
+                if verdict != other:
                     differing = [key for key in found if a[key] != b[key]]
                     if len(differing) == 1:
                         found[differing[0]] += 1
         return found
 
-    def find(self, methodology: Methodology, metric: str, aggregation: Aggregation, baseline: Baseline) -> Cell:
-        """The cell of these choices.
+    def find(self, methodology: Methodology, metric: str, aggregation: Aggregation, baseline: Baseline) -> CardRow:
+        """The row of these choices.
 
-        :raises FaultError: the card has no such cell; says why, if it was skipped.
+        :raises FaultError: the card has no such row; says why, if it was skipped.
         """
         wanted = f"{methodology} {metric} {aggregation} {baseline}"
-        for cell in self.cells:
-            if cell.name == wanted:
-                return cell
-        raise FaultError(Fault("circuits.cell", self.skipped.get(wanted, "the card has no such cell"), name=wanted))
+        for row in self.rows:
+            if row.name == wanted:
+                return row
+        raise FaultError(Fault("circuits.card_row", self.skipped.get(wanted, "the card has no such row"), name=wanted))
+
+    def overview(self) -> tuple[Table, ...]:
+        """One line a methodology, and the choices that flip the verdict."""
+        return (self.table_of_methodologies(), self.table_of_flips())
+
+    def tables(self) -> tuple[Table, ...]:
+        """The overview, and every row."""
+        return (*self.overview(), self.table_of_rows())
+
+    def figures(self) -> tuple[Figure, ...]:
+        """The card as a heatmap, and how the per-prompt percentages spread."""
+        from toulmin.circuits.pictures import draw_card, draw_percents
+
+        return (draw_card(self), draw_percents(self))
+
+    def table_of_methodologies(self) -> Table:
+        """For each methodology: the lowest and highest percentage over its rows, and how many rows say what."""
+        groups: dict[str, list[CardRow]] = {}
+        for row in self.rows:
+            groups.setdefault(str(row.methodology), []).append(row)
+        lines = tuple(
+            (
+                name,
+                round_percent(min(row.value for row in rows)),
+                round_percent(max(row.value for row in rows)),
+                *(sum(row.verdict == verdict for row in rows) for verdict in VERDICTS),
+            )
+            for name, rows in groups.items()
+        )
+        return Table(
+            title=f"faithfulness card, {self.n} prompts",
+            columns=("methodology", "lowest %", "highest %", *VERDICTS),
+            rows=lines,
+            caption=f"Lowest: {self.lowest}. Highest: {self.highest}. {self._threshold()}",
+        )
+
+    def table_of_rows(self) -> Table:
+        """Every row: what was done, the percentage, its interval and verdict, how many prompts have a small effect."""
+        lines = tuple(
+            (
+                str(row.methodology),
+                row.metric,
+                row.aggregation,
+                row.baseline,
+                row.value,
+                None if row.interval is None else row.interval.low,
+                None if row.interval is None else row.interval.high,
+                row.verdict,
+                row.small,
+                row.why_no_interval or "",
+            )
+            for row in self.rows
+        )
+        columns = (
+            "methodology", "metric", "aggregation", "baseline", "percent", "low", "high", "verdict", "small", "remark",
+        )  # fmt: skip
+        small = "small: prompts whose own effect is below 5% of the mean absolute effect."
+        skipped = "; ".join(f"{name}: {why}" for name, why in self.skipped.items())
+        return Table(
+            title="every faithfulness number",
+            columns=columns,
+            rows=lines,
+            caption=f"{self._threshold()} {small}" + (f" Skipped: {skipped}" if skipped else ""),
+        )
+
+    def table_of_flips(self) -> Table:
+        """For each choice, pairs of rows that differ in it alone and say opposite things."""
+        counts = ", ".join(f"{self.count(verdict)} {verdict}" for verdict in VERDICTS)
+        return Table(
+            title="choices that flip the verdict",
+            columns=("choice", "pairs of rows with opposite verdicts"),
+            rows=tuple(self.flipped_by().items()),
+            caption=f"Of {len(self.rows)} rows: {counts}.",
+        )
+
+    def _threshold(self) -> str:
+        above = "" if self.ceiling is None else f", ceiling {self.ceiling:g}%"
+        return f"Threshold {self.threshold:g}%{above}."
 
 
-def _choices(cell: Cell) -> dict[str, str]:
-    method = cell.methodology
+def round_percent(percent: float) -> float:
+    """A percentage for people: whole, with three digits below 1."""
+    return float(f"{percent:.3g}") if abs(percent) < 1 else float(round(percent))
+
+
+def _choices(row: CardRow) -> dict[str, str]:
+    method = row.methodology
     return {
         "granularity": method.granularity,
         "ablation": method.ablation,
         "direction": method.direction,
         "positions": method.positions,
-        "metric": cell.metric,
-        "aggregation": cell.aggregation,
-        "baseline": cell.baseline,
+        "ablate": method.ablate,
+        "metric": row.metric,
+        "aggregation": row.aggregation,
+        "baseline": row.baseline,
     }
 
 
@@ -151,7 +252,7 @@ def judge(interval: Interval | None, threshold: float, ceiling: float | None) ->
 
 
 def make_card(
-    values: Mapping[tuple[Methodology, str], Values],
+    values: Mapping[tuple[Methodology, str], PromptValues],
     *,
     threshold: float = 80.0,
     ceiling: float | None = None,
@@ -164,16 +265,16 @@ def make_card(
 ) -> Card:
     """The card of per-prompt values.
 
-    :param values: by methodology and metric. :param clusters: the unit of each prompt; units are resampled.
-    :raises FaultError: no cell can be evaluated.
+    :param values: by methodology and name of the metric. :param clusters: the unit of each prompt; units are resampled.
+    :raises FaultError: no row can be evaluated.
     """
-    cells: list[Cell] = []
+    rows: list[CardRow] = []
     skipped: dict[str, str] = {}
     labels = None if clusters is None or len(set(clusters)) == len(clusters) else list(clusters)
     for ((method, metric), entry), aggregation, baseline in product(values.items(), aggregations, baselines):
-        if metric in WHOLE_ONLY and aggregation == "mean_of_percents":
+        if aggregation == "mean_of_percents" and not entry.shares:
             continue
-        if metric in ABLATED_ONLY and baseline == "zero":
+        if baseline == "zero" and not entry.from_zero:
             continue
         try:
             found = recovered(
@@ -186,15 +287,83 @@ def make_card(
             skipped[f"{method} {metric} {aggregation} {baseline}"] = error.faults[0].message
             continue
         verdict = judge(found.interval, threshold, ceiling)
-        cells.append(
-            Cell(
+        rows.append(
+            CardRow(
                 method, metric, aggregation, baseline, found.value, found.interval,
                 found.why_no_interval, found.small, found.percents, verdict,
             )
         )  # fmt: skip
-    if not cells:
-        raise FaultError(
-            Fault("circuits.no_effect", "no cell of the card has an effect to recover"), ExitCode.NUMERICAL
-        )
+    if not rows:
+        message = "no row of the card has an effect to recover"
+        raise FaultError(Fault("circuits.no_effect", message), ExitCode.NUMERICAL)
     n = len(next(iter(values.values())).circuit)
-    return Card(tuple(cells), threshold, ceiling, n, skipped)
+    return Card(tuple(rows), threshold, ceiling, n, skipped)
+
+
+def card_values(
+    runner: CircuitRunner,
+    circuit: Circuit,
+    methodologies: Sequence[Methodology] | None = None,
+    metrics: Sequence[MetricLike] = CARD_METRICS,
+    *,
+    progress: Callable[[int], None] | None = None,
+) -> dict[tuple[Methodology, str], PromptValues]:
+    """c_i, f_i and e_i of every methodology and metric.
+
+    Methodologies that ablate with the same value in the same direction are one batch, in which each distinct set of
+    kept edges, the empty one included, is run once: 31 circuits for the 23 methodologies of :func:`grid`.
+
+    :param progress: called with the number of methodologies done.
+    :raises FaultError: unknown metrics, metrics the prompts have no wrong answers for, NaN, another model's circuit.
+    """
+    wanted = [find_metric(metric) for metric in metrics]
+    full, causal = runner.full_scores(wanted), runner.model.config.causal
+    chosen = methodologies or grid(all_positions=circuit.positions is not None)
+    groups: dict[Methodology, list[Methodology]] = {}
+    for method in chosen:
+        groups.setdefault(Methodology(ablation=method.ablation, direction=method.direction), []).append(method)
+    found: dict[tuple[Methodology, str], PromptValues] = {}
+    for plain, methods in groups.items():
+        kept = [_narrowed(method.kept(circuit, causal=causal)) for method in methods]
+        places = {edges: place for place, edges in enumerate(dict.fromkeys([Circuit.empty(circuit.graph), *kept]))}
+        scores = runner.scores(list(places), plain, wanted)
+        for (method, edges), metric in product(zip(methods, kept, strict=True), wanted):
+            values = scores[metric.name]
+            higher = metric.better == "higher"
+            found[method, metric.name] = PromptValues(
+                values[places[edges]], full[metric.name], values[0], shares=metric.shares, from_zero=higher
+            )
+        if progress is not None:
+            progress(len(methods))
+    return {(method, metric.name): found[method, metric.name] for method in chosen for metric in wanted}
+
+
+def _narrowed(circuit: Circuit) -> Circuit:
+    """The same edges without positions, if they are the same at every position."""
+    table = circuit.table
+    return circuit.without_positions() if table.ndim == 3 and (table == table[:, :, :1]).all() else circuit
+
+
+def faithfulness_card(
+    runner: CircuitRunner,
+    circuit: Circuit,
+    *,
+    methodologies: Sequence[Methodology] | None = None,
+    metrics: Sequence[MetricLike] = CARD_METRICS,
+    threshold: float = 80.0,
+    ceiling: float | None = None,
+    seed: int = 0,
+    resamples: int = 1000,
+) -> Card:
+    """Every faithfulness number of ``circuit`` on the runner's prompts: methodology x metric x aggregation x baseline.
+
+    :param methodologies: default :func:`~toulmin.circuits.methodology.grid`; of a circuit whose edges have positions,
+        each also with its edges kept at every position.
+    :param metrics: names of the catalogue, or metrics of your own.
+    :param threshold: percent from which a row counts as faithful; ``ceiling``: percent above which it does not.
+    :raises FaultError: unknown metrics, NaN, a circuit of another model.
+    """
+    values = card_values(runner, circuit, methodologies, metrics)
+    return make_card(
+        values, threshold=threshold, ceiling=ceiling, clusters=runner.units, seed=seed, resamples=resamples
+    )

@@ -1,4 +1,4 @@
-r"""Curves over circuit sizes, and how well scores find a known circuit.
+r"""Faithfulness over circuit sizes, and how well scores find a known circuit.
 
 CPR and CMD (Mueller et al. 2025, "MIB", section 3): with f(k) the faithfulness of the circuit of share k of all edges,
 CPR = \int f(k) dk and CMD = \int |1 - f(k)| dk by the trapezoidal rule over the measured shares. ROC: edges ranked by
@@ -9,13 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from toulmin.circuits.circuit import Circuit
 from toulmin.circuits.discovery.edge_scores import EdgeScores
+from toulmin.circuits.faithfulness.recovered import Recovered, recovered
+from toulmin.circuits.methodology import Methodology
+from toulmin.evidence import Chart, Table, TabularResult
 from toulmin.faults import ExitCode, Fault, FaultError
+from toulmin.tasks import Metric
+
+if TYPE_CHECKING:
+    from toulmin.circuits.runner import CircuitRunner
 
 Array = NDArray[np.float64]
 #: the shares of edges at which MIB evaluates
@@ -87,3 +95,105 @@ def sizes_for(n_edges: int, points: int = 20) -> list[int]:
     """About ``points`` circuit sizes from 0 to ``n_edges``, even in the logarithm."""
     steps = np.unique(np.round(np.geomspace(1, n_edges, max(2, points - 1))).astype(int))
     return [0, *(int(step) for step in steps)]
+
+
+@dataclass(frozen=True)
+class Sweep(TabularResult):
+    """Metrics of nested circuits: ``scores[metric]`` is ``[sizes, N]``; ``full``, ``ablated`` are ``[N]`` a metric.
+
+    ``n_edges`` counts all edges, at every position where the circuits have positions; ``units`` are those of the
+    prompts, which intervals resample.
+    """
+
+    sizes: tuple[int, ...]
+    n_edges: int
+    method: Methodology
+    scores: dict[str, Array]
+    full: dict[str, Array]
+    ablated: dict[str, Array]
+    units: tuple[str, ...]
+
+    def faithfulness(self, metric: str) -> Array:
+        """(mean c - mean e) / (mean f - mean e) at each size, as MIB has it.
+
+        :raises FaultError: the ablated model has the full model's mean: there is nothing to recover.
+        """
+        low, high = self.ablated[metric].mean(), self.full[metric].mean()
+        if high == low:
+            message = "the full and the ablated model have the same mean: nothing to recover"
+            raise FaultError(Fault("circuits.no_effect", message, name=metric), ExitCode.NUMERICAL)
+        return np.asarray((self.scores[metric].mean(1) - low) / (high - low))
+
+    def recovered(self, metric: str, *, resamples: int = 1000, seed: int = 0) -> list[Recovered]:
+        """The same in percent at each size, with its interval over units."""
+        clusters = list(self.units) if len(set(self.units)) < len(self.units) else None
+        return [
+            recovered(
+                row, self.full[metric], self.ablated[metric], "percent_of_means",
+                clusters=clusters, resamples=resamples, seed=seed,
+            )
+            for row in self.scores[metric]
+        ]  # fmt: skip
+
+    @property
+    def shares(self) -> Array:
+        """The sizes as shares of all edges."""
+        return np.array(self.sizes) / self.n_edges
+
+    def tables(self) -> tuple[Table, ...]:
+        """One row a size: its share of all edges and, for each metric, the mean and the percent recovered."""
+        columns, cells = ["edges", "share"], [self.sizes, [float(share) for share in self.shares]]
+        for name, scores in self.scores.items():
+            percents = self.recovered(name)
+            columns += [name, f"{name}, % recovered", "low", "high"]
+            cells += [
+                [float(mean) for mean in scores.mean(1)],
+                [found.value for found in percents],
+                [None if found.interval is None else found.interval.low for found in percents],
+                [None if found.interval is None else found.interval.high for found in percents],
+            ]
+        return (
+            Table(
+                title=f"circuits of {len(self.sizes)} sizes, {self.method}",
+                columns=tuple(columns),
+                rows=tuple(zip(*cells, strict=True)),
+            ),
+        )
+
+    def figures(self) -> tuple[Chart, ...]:
+        """Percent recovered over size, one line a metric."""
+        from toulmin.circuits.pictures import draw_curves
+
+        sizes = np.array(self.sizes, dtype=np.float64)
+        lines = {name: (sizes, 100 * self.faithfulness(name)) for name in self.scores}
+        return (draw_curves(lines, title=f"Faithfulness over size, {self.method}", y="% recovered"),)
+
+
+def sweep_sizes(
+    runner: CircuitRunner,
+    scores: EdgeScores,
+    sizes: Sequence[int],
+    method: Methodology | None = None,
+    metrics: Sequence[str | Metric] = ("logit_diff", "kl"),
+    *,
+    signed: bool = False,
+    together: int = 8,
+) -> Sweep:
+    """Metrics of the circuits of the ``sizes`` best-scored edges under one methodology.
+
+    Of scores per position the circuits keep edges at positions, and ``sizes`` count edges at positions.
+
+    :param together: circuits to run at once. :raises FaultError: unknown metrics, NaN, a size that does not exist.
+    """
+    method = method or Methodology()
+    circuits = [*scores.sweep(sizes, signed=signed), Circuit.empty(runner.graph, scores.positions)]
+    found = runner.scores(circuits, method, metrics, together=together)
+    return Sweep(
+        sizes=tuple(sizes),
+        n_edges=runner.graph.n_edges * (scores.positions or 1),
+        method=method,
+        scores={name: values[:-1] for name, values in found.items()},
+        full=runner.full_scores(metrics),
+        ablated={name: values[-1] for name, values in found.items()},
+        units=runner.units,
+    )

@@ -8,7 +8,8 @@ f_i = 0.
 - ``"mean_of_percents"``: 100 mean_i r_i.
 - ``"percent_of_means"``: 100 mean_i (c_i - e_i) / mean_i (f_i - e_i).
 
-They differ without bound when some |f_i - e_i| is small; such prompts are counted, never dropped.
+They differ without bound when some |f_i - e_i| is small: such prompts are counted in every result. A prompt whose
+f_i - e_i is exactly zero has no percentage: it is left out of the mean of percentages, which then has no interval.
 """
 
 from __future__ import annotations

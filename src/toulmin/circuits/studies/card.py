@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from toulmin.circuits.circuit import Circuit
 from toulmin.circuits.discovery.edge_scores import EdgeScores
-from toulmin.circuits.faithfulness.card import Card, Values, make_card
+from toulmin.circuits.faithfulness.card import CARD_METRICS, Card, PromptValues, make_card
 from toulmin.circuits.methodology import Methodology, grid
-from toulmin.circuits.pictures import draw_card, draw_circuit, draw_percents
+from toulmin.circuits.pictures import draw_circuit
 from toulmin.circuits.studies.base import CircuitStudy, items_of
-from toulmin.evidence import Items, Measure, Table, bootstrap_mean
+from toulmin.evidence import Items, Measure, bootstrap_mean
 from toulmin.patching.graph import Graph
 from toulmin.studies import Cost, MeasureSpec, Run, Summary
+from toulmin.tasks import find_metric
 
-METRICS = ("logit_diff", "prob_diff", "kl", "loss", "choice_accuracy")
 _INDUCTION = {"subject": "embedded:induction-2l", "task": "induction", "method": "eap_ig"}
 _TWO_NAME = {"subject": "embedded:story-4l", "task": "story.two_name", "method": "eap_ig", "size": 150}
-_EXTREME = "an extreme over cells, each of which has its own interval in the table"
+_EXTREME = "an extreme over rows, each of which has its own interval in the table"
 
 
 class FaithfulnessCard(CircuitStudy):
     """Every faithfulness number of one circuit: methodology x metric x aggregation x baseline, with intervals."""
 
     kind: ClassVar = "circuits.card"
-    version: ClassVar = 1
+    version: ClassVar = 2
     measures: ClassVar[Mapping[str, MeasureSpec]] = {
         "recovered": MeasureSpec(
             "%", "higher", "percent of means of logit_diff, edges, resampled complement, from ablated"
@@ -37,9 +37,9 @@ class FaithfulnessCard(CircuitStudy):
         "lowest": MeasureSpec("%", "higher", "the smallest percentage on the card"),
         "highest": MeasureSpec("%", "neither", "the largest percentage on the card"),
         "spread": MeasureSpec("%", "lower", "largest less smallest percentage on the card"),
-        "faithful_cells": MeasureSpec("1", "higher", "share of cells whose interval is above the threshold"),
-        "unfaithful_cells": MeasureSpec("1", "lower", "share of cells whose interval is below the threshold"),
-        "flips": MeasureSpec("1", "lower", "1 where some cells say faithful and others unfaithful"),
+        "faithful_rows": MeasureSpec("1", "higher", "share of rows whose interval is above the threshold"),
+        "unfaithful_rows": MeasureSpec("1", "lower", "share of rows whose interval is below the threshold"),
+        "flips": MeasureSpec("1", "lower", "1 where some rows say faithful and others unfaithful"),
         "edges": MeasureSpec("1", "lower", "edges in the circuit"),
     }
     presets: ClassVar = {
@@ -48,10 +48,17 @@ class FaithfulnessCard(CircuitStudy):
         "full": {**_TWO_NAME, "n": 400, "n_discover": 64},
     }
 
-    metrics: tuple[str, ...] = METRICS
+    metrics: tuple[str, ...] = CARD_METRICS
     threshold: float = 80.0  #: percent
     ceiling: float | None = None  #: percent
     resamples: int = Field(default=1000, ge=50)
+
+    @model_validator(mode="after")
+    def _measured(self) -> Self:
+        missing = {"logit_diff", "kl"} - set(self.metrics)
+        if missing:
+            raise ValueError(f"metrics must include {' and '.join(sorted(missing))}: measures are made of them")
+        return self
 
     def cost(self) -> Cost:
         """A few hundred forward passes' worth for each hundred prompts."""
@@ -62,16 +69,17 @@ class FaithfulnessCard(CircuitStudy):
 
     def collect(self, run: Run) -> Items:
         """c_i, f_i, e_i of every methodology and metric on each prompt."""
-        from toulmin.circuits.faithfulness.measure import card_values
+        from toulmin.circuits.faithfulness.card import card_values
 
         first, second = self.prepare(run)
         circuit, scores = self.find_circuit(first, run)
         columns: dict[str, np.ndarray] = {}
-        for method in run.track(self._grid(), "methodologies"):
-            for (_, metric), entry in card_values(circuit, second, [method], self.metrics).items():
-                columns[f"full {metric}"] = entry.full
-                columns[f"circuit {method} {metric}"] = entry.circuit
-                columns[f"ablated {method} {metric}"] = entry.ablated
+        with run.progress.task("methodologies", len(self._grid())) as advance:
+            values = card_values(second, circuit, self._grid(), self.metrics, progress=advance)
+        for (method, metric), entry in values.items():
+            columns[f"full {metric}"] = entry.full
+            columns[f"circuit {method} {metric}"] = entry.circuit
+            columns[f"ablated {method} {metric}"] = entry.ablated
         arrays = {"edges": circuit.table.astype(np.int64), "graph": _graph_row(circuit.graph)}
         arrays |= {} if scores is None else {"scores": scores.values}
         return items_of(second.pairs, columns, arrays, run, circuit)
@@ -79,8 +87,12 @@ class FaithfulnessCard(CircuitStudy):
     def card(self, items: Items) -> Card:
         """The card of the items."""
         values = {
-            (method, metric): Values(
-                items[f"circuit {method} {metric}"], items[f"full {metric}"], items[f"ablated {method} {metric}"]
+            (method, metric): PromptValues(
+                items[f"circuit {method} {metric}"],
+                items[f"full {metric}"],
+                items[f"ablated {method} {metric}"],
+                shares=find_metric(metric).shares,
+                from_zero=find_metric(metric).better == "higher",
             )
             for method in self._grid()
             for metric in self.metrics
@@ -94,13 +106,13 @@ class FaithfulnessCard(CircuitStudy):
         )
 
     def summarise(self, items: Items) -> Summary:
-        """The cells with their verdicts, what flips them, and the pictures."""
+        """The rows with their verdicts, what flips them, and the figures."""
         card = self.card(items)
         circuit, scores = circuit_of(items)
         plain = card.find(Methodology(), "logit_diff", "percent_of_means", "ablated")
         clusters = None if items.clusters is None else list(items.clusters)
         kl = items[f"circuit {Methodology()} kl"]
-        n, cells = items.n, len(card.cells)
+        n, rows = items.n, len(card.rows)
 
         def percent(cell_value: float, better: str, **more: object) -> Measure:
             return Measure.model_validate({"value": cell_value, "unit": "%", "better": better, "n": n, **more})
@@ -117,13 +129,13 @@ class FaithfulnessCard(CircuitStudy):
             "lowest": percent(card.lowest.value, "higher", no_interval=_EXTREME),
             "highest": percent(card.highest.value, "neither", no_interval=_EXTREME),
             "spread": percent(card.spread, "lower", no_interval=_EXTREME),
-            "faithful_cells": _count(card.count("faithful") / cells, "higher", n, "a count of verdicts"),
-            "unfaithful_cells": _count(card.count("unfaithful") / cells, "lower", n, "a count of verdicts"),
+            "faithful_rows": _count(card.count("faithful") / rows, "higher", n, "a count of verdicts"),
+            "unfaithful_rows": _count(card.count("unfaithful") / rows, "lower", n, "a count of verdicts"),
             "flips": _count(float(card.flips), "lower", n, "a comparison of verdicts"),
             "edges": _count(float(len(circuit)), "lower", n, "an exact count"),
         }  # fmt: skip
-        figures = (draw_card(card), draw_circuit(circuit, scores), draw_percents(card))
-        return Summary(measures, (table_of_cells(card), table_of_flips(card)), figures)
+        figures = (*card.figures(), draw_circuit(circuit, scores))
+        return Summary(measures, card.tables(), figures)
 
 
 def _count(value: float, better: str, n: int, why: str) -> Measure:
@@ -140,44 +152,3 @@ def circuit_of(items: Items) -> tuple[Circuit, EdgeScores | None]:
     graph = Graph(layers, heads, bool(mlp), bool(parallel), bool(merged))
     scores = EdgeScores(graph, items.arrays["scores"], "score") if "scores" in items.arrays else None
     return Circuit(graph, items["edges"]), scores
-
-
-def table_of_cells(card: Card) -> Table:
-    """Every cell: what was done, the percentage, its interval and verdict, and how many prompts have a small effect."""
-    rows = tuple(
-        (
-            str(cell.methodology),
-            cell.metric,
-            cell.aggregation,
-            cell.baseline,
-            cell.value,
-            None if cell.interval is None else cell.interval.low,
-            None if cell.interval is None else cell.interval.high,
-            cell.verdict,
-            cell.small,
-            cell.why_no_interval or "",
-        )
-        for cell in card.cells
-    )
-    columns = (
-        "methodology", "metric", "aggregation", "baseline", "percent", "low", "high", "verdict", "small", "remark",
-    )  # fmt: skip
-    skipped = "; ".join(f"{name}: {why}" for name, why in card.skipped.items())
-    caption = f"Threshold {card.threshold:g}%. small: prompts whose own effect is below 5% of the mean absolute effect."
-    return Table(
-        title="faithfulness card",
-        columns=columns,
-        rows=rows,
-        caption=caption + (f" Skipped: {skipped}" if skipped else ""),
-    )
-
-
-def table_of_flips(card: Card) -> Table:
-    """For each choice, pairs of cells that differ in it alone and say opposite things."""
-    return Table(
-        title="choices that flip the verdict",
-        columns=("choice", "pairs of cells with opposite verdicts"),
-        rows=tuple(card.flipped_by().items()),
-        caption=f"{card.count('faithful')} cells say faithful, {card.count('unfaithful')} unfaithful, "
-        f"{card.count('undecided')} are undecided.",
-    )

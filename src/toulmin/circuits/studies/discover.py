@@ -28,7 +28,7 @@ class Discovery(FaithfulnessCard):
     """
 
     kind: ClassVar = "circuits.discover"
-    version: ClassVar = 1
+    version: ClassVar = 2
     curve_measures: ClassVar[Mapping[str, MeasureSpec]] = {
         "cpr": MeasureSpec("1", "higher", "area under faithfulness over the share of edges (MIB), logit_diff"),
         "cmd": MeasureSpec("1", "lower", "area between faithfulness and 1 over the share of edges (MIB), logit_diff"),
@@ -63,7 +63,8 @@ class Discovery(FaithfulnessCard):
 
     def collect(self, run: Run) -> Items:
         """The card's items, and with scores: the metric at every size, and exact effects of a sample of edges."""
-        from toulmin.circuits.faithfulness.measure import audit, sweep_sizes
+        from toulmin.circuits.discovery.agreement import audit
+        from toulmin.circuits.faithfulness.curves import sweep_sizes
 
         items = super().collect(run)
         if not self.scored:

@@ -1,36 +1,30 @@
-"""The study ``circuits.tests``: is it a circuit? The hypothesis tests of Shi et al. 2024."""
+"""The study ``circuits.tests``: the hypothesis tests of Shi et al. 2024 on a circuit."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import model_validator
 
-from toulmin.circuits.faithfulness.hypothesis_tests import (
-    TestResult,
-    adjust,
-    equivalence,
-    independence,
-    minimality,
-    partial_necessity,
-    sufficiency,
-)
+from toulmin.circuits.faithfulness.statistics import TestSettings
+from toulmin.circuits.faithfulness.tests import HypothesisTests, TestData, edge_labels, evaluate_tests
 from toulmin.circuits.pictures import draw_circuit
 from toulmin.circuits.studies.base import CircuitStudy, items_of
 from toulmin.circuits.studies.card import circuit_of
-from toulmin.evidence import Chart, Items, Measure, Table, wilson
+from toulmin.evidence import Items, Measure, wilson
+from toulmin.faults import FaultError
 from toulmin.studies import Cost, MeasureSpec, Run, Summary
 
 _INDUCTION = {"subject": "embedded:induction-2l", "task": "induction", "method": "eap_ig"}
 
 
-class CircuitTests(CircuitStudy):
+class CircuitTests(CircuitStudy, TestSettings):
     """Equivalence, independence, minimality, sufficiency and partial necessity of a circuit."""
 
     kind: ClassVar = "circuits.tests"
-    version: ClassVar = 1
+    version: ClassVar = 2
     measures: ClassVar[Mapping[str, MeasureSpec]] = {
         "beats_model": MeasureSpec(
             "1", "neither", "share of prompts on which the circuit beats the model; 1/2 is equivalent"
@@ -47,28 +41,30 @@ class CircuitTests(CircuitStudy):
         "passed": MeasureSpec("1", "higher", "how many of the four single tests speak for the circuit"),
     }
     presets: ClassVar = {
-        "tiny": {**_INDUCTION, "n": 12, "n_discover": 4, "size": 12, "randoms": 20},
+        "tiny": {**_INDUCTION, "n": 12, "n_discover": 4, "size": 12, "randoms": 30},
         "demo": {**_INDUCTION, "n": 60, "n_discover": 24, "size": 60, "randoms": 60},
         "full": {**_INDUCTION, "n": 200, "n_discover": 64, "size": 60, "randoms": 200},
     }
 
-    randoms: int = Field(default=100, ge=10)  #: random circuits, additions and knock-outs
-    alpha: float = Field(default=0.05, gt=0, lt=1)
-    epsilon: float = Field(default=0.1, ge=0, lt=0.5)  #: of equivalence
-    share: float = Field(default=0.9, gt=0, lt=1)  #: of sufficiency and partial necessity
-    correction: Literal["bonferroni", "holm", "benjamini-hochberg"] = "holm"
+    @model_validator(mode="after")
+    def _decidable(self) -> Self:
+        try:
+            self.check(units=self.n, edges=None if self.circuit is not None else self.size)
+        except FaultError as error:
+            raise ValueError("; ".join(str(fault) for fault in error.faults)) from None
+        return self
 
     def cost(self) -> Cost:
-        """About three hundred circuits for a hundred random ones."""
+        """Two random circuits for each of ``randoms``, and one for each random addition and each edge."""
         return Cost(seconds=5 + 0.002 * self.n * self.randoms)
 
     def collect(self, run: Run) -> Items:
         """Per-prompt metrics of circuit, model and complement; distances of the random circuits."""
-        from toulmin.circuits.faithfulness.test_data import collect_test_data
+        from toulmin.circuits.faithfulness.tests import collect_test_data
 
         first, second = self.prepare(run)
         circuit, scores = self.find_circuit(first, run)
-        data = collect_test_data(second, circuit, metric=self.metric, randoms=self.randoms, seed=run.seed)
+        data = collect_test_data(second, circuit, self, metric=self.metric, seed=run.seed)
         columns = {"full": data.full, "circuit": data.circuit, "complement": data.complement}
         graph = circuit.graph
         arrays = {
@@ -83,23 +79,31 @@ class CircuitTests(CircuitStudy):
         arrays |= {} if scores is None else {"scores": scores.values}
         return items_of(second.pairs, columns, arrays, run, circuit)
 
-    def tests(self, items: Items) -> list[TestResult]:
-        """The four single tests (minimality is one test an edge)."""
-        rng = np.random.default_rng(0)
+    def tests(self, items: Items) -> HypothesisTests:
+        """The tests of the stored numbers."""
+        circuit, _ = circuit_of(items)
         distance, knocked = items["distances"]
-        return [
-            equivalence(items["circuit"], items["full"], epsilon=self.epsilon, alpha=self.alpha),
-            independence(items["complement"], items["full"], rng, alpha=self.alpha),
-            sufficiency(float(distance), items["random_distances"], share=self.share, alpha=self.alpha),
-            partial_necessity(float(knocked), items["random_knocked_out"], share=self.share, alpha=self.alpha),
-        ]
+        data = TestData(
+            edges=edge_labels(circuit),
+            units=tuple(items.clusters or items.units),
+            full=items["full"],
+            circuit=items["circuit"],
+            complement=items["complement"],
+            effects=items["effects"],
+            added=items["added"],
+            distance=float(distance),
+            random_distances=items["random_distances"],
+            knocked_out=float(knocked),
+            random_knocked_out=items["random_knocked_out"],
+        )
+        return evaluate_tests(data, self)
 
     def summarise(self, items: Items) -> Summary:
         """Each test's statistic and p-value, and every edge's."""
         circuit, scores = circuit_of(items)
-        same, apart, enough, needed = found = self.tests(items)
-        adjusted = adjust(minimality(items["effects"], items["added"]), self.correction)
-        minimal = int((adjusted <= self.alpha).sum())
+        found = self.tests(items)
+        same, enough, needed = found.equivalence, found.sufficiency, found.partial_necessity
+        minimal, edges = len(found.minimal_edges), len(found.data.edges)
         no_p = "a p-value is itself a statement about chance"
 
         def measure(name: str, value: float, n: int, of: str, hits: int | None = None) -> Measure:
@@ -110,52 +114,22 @@ class CircuitTests(CircuitStudy):
                 value=value, unit=spec.unit, better=spec.better, n=n, n_of=of, interval=interval, no_interval=why
             )
 
-        draws = self.randoms
         measures = {
-            "beats_model": measure("beats_model", same.statistic, items.n, "prompts", round(same.statistic * items.n)),
-            "equivalence_p": measure("equivalence_p", same.p_value, items.n, "prompts"),
-            "independence_p": measure("independence_p", apart.p_value, items.n, "prompts"),
-            "minimal_edges": measure("minimal_edges", minimal / len(adjusted), len(adjusted), "edges", minimal),
+            "beats_model": measure("beats_model", same.statistic, same.n, "units", round(same.statistic * same.n)),
+            "equivalence_p": measure("equivalence_p", same.p_value, same.n, "units"),
+            "independence_p": measure("independence_p", found.independence.p_value, same.n, "units"),
+            "minimal_edges": measure("minimal_edges", minimal / edges, edges, "edges", minimal),
             "beats_random": measure(
-                "beats_random", enough.statistic, draws, "random circuits", round(enough.statistic * draws)
+                "beats_random", enough.statistic, enough.n, "random circuits", round(enough.statistic * enough.n)
             ),
-            "sufficiency_p": measure("sufficiency_p", enough.p_value, draws, "random circuits"),
+            "sufficiency_p": measure("sufficiency_p", enough.p_value, enough.n, "random circuits"),
             "necessity": measure(
                 "necessity", needed.statistic, needed.n, "random knock-outs", round(needed.statistic * needed.n)
             ),
             "necessity_p": measure("necessity_p", needed.p_value, needed.n, "random knock-outs"),
             "passed": Measure(
-                value=float(sum(test.passes for test in found)), unit="1", better="higher", n=items.n,
+                value=float(found.passed), unit="1", better="higher", n=same.n, n_of="units",
                 no_interval="a count of tests",
             ),
         }  # fmt: skip
-        rows = tuple(
-            (t.name, t.null, t.statistic, t.p_value, "rejected" if t.rejected else "not rejected",
-             t.rejecting_is, "yes" if t.passes else "no")
-            for t in found
-        )  # fmt: skip
-        tests = Table(
-            title="is it a circuit?",
-            columns=("test", "null hypothesis", "statistic", "p", f"at alpha {self.alpha:g}", "rejecting is", "passes"),
-            rows=rows,
-        )
-        edge_rows = tuple(
-            (name, float(effect), float(p)) for name, effect, p in zip(circuit, items["effects"], adjusted, strict=True)
-        )
-        edges = Table(
-            title="minimality of each edge",
-            columns=("edge", f"|change of {self.metric}| without it", f"p, {self.correction}"),
-            rows=edge_rows,
-        )
-        picture = Chart.histogram(
-            {
-                "random circuits of its size": items["random_distances"],
-                "random knock-outs": items["random_knocked_out"],
-            },
-            title="Distance to the model of random circuits",
-            unit="nats",
-            threshold=float(items["distances"][0]),
-            caption=f"Circuit {items['distances'][0]:.3g} nats from the model, without it {items['distances'][1]:.3g}.",
-            alt=f"The circuit is at {items['distances'][0]:.3g} nats.",
-        )
-        return Summary(measures, (tests, edges), (picture, draw_circuit(circuit, scores)))
+        return Summary(measures, found.tables(), (*found.figures(), draw_circuit(circuit, scores)))
