@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from toulmin.circuits.circuit import Circuit
-from toulmin.circuits.discovery.agreement import Audit
 from toulmin.circuits.discovery.edge_scores import EdgeScores
 from toulmin.circuits.edges import parse_edge, receiver_components
-from toulmin.circuits.faithfulness.card import Card, CardRow, round_percent
+from toulmin.circuits.faithfulness.recovered import round_percent
 from toulmin.evidence import Chart, Graph, Heatmap, format_number
 from toulmin.evidence.figures import Edge, Node
+
+if TYPE_CHECKING:
+    from toulmin.circuits.discovery.agreement import Audit
+    from toulmin.circuits.faithfulness.card import Card, CardRow
 
 Array = NDArray[np.float64]
 

@@ -21,7 +21,7 @@ from toulmin.patching.cache import SourceValues, source_values
 from toulmin.patching.graph import Graph
 from toulmin.patching.run_circuits import run_circuits
 from toulmin.subjects.transformer import Transformer
-from toulmin.tasks import Metric, check_prompts, find_metric
+from toulmin.tasks import Metric, MetricLike, check_prompts, find_metric
 from toulmin.tasks.batch import PairBatch, batch_pairs
 from toulmin.tasks.pair import Pair
 
@@ -164,38 +164,52 @@ class CircuitRunner:
         self,
         circuits: Sequence[Circuit],
         method: Methodology,
-        metrics: Sequence[str | Metric],
+        metrics: Sequence[MetricLike],
         *,
         together: int | None = None,
     ) -> dict[str, Array]:
         """Each metric of each circuit on each prompt, ``[C, N]``, prompts in the order given.
 
+        :param metrics: names, metrics, or functions of ``(logits, batch)`` or ``(logits, batch, clean)``.
         :param together: how many circuits to run at once, which bounds memory and changes no result; default all.
-        :raises FaultError: an unknown metric, or a value that is not finite.
+        :raises FaultError: an unknown metric, one whose wrong answers the prompts lack, or a value that is not finite.
         """
-        wanted = [find_metric(metric) for metric in metrics]
-        found = {metric.name: np.full((len(circuits), self.n), np.nan) for metric in wanted}
+        wanted = self._find_metrics(metrics)
+        found = np.full((len(wanted), len(circuits), self.n), np.nan)
         step = together or max(1, len(circuits))
         for start in range(0, len(circuits), step):
-            rows = slice(start, start + step)
-            for index, logits in self.run(circuits[rows], method):
-                batch = self.batches[index]
-                for metric in wanted:
-                    values = metric(logits, batch, self.full_for(metric, index).to(logits.dtype))
-                    found[metric.name][rows, list(batch.index)] = values.double().cpu().numpy()
-        _check_finite(found)
-        return found
+            for index, logits in self.run(circuits[start : start + step], method):
+                values = self._measure(wanted, index, logits)
+                found[:, start : start + values.shape[1], list(self.batches[index].index)] = values
+        return _by_name(wanted, found)
 
-    def full_scores(self, metrics: Sequence[str | Metric]) -> dict[str, Array]:
+    def full_scores(self, metrics: Sequence[MetricLike]) -> dict[str, Array]:
         """Each metric of the full model on each prompt, ``[N]``."""
-        wanted = [find_metric(metric) for metric in metrics]
-        found = {metric.name: np.full(self.n, np.nan) for metric in wanted}
+        wanted = self._find_metrics(metrics)
+        found = np.full((len(wanted), self.n), np.nan)
         for index, batch in enumerate(self.batches):
-            logits = self.full(index)
-            for metric in wanted:
-                found[metric.name][list(batch.index)] = metric(logits[None], batch, logits)[0].double().cpu().numpy()
-        _check_finite(found)
-        return found
+            found[:, list(batch.index)] = self._measure(wanted, index, self.full(index)[None])[:, 0]
+        return _by_name(wanted, found)
+
+    def _find_metrics(self, metrics: Sequence[MetricLike]) -> list[Metric]:
+        wanted = [find_metric(metric) for metric in metrics]
+        names = [metric.name for metric in wanted]
+        repeated = {name for name in names if names.count(name) > 1}
+        faults = [Fault("circuits.metric", "two metrics have this name", name=name) for name in sorted(repeated)]
+        for metric in wanted:
+            try:
+                metric.check((pair.unit, len(pair.wrong)) for pair in self.pairs)
+            except FaultError as error:
+                faults += error.faults
+        if faults:
+            raise FaultError(faults)
+        return wanted
+
+    def _measure(self, metrics: Sequence[Metric], index: int, logits: Float[Tensor, "C B V"]) -> Array:
+        """``[M, C, B]``: each metric of the runs ``logits`` of batch ``index``, moved to the CPU at once."""
+        batch = self.batches[index]
+        found = [metric(logits, batch, self.full_for(metric, index).to(logits.dtype)).double() for metric in metrics]
+        return torch.stack(found).cpu().numpy() if found else np.zeros((0, *logits.shape[:2]))
 
 
 def _other_side(method: Methodology) -> str:
@@ -203,11 +217,17 @@ def _other_side(method: Methodology) -> str:
     return "counterfactual" if method.direction == "noising" else "clean"
 
 
-def _check_finite(found: Mapping[str, Array]) -> None:
+def _by_name(metrics: Sequence[Metric], values: Array) -> dict[str, Array]:
+    """``values`` [M, ...] by the metrics' names.
+
+    :raises FaultError: a value that is not finite, for each metric that has one.
+    """
+    found = {metric.name: row for metric, row in zip(metrics, values, strict=True)}
     faults = [
         Fault("circuits.nan", "a value is NaN or infinite on some prompt", name=name)
-        for name, values in found.items()
-        if not np.isfinite(values).all()
+        for name, row in found.items()
+        if not np.isfinite(row).all()
     ]
     if faults:
         raise FaultError(faults, ExitCode.NUMERICAL)
+    return found

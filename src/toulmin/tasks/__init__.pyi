@@ -16,6 +16,7 @@ from .induction import prefix_matching_score as prefix_matching_score
 from .induction import previous_token_score as previous_token_score
 from .induction import repeated_tokens as repeated_tokens
 from .metrics import Metric as Metric
+from .metrics import MetricLike as MetricLike
 from .metrics import find_metric as find_metric
 from .metrics import metric_names as metric_names
 from .pair import Pair as Pair
@@ -46,6 +47,7 @@ from .tracr import tracr_task as tracr_task
 __all__ = [
     "MarkovRepeats",
     "Metric",
+    "MetricLike",
     "Mixture",
     "Pair",
     "PairBatch",

@@ -83,6 +83,9 @@ class Metric:
             raise FaultError(Fault("tasks.no_wrong", text, name=self.name, hint=hint))
 
 
+#: what is accepted wherever a metric is: a name, a metric, or a function of ``(logits, batch[, clean])``
+MetricLike: TypeAlias = str | Metric | Callable[..., Any]
+
 _REGISTRY: Registry[Metric] = Registry("toulmin.metrics", "metric", "tasks.metric", Metric)
 
 
@@ -91,7 +94,7 @@ def metric_names() -> tuple[str, ...]:
     return tuple(_REGISTRY.names())
 
 
-def find_metric(metric: str | Metric | Callable[..., Any], *, smooth: bool = False) -> Metric:
+def find_metric(metric: MetricLike, *, smooth: bool = False) -> Metric:
     """A metric by name; a :class:`Metric` as it is; a plain function under its ``__name__``.
 
     A plain function takes ``(logits, batch)`` or ``(logits, batch, clean)``; higher counts as better.

@@ -18,23 +18,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from toulmin.circuits.circuit import Circuit
-from toulmin.circuits.faithfulness.recovered import AGGREGATIONS, Aggregation, Baseline, recovered
+from toulmin.circuits.faithfulness.recovered import AGGREGATIONS, Aggregation, Baseline, recovered, round_percent
 from toulmin.circuits.methodology import Methodology, grid
+from toulmin.circuits.pictures import draw_card, draw_percents
 from toulmin.evidence import Figure, Interval, Table, TabularResult, format_number
 from toulmin.faults import ExitCode, Fault, FaultError
-from toulmin.tasks import Metric, find_metric
+from toulmin.tasks import MetricLike, find_metric
 
 if TYPE_CHECKING:
     from toulmin.circuits.runner import CircuitRunner
 
 Array = NDArray[np.float64]
-MetricLike = str | Metric | Callable[..., Any]  #: a name, a metric, or a function of (logits, batch[, clean])
 Verdict = Literal["faithful", "unfaithful", "undecided"]
 VERDICTS: tuple[Verdict, ...] = ("faithful", "undecided", "unfaithful")
 CARD_METRICS = ("logit_diff", "prob_diff", "kl", "loss", "choice_accuracy")
@@ -153,8 +153,6 @@ class Card(TabularResult):
 
     def figures(self) -> tuple[Figure, ...]:
         """The card as a heatmap, and how the per-prompt percentages spread."""
-        from toulmin.circuits.pictures import draw_card, draw_percents
-
         return (draw_card(self), draw_percents(self))
 
     def table_of_methodologies(self) -> Table:
@@ -220,11 +218,6 @@ class Card(TabularResult):
     def _threshold(self) -> str:
         above = "" if self.ceiling is None else f", ceiling {self.ceiling:g}%"
         return f"Threshold {self.threshold:g}%{above}."
-
-
-def round_percent(percent: float) -> float:
-    """A percentage for people: whole, with three digits below 1."""
-    return float(f"{percent:.3g}") if abs(percent) < 1 else float(round(percent))
 
 
 def _choices(row: CardRow) -> dict[str, str]:

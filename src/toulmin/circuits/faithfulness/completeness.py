@@ -21,7 +21,7 @@ from toulmin.circuits.methodology import Methodology
 from toulmin.circuits.runner import CircuitRunner
 from toulmin.faults import Fault, FaultError
 from toulmin.patching.run_circuits import run_circuits
-from toulmin.tasks import Metric, find_metric
+from toulmin.tasks import MetricLike, find_metric
 from toulmin.tasks.scores import kl
 
 Array = NDArray[np.float64]
@@ -46,7 +46,7 @@ def compare_knockouts(
     circuit: Circuit,
     knockouts: Sequence[Circuit],
     *,
-    metric: str | Metric = "logit_diff",
+    metric: MetricLike = "logit_diff",
     method: Methodology | None = None,
 ) -> list[Knockout]:
     """Run circuit and model without each of ``knockouts``.

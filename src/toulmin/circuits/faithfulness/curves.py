@@ -18,9 +18,10 @@ from toulmin.circuits.circuit import Circuit
 from toulmin.circuits.discovery.edge_scores import EdgeScores
 from toulmin.circuits.faithfulness.recovered import Recovered, recovered
 from toulmin.circuits.methodology import Methodology
+from toulmin.circuits.pictures import draw_curves
 from toulmin.evidence import Chart, Table, TabularResult
 from toulmin.faults import ExitCode, Fault, FaultError
-from toulmin.tasks import Metric
+from toulmin.tasks import MetricLike
 
 if TYPE_CHECKING:
     from toulmin.circuits.runner import CircuitRunner
@@ -162,8 +163,6 @@ class Sweep(TabularResult):
 
     def figures(self) -> tuple[Chart, ...]:
         """Percent recovered over size, one line a metric."""
-        from toulmin.circuits.pictures import draw_curves
-
         sizes = np.array(self.sizes, dtype=np.float64)
         lines = {name: (sizes, 100 * self.faithfulness(name)) for name in self.scores}
         return (draw_curves(lines, title=f"Faithfulness over size, {self.method}", y="% recovered"),)
@@ -174,7 +173,7 @@ def sweep_sizes(
     scores: EdgeScores,
     sizes: Sequence[int],
     method: Methodology | None = None,
-    metrics: Sequence[str | Metric] = ("logit_diff", "kl"),
+    metrics: Sequence[MetricLike] = ("logit_diff", "kl"),
     *,
     signed: bool = False,
     together: int = 8,

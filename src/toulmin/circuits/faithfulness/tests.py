@@ -29,7 +29,7 @@ from toulmin.circuits.faithfulness.statistics import (
 )
 from toulmin.circuits.methodology import Methodology
 from toulmin.evidence import Chart, Table, TabularResult
-from toulmin.tasks import Metric, find_metric
+from toulmin.tasks import MetricLike, find_metric
 
 if TYPE_CHECKING:
     from toulmin.circuits.runner import CircuitRunner
@@ -144,7 +144,7 @@ def hypothesis_tests(
     circuit: Circuit,
     settings: TestSettings | None = None,
     *,
-    metric: str | Metric = "logit_diff",
+    metric: MetricLike = "logit_diff",
     method: Methodology | None = None,
     seed: int = 0,
 ) -> HypothesisTests:
@@ -190,7 +190,7 @@ def collect_test_data(
     circuit: Circuit,
     settings: TestSettings | None = None,
     *,
-    metric: str | Metric = "logit_diff",
+    metric: MetricLike = "logit_diff",
     method: Methodology | None = None,
     together: int = 16,
     seed: int = 0,
