@@ -101,7 +101,7 @@ class TestEveryVariant:
             plain = model(TOKENS)  # the fused kernel
         logits, cache = model.run_with_cache(TOKENS)
         close(logits, plain)
-        assert list(cache) == activation_names(model.config)
+        assert list(cache) == [name for name in activation_names(model.config) if not name.endswith(".result")]
         assert plain.shape == (3, 7, model.config.vocab_out)
 
     def test_the_stream_is_the_sum_of_its_components(self, name: str) -> None:

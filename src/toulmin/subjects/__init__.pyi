@@ -1,4 +1,6 @@
 from .attention import Attention as Attention
+from .cache import ActivationCache as ActivationCache
+from .cache import cache_bytes as cache_bytes
 from .config import RotaryScaling as RotaryScaling
 from .config import TransformerConfig as TransformerConfig
 from .generation import KeyValueCache as KeyValueCache
@@ -29,6 +31,7 @@ from .transformer_lens import from_transformer_lens as from_transformer_lens
 from .transformer_lens import load_modadd as load_modadd
 
 __all__ = [
+    "ActivationCache",
     "Attention",
     "ConvAutoencoder",
     "FeedForward",
@@ -44,6 +47,7 @@ __all__ = [
     "TransformerConfig",
     "activation_names",
     "build_transformer",
+    "cache_bytes",
     "component_names",
     "from_huggingface",
     "from_transformer_lens",

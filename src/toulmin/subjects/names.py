@@ -3,14 +3,18 @@
 Components, in the order in which they write: ``embed``, then for each layer l its heads ``L{l}.H{h}`` and its MLP
 ``L{l}.mlp``, then ``logits``. Activations: ``embed``, ``pos_embed``, ``L{l}.`` followed by one of :data:`LAYER_NAMES`,
 ``final_norm``, ``logits``. A component's name also names an activation: what it writes to the residual stream.
+
+A pattern stands for all names it matches (``*`` any text, ``?`` one character, ``[0-3]`` a range): ``L*.pattern``,
+``L0.H*``. ``result``, which is H times as large as the stream, and single heads are matched only by patterns that
+spell ``result`` or ``H`` after the point.
 """
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping
-
-from torch import Tensor
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
 
 from toulmin.faults import Fault, FaultError
 from toulmin.subjects.config import TransformerConfig
@@ -36,9 +40,7 @@ LAYER_NAMES = (
 )
 MLP_NAMES = ("resid_mid", "norm2", "mlp_pre", "mlp_post", "mlp_out")
 
-_HEAD = re.compile(r"L(\d+)\.H(\d+)")
-
-Tap = Callable[[str, Tensor], Tensor]
+HEAD = re.compile(r"L(\d+)\.H(\d+)")
 
 
 def component_names(config: TransformerConfig) -> list[str]:
@@ -63,76 +65,32 @@ def activation_names(config: TransformerConfig) -> list[str]:
     return [*names, "final_norm", "logits"]
 
 
-def check_names(names: Iterable[str], config: TransformerConfig) -> None:
-    """:raises FaultError: (``subjects.name``) one fault for every name that is neither an activation nor a
-    component."""
-    known = {*activation_names(config), *component_names(config)}
-    faults = [
-        Fault("subjects.name", "no activation or component of that name", name=n) for n in names if n not in known
-    ]
+def find_names(names: Iterable[str], config: TransformerConfig) -> list[str]:
+    """Names and patterns as the names they stand for, each once, in the order given.
+
+    :raises FaultError: (``subjects.name``) one fault for every name that is neither an activation nor a component, and
+        every pattern that matches none; the nearest names are given.
+    """
+    activations = activation_names(config)
+    known = [*activations, *(name for name in component_names(config) if name not in activations)]
+    found: list[str] = []
+    faults: list[Fault] = []
+    for name in names:
+        chosen = [name] if name in known else []
+        if not chosen and any(sign in name for sign in "*?["):
+            chosen = [each for each in known if fnmatchcase(each, name) and _may_match(name, each)]
+        if not chosen:
+            near = difflib.get_close_matches(name, known, n=3)
+            hint = f"there are: {', '.join(near)}" if near else None
+            faults.append(Fault("subjects.name", "no activation or component of that name", name=name, hint=hint))
+        found += chosen
     if faults:
         raise FaultError(faults)
+    return list(dict.fromkeys(found))
 
 
-class Recorder:
-    """Keeps the activations it is asked for, and replaces those it has an edit for.
-
-    A layer calls ``tap(name, value)`` at each named activation and goes on with what comes back. ``wants`` lets it skip
-    what nobody asked for, such as each head's own result.
-    """
-
-    def __init__(
-        self,
-        names: Iterable[str] | None,
-        edits: Mapping[str, Callable[[Tensor], Tensor]],
-        config: TransformerConfig,
-    ) -> None:
-        everything = activation_names(config)
-        asked = everything if names is None else list(names)
-        check_names([*asked, *edits], config)
-        self._asked, self._edits = asked, dict(edits)
-        self._heads: dict[str, list[tuple[str, int]]] = {}
-        self._tensors: dict[str, str] = {}
-        for name in dict.fromkeys([*asked, *edits]):
-            head = _HEAD.fullmatch(name)
-            if head:
-                self._heads.setdefault(f"L{head[1]}.result", []).append((name, int(head[2])))
-            elif name.endswith(".mlp"):
-                self._tensors.setdefault(f"{name}_out", name)
-        self._wanted = {*asked, *edits, *self._heads, *self._tensors}
-        self._kept: dict[str, Tensor] = {}
-
-    def wants(self, name: str) -> bool:
-        """Whether this activation is recorded or edited."""
-        return name in self._wanted
-
-    def __call__(self, name: str, value: Tensor) -> Tensor:
-        """Record and edit one activation; returns what the forward pass should go on with."""
-        if name not in self._wanted:
-            return value
-        if name in self._edits:
-            value = self._edits[name](value)
-        alias = self._tensors.get(name)
-        if alias is not None:
-            if alias in self._edits:
-                value = self._edits[alias](value)
-            self._kept[alias] = value
-        for head_name, head in self._heads.get(name, ()):
-            if head_name in self._edits:
-                parts = list(value.unbind(-2))
-                parts[head] = self._edits[head_name](parts[head])
-                value = _stack(parts)
-            self._kept[head_name] = value[..., head, :]
-        self._kept[name] = value
-        return value
-
-    @property
-    def activations(self) -> dict[str, Tensor]:
-        """What was asked for, in the order asked; those that a partial pass did not reach are left out."""
-        return {name: self._kept[name] for name in self._asked if name in self._kept}
-
-
-def _stack(parts: list[Tensor]) -> Tensor:
-    import torch
-
-    return torch.stack(parts, dim=-2)
+def _may_match(pattern: str, name: str) -> bool:
+    """Large or repeated activations only where the pattern says so."""
+    if HEAD.fullmatch(name):
+        return ".H" in pattern
+    return not name.endswith((".result", ".mlp")) or name.rpartition(".")[2] in pattern

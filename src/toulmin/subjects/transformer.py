@@ -15,22 +15,22 @@ See Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from toulmin.faults import Fault, FaultError
 from toulmin.subjects.attention import Attention
+from toulmin.subjects.cache import MAX_BYTES, ActivationCache, Edits, Recorder, check_size, default_names
 from toulmin.subjects.config import TransformerConfig
 from toulmin.subjects.generation import KeyValueCache
 from toulmin.subjects.mlp import FeedForward
-from toulmin.subjects.names import Recorder, component_names
+from toulmin.subjects.names import component_names, find_names
 from toulmin.subjects.norms import Normalise
 from toulmin.subjects.positions import Positions, prepare_positions
-
-Edits = Mapping[str, Callable[[Tensor], Tensor]]
 
 
 class Layer(nn.Module):
@@ -54,55 +54,55 @@ class Layer(nn.Module):
         self,
         resid: Float[Tensor, "*B T D"],
         at: Positions,
-        tap: Recorder | None = None,
+        hook: Recorder | None = None,
         past: KeyValueCache | None = None,
     ) -> Float[Tensor, "*B T D"]:
         """From ``resid_pre`` to ``resid_post``."""
-        resid = self._tap(tap, "resid_pre", resid)
-        middle = resid + self.attention_out(resid, at, tap, past)
+        resid = self._hook(hook, "resid_pre", resid)
+        middle = resid + self.attention_out(resid, at, hook, past)
         if self.mlp is not None:
             if not self.parallel:
-                resid = middle = self._tap(tap, "resid_mid", middle)
-            middle = middle + self.mlp_out(resid, tap)
-        return self._tap(tap, "resid_post", middle)
+                resid = middle = self._hook(hook, "resid_mid", middle)
+            middle = middle + self.mlp_out(resid, hook)
+        return self._hook(hook, "resid_post", middle)
 
     def attention_out(
         self,
         resid: Float[Tensor, "*B T D"],
         at: Positions,
-        tap: Recorder | None = None,
+        hook: Recorder | None = None,
         past: KeyValueCache | None = None,
     ) -> Float[Tensor, "*B T D"]:
         """What the heads together write, b_O included, when all read ``resid``."""
         attn = self.attn
-        x = self._tap(tap, "norm1", self.norm1(resid))
-        q = self._tap(tap, "q", attn.q(x, at))
-        k = self._tap(tap, "k", attn.k(x, at))
-        v = self._tap(tap, "v", attn.v(x, at))
-        if tap is None:
+        x = self._hook(hook, "norm1", self.norm1(resid))
+        q = self._hook(hook, "q", attn.q(x, at))
+        k = self._hook(hook, "k", attn.k(x, at))
+        v = self._hook(hook, "v", attn.v(x, at))
+        if hook is None:
             k, v, k_at = (k, v, at) if past is None else past.extend(self.index, k, v, at)
             return self.post_norm1(attn.write(attn.attend(q, k, v, at, k_at)))
-        scores = self._tap(tap, "scores", attn.scores(q, k, at, at))
-        pattern = self._tap(tap, "pattern", scores.softmax(-1))
-        z = self._tap(tap, "z", attn.mix(pattern, v))
-        if tap.wants(f"{self.name}.result"):
-            out = self._tap(tap, "result", attn.result(z)).sum(-2)
+        scores = self._hook(hook, "scores", attn.scores(q, k, at, at))
+        pattern = self._hook(hook, "pattern", scores.softmax(-1))
+        z = self._hook(hook, "z", attn.mix(pattern, v))
+        if hook.wants(f"{self.name}.result"):
+            out = self._hook(hook, "result", attn.result(z)).sum(-2)
             out = out if attn.b_O is None else out + attn.b_O
         else:
             out = attn.write(z)
-        return self._tap(tap, "attn_out", self.post_norm1(out))
+        return self._hook(hook, "attn_out", self.post_norm1(out))
 
-    def mlp_out(self, resid: Tensor, tap: Recorder | None = None) -> Float[Tensor, "*B T D"]:
+    def mlp_out(self, resid: Tensor, hook: Recorder | None = None) -> Float[Tensor, "*B T D"]:
         """What the MLP writes when it reads ``resid`` (zeros where there is none)."""
         if self.mlp is None:
             return torch.zeros_like(resid)
-        x = self._tap(tap, "norm2", self.norm2(resid))
-        pre = self._tap(tap, "mlp_pre", self.mlp.pre(x))
-        post = self._tap(tap, "mlp_post", self.mlp.post(pre, x))
-        return self._tap(tap, "mlp_out", self.post_norm2(self.mlp.write(post)))
+        x = self._hook(hook, "norm2", self.norm2(resid))
+        pre = self._hook(hook, "mlp_pre", self.mlp.pre(x))
+        post = self._hook(hook, "mlp_post", self.mlp.post(pre, x))
+        return self._hook(hook, "mlp_out", self.post_norm2(self.mlp.write(post)))
 
-    def _tap(self, tap: Recorder | None, name: str, value: Tensor) -> Tensor:
-        return value if tap is None else tap(f"{self.name}.{name}", value)
+    def _hook(self, hook: Recorder | None, name: str, value: Tensor) -> Tensor:
+        return value if hook is None else hook(f"{self.name}.{name}", value)
 
 
 class Transformer(nn.Module):
@@ -171,23 +171,25 @@ class Transformer(nn.Module):
         """The position part: ``W_pos[p]`` where positions are learned, otherwise None (nothing enters the stream)."""
         return self.W_pos[at.index] if self.config.positions == "learned" and self.W_pos is not None else None
 
-    def start(self, tokens: Int[Tensor, "*B T"], at: Positions, tap: Recorder | None = None) -> Float[Tensor, "*B T D"]:
+    def start(
+        self, tokens: Int[Tensor, "*B T"], at: Positions, hook: Recorder | None = None
+    ) -> Float[Tensor, "*B T D"]:
         """The residual stream before the first layer: both parts of the embedding."""
         resid, placed = self.embed(tokens), self.pos_embed(at)
-        if tap is not None:
-            resid = tap("embed", resid)
-            placed = None if placed is None else tap("pos_embed", placed)
+        if hook is not None:
+            resid = hook("embed", resid)
+            placed = None if placed is None else hook("pos_embed", placed)
         return resid if placed is None else resid + placed
 
-    def unembed(self, resid: Float[Tensor, "*B D"], tap: Recorder | None = None) -> Float[Tensor, "*B V"]:
+    def unembed(self, resid: Float[Tensor, "*B D"], hook: Recorder | None = None) -> Float[Tensor, "*B V"]:
         """Logits of any residual streams: final norm, ``W_U``, ``b_U``, soft-cap."""
         x = self.final_norm(resid)
-        x = x if tap is None else tap("final_norm", x)
+        x = x if hook is None else hook("final_norm", x)
         logits = x @ self.W_U
         logits = logits if self.b_U is None else logits + self.b_U
         cap = self.config.logit_softcap
         logits = logits if cap is None else cap * torch.tanh(logits / cap)
-        return logits if tap is None else tap("logits", logits)
+        return logits if hook is None else hook("logits", logits)
 
     # -- whole passes ---------------------------------------------------------------------------------------------
 
@@ -221,17 +223,56 @@ class Transformer(nn.Module):
         return self.unembed(resid)
 
     def run_with_cache(
-        self, tokens: Int[Tensor, "*B T"], names: Iterable[str] | None = None, edits: Edits | None = None
-    ) -> tuple[Float[Tensor, "*B T V"], dict[str, Tensor]]:
+        self,
+        tokens: Int[Tensor, "*B T"],
+        names: str | Iterable[str] | None = None,
+        edits: Edits | None = None,
+        *,
+        stop_at: int | None = None,
+        max_bytes: int = MAX_BYTES,
+    ) -> tuple[Float[Tensor, "*B T V"], ActivationCache]:
         """Logits and named activations.
 
-        :param names: which activations or components (``toulmin.subjects.names``); default every activation.
-        :param edits: functions by name; each replaces that activation by what it returns, and the pass goes on.
-        :raises FaultError: (``subjects.name``) for every unknown name.
+        :param names: which activations or components (``toulmin.subjects.names``), or patterns: ``L*.z``, ``L0.H*``;
+            default every activation but ``result``, which the cache computes from ``z`` when it is looked up.
+        :param edits: functions by name or pattern; each replaces that activation by what it returns, and the pass goes
+            on.
+        :param stop_at: stop before this layer, and return the residual stream that it reads instead of logits.
+        :param max_bytes: how much memory the activations may take.
+        :raises FaultError: (``subjects.name``) for every unknown name, and every one that a pass which stops early
+            does not reach; (``subjects.cache_size``) where the activations would take more than ``max_bytes``.
         """
-        tap = Recorder(names, edits or {}, self.config)
+        config, edits = self.config, edits or {}
+        end = config.n_layers if stop_at is None else stop_at
+        wanted = [names] if isinstance(names, str) else list(names or ())
+        find_names([*wanted, *edits], config)
+        asked = default_names(config) if names is None else find_names(wanted, config)
+        edits = {name: edit for pattern, edit in edits.items() for name in find_names([pattern], config)}
+        late = self._unreached([*asked, *edits], stop_at)
+        if names is None:
+            asked = [name for name in asked if name not in late]
+            late &= edits.keys()
+        if late:
+            text = f"the pass stops before layer {end}, and does not reach it"
+            raise FaultError([Fault("subjects.name", text, name=name) for name in [*asked, *edits] if name in late])
+        check_size(config, asked, tokens, self.W_E.element_size(), max_bytes)
+        hook = Recorder(asked, edits)
         at = self.positions(tokens.shape[-1])
-        resid = self.start(tokens, at, tap)
-        for block in self.layers:
-            resid = block(resid, at, tap)
-        return self.unembed(resid, tap), tap.activations
+        resid = self.start(tokens, at, hook)
+        for block in self.layers[:end]:
+            resid = block(resid, at, hook)
+        out = resid if stop_at is not None else self.unembed(resid, hook)
+        return out, ActivationCache(asked, hook.kept, self)
+
+    def _unreached(self, names: Iterable[str], stop_at: int | None) -> set[str]:
+        """Names that a pass which stops before layer ``stop_at`` does not compute.
+
+        :raises FaultError: (``subjects.layer``) there is no such layer.
+        """
+        if stop_at is None:
+            return set()
+        if not 0 <= stop_at <= self.config.n_layers:
+            text = f"stop_at = {stop_at}, and the model has layers 0 to {self.config.n_layers - 1}"
+            raise FaultError(Fault("subjects.layer", text))
+        early = ("embed", "pos_embed", *(f"L{layer}" for layer in range(stop_at)))
+        return {name for name in names if name.partition(".")[0] not in early}
