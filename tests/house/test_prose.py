@@ -10,10 +10,12 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/toulmin.md", "docs/paths.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/toulmin.md", "docs/paths.md", "docs/circuits.md"])
 def test_the_code_on_the_page_runs(page: str) -> None:
-    blocks = re.findall(r"(?m)(?:^    .*\n|^\n)+", (ROOT / page).read_text(encoding="utf-8"))
-    plain = ["\n".join(line[4:] for line in block.splitlines()) for block in blocks]
+    text = (ROOT / page).read_text(encoding="utf-8")
+    indented = re.findall(r"(?m)(?:^    .*\n|^\n)+", text)
+    plain = ["\n".join(line[4:] for line in block.splitlines()) for block in indented]
+    plain += re.findall(r"(?ms)^```python\n(.*?)^```", text)
     code = [text for text in plain if "from toulmin." in text and "$" not in text]
     assert code
     exec(compile("\n".join(code), page, "exec"), {})

@@ -173,18 +173,18 @@ def test_intervals_of_faithfulness_and_card_resample_clusters() -> None:
     full = 4 + rng.random(12)
     circuit = full * rng.uniform(0.2, 1.2, size=12)
     copies, units = 6, [f"unit {i}" for i in range(12)]
-    repeated = [np.repeat(column, copies) for column in (circuit, full, np.zeros(12))]
+    many = PromptValues(np.repeat(circuit, copies), np.repeat(full, copies), np.zeros(12 * copies))
     labels = [unit for unit in units for _ in range(copies)]
     for aggregation in ("mean_of_percents", "percent_of_means"):
         once = recovered(circuit, full, np.zeros(12), aggregation).interval
-        clustered = recovered(*repeated, aggregation, clusters=labels).interval
-        ignored = recovered(*repeated, aggregation).interval
+        clustered = recovered(many.circuit, many.full, many.ablated, aggregation, clusters=labels).interval
+        ignored = recovered(many.circuit, many.full, many.ablated, aggregation).interval
         assert once is not None
         assert clustered is not None
         assert ignored is not None
         assert clustered.high - clustered.low == pytest.approx(once.high - once.low, rel=1e-6)
         assert ignored.high - ignored.low < 0.7 * (once.high - once.low)
-    card = make_card({(Methodology(), "logit_diff"): PromptValues(*repeated)}, clusters=labels, resamples=2000)
+    card = make_card({(Methodology(), "logit_diff"): many}, clusters=labels, resamples=2000)
     row = card.find(Methodology(), "logit_diff", "percent_of_means", "ablated")
     expected = bootstrap_ratio(100 * circuit, full, resamples=2000)
     assert row.interval is not None

@@ -18,7 +18,7 @@ import itertools
 from collections.abc import Iterable
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from toulmin.circuits.circuit import Circuit
 
@@ -40,15 +40,13 @@ ABLATIONS: tuple[Ablation, ...] = (
 )  # fmt: skip
 
 
-class Methodology(BaseModel):
+class Methodology(BaseModel, frozen=True, extra="forbid"):
     """One way to ablate; frozen, hashable, and part of every result.
 
     ``mean_*`` are means per position over the whole dataset of that side, ``batch_mean`` over the batch of the side the
     ablated values come from, ``batch_mean_all_positions`` over its positions too, ``learned`` constants trained to hurt
     least (optimal ablation, Li and Janson 2024).
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     granularity: Granularity = "edges"
     ablation: Ablation = "resample"
