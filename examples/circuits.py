@@ -12,9 +12,9 @@ from toulmin.tasks import find_task
 subject = load(sys.argv[1] if len(sys.argv) > 1 else "embedded:induction-2l")
 size = int(sys.argv[2]) if len(sys.argv) > 2 else 60
 task = find_task("induction", subject, length=16)
-runner = CircuitRunner(subject.transformer, task.generate(16, seed=0))
+runner = CircuitRunner(subject.model, task.generate(16, seed=0))
 print(f"{runner.graph.n_edges} edges; circuits of {size}")
-measuring = CircuitRunner(subject.transformer, task.generate(24, seed=1))
+measuring = CircuitRunner(subject.model, task.generate(24, seed=1))
 for scores in (eap(runner), integrated(runner, steps=5), relp(runner)):
     card = faithfulness_card(measuring, scores.top(size), resamples=200)
     print(f"\n{audit(runner, scores, sample=40)}")

@@ -10,7 +10,7 @@ import torch
 from toulmin.subjects import load
 
 subject = load(f"dir:{sys.argv[1]}")
-model, tokenizer = subject.transformer, subject.tokenizer
+model, tokenizer = subject.model, subject.tokenizer
 assert tokenizer is not None, "the directory has no tokenizer"
 with torch.no_grad():
     logits, cache = model.run_with_cache(torch.tensor(tokenizer.encode(sys.argv[2])))

@@ -38,7 +38,7 @@ def gpt2_pairs(encode) -> list[Pair]:
 def main(reference: str = "embedded:story-4l") -> None:
     """Print the strongest direct effects, and how much of the behaviour their direct paths carry."""
     subject = load(reference)
-    model = subject.transformer
+    model = subject.model
     if reference == "embedded:story-4l":
         pairs = list(find_task("story.number", subject).generate(60, seed=0))
     else:

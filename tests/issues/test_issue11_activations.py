@@ -41,7 +41,7 @@ def test_what_a_component_writes_is_there_by_default(name: str) -> None:
 
 
 def test_the_readme_s_lines() -> None:
-    model = load("embedded:induction-2l").transformer
+    model = load("embedded:induction-2l").model
     with torch.no_grad():
         _, cache = model.run_with_cache(TOKENS)
     assert cache["L1.H3"].shape == cache["L1.resid_pre"].shape

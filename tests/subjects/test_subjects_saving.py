@@ -44,7 +44,7 @@ def test_transformer_round_trip(config: TransformerConfig, tmp_path: Path) -> No
     tokens = torch.arange(6)
     for reference in (f"dir:{tmp_path}/a", f"file:{tmp_path}/a/model.safetensors"):
         subject = load(reference)
-        assert subject.transformer.config == config
+        assert subject.model.config == config
         assert torch.equal(subject.model(tokens), model(tokens))
         assert subject.card == {"reference": reference, "seed": 5, "licence": "MIT"}
     save_subject(tmp_path / "b", load(f"dir:{tmp_path}/a").model, card={"seed": 5, "licence": "MIT"})
@@ -56,12 +56,14 @@ def test_transformer_round_trip(config: TransformerConfig, tmp_path: Path) -> No
 @pytest.mark.parametrize("model", [Mlp([5, 7, 3], "gelu", bias=False), ConvAutoencoder(8, 2, 3, 4)])
 def test_other_networks_round_trip(model: Mlp | ConvAutoencoder, tmp_path: Path) -> None:
     save_subject(tmp_path, model)
-    subject = load(f"dir:{tmp_path}")
+    subject = load(f"dir:{tmp_path}", kind=type(model))
     x = torch.rand(3, 5) if isinstance(model, Mlp) else torch.rand(3, 2, 8, 8)
     assert torch.equal(subject.model(x), model(x))
     assert subject.model(x).shape == ((3, 3) if isinstance(model, Mlp) else x.shape)
-    with pytest.raises(FaultError, match="needs a transformer"):
-        _ = subject.transformer
+    assert type(load(f"dir:{tmp_path}", kind=torch.nn.Module).model) is type(model)
+    with pytest.raises(FaultError, match=r"a Transformer is wanted, .*kind=" + type(model).__name__) as caught:
+        load(f"dir:{tmp_path}")
+    assert caught.value.exit_code == ExitCode.SUBJECT
 
 
 def test_half_precision_storage(tmp_path: Path) -> None:
@@ -85,10 +87,10 @@ def test_tokenizer_travels(shared: Path, tmp_path: Path) -> None:
 def test_llama2c_and_others_by_reference(shared: Path) -> None:
     subject = load(f"file:{shared}/data/stories260K/stories260K.bin")
     assert subject.tokenizer is not None
-    assert len(subject.tokenizer) == subject.transformer.config.d_vocab == 512
-    assert load(f"file:{shared}/data/tracr/hist.npz").transformer.config.causal is False
+    assert len(subject.tokenizer) == subject.model.config.d_vocab == 512
+    assert load(f"file:{shared}/data/tracr/hist.npz").model.config.causal is False
     folder = sorted((shared / "data/modadd").iterdir())[0]
-    assert load(f"dir:{folder}").transformer.config.d_mlp == 512
+    assert load(f"dir:{folder}").model.config.d_mlp == 512
 
 
 def codes(reference: str) -> list[tuple[str, str | None]]:

@@ -140,7 +140,7 @@ def heads_and_halves(model: Transformer, vocabulary: int, first_token: int) -> t
 
 def test_induction_2l_is_what_its_card_says():
     subject = load("embedded:induction-2l")
-    model = subject.transformer.eval()
+    model = subject.model.eval()
     assert (model.config.n_layers, model.config.n_heads, model.config.d_mlp) == (2, 8, 0)
     assert model.config.positions == "shortformer"
     best, first, second = heads_and_halves(model, 128, 1)
@@ -165,7 +165,7 @@ def score(name: str, model: Transformer, subject, split: str, *, choice: bool = 
 
 def test_story_4l_is_what_its_card_says():
     subject = load("embedded:story-4l")
-    model = subject.transformer.eval()
+    model = subject.model.eval()
     assert (model.config.n_layers, model.config.d_model, model.config.n_heads) == (4, 128, 8)
     # fresh pairs, held-out names and templates, the most likely of all 571 words
     assert score("story.two_name", model, subject, "held_out") >= 0.9

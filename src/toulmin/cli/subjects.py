@@ -40,12 +40,14 @@ def show(
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Load a subject and show its shape, its weight hash and its card."""
+    from torch import nn
+
     from toulmin.studies import Resolver
     from toulmin.subjects import load
 
     resolver = Resolver()
     digest, size = resolver.fingerprint(reference)
-    subject = load(reference, resolver)
+    subject = load(reference, resolver, kind=nn.Module)
     facts: dict[str, Any] = {
         "reference": reference,
         "sha256": digest,

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar, overload
 
 import torch
 from safetensors.torch import save
@@ -29,41 +29,47 @@ from toulmin.subjects.transformer_lens import load_modadd
 _WEIGHTS, _CARD, _TOKENIZER = "model.safetensors", "card.json", "tokenizer.json"
 
 
+M = TypeVar("M", bound=nn.Module)
+
+
 @dataclass(frozen=True)
-class Subject:
-    """What is studied.
+class Subject(Generic[M]):
+    """What is studied: a model, the tokenizer of its texts (None where it reads no text), and a card.
 
     ``card`` says what is known of it: for the embedded subjects data, steps, seed, loss, licence; for others at least
     ``reference`` and, from the hub, ``revision``.
     """
 
-    model: nn.Module
+    model: M
     tokenizer: Tokenizer | None = None
     card: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
-    def transformer(self) -> Transformer:
-        """The model, which must be a transformer.
 
-        :raises FaultError: (``subjects.kind``) it is another kind of network.
-        """
-        if not isinstance(self.model, Transformer):
-            message = f"this needs a transformer, and the subject is a {type(self.model).__name__}"
-            raise FaultError(
-                Fault("subjects.kind", message, name=str(self.card.get("reference", ""))), ExitCode.SUBJECT
-            )
-        return self.model
-
-
-def load(reference: str, resolver: Resolver | None = None, *, dtype: torch.dtype = torch.float32) -> Subject:
+@overload
+def load(
+    reference: str, resolver: Resolver | None = None, *, dtype: torch.dtype = torch.float32
+) -> Subject[Transformer]: ...
+@overload
+def load(
+    reference: str, resolver: Resolver | None = None, *, kind: type[M], dtype: torch.dtype = torch.float32
+) -> Subject[M]: ...
+def load(
+    reference: str,
+    resolver: Resolver | None = None,
+    *,
+    kind: type[nn.Module] = Transformer,
+    dtype: torch.dtype = torch.float32,
+) -> Subject[Any]:
     """Load the subject that a reference names: ``embedded:NAME``, ``dir:PATH``, ``file:PATH``, ``hf:NAME[@REVISION]``,
     ``evidence:ID/ARTEFACT``, or a kind that an installed package adds.
 
     A folder is one that :func:`save_subject` wrote, a Hugging Face model, or rib's modular addition; a file is
     safetensors from :func:`save_subject`, a llama2.c ``.bin``, or a Tracr ``.npz``.
 
+    :param kind: class of the network, a transformer unless another is named; ``nn.Module`` for any.
     :param dtype: of the parameters, whatever the file stores.
-    :raises FaultError: (exit code SUBJECT) nothing is there, or it cannot be read; every fault is named.
+    :raises FaultError: (exit code SUBJECT) nothing is there, it cannot be read (every fault is named), or it is
+        another kind of network (``subjects.kind``).
     """
     resolver = resolver or Resolver()
     parsed = parse_reference(reference)
@@ -76,6 +82,11 @@ def load(reference: str, resolver: Resolver | None = None, *, dtype: torch.dtype
         if not isinstance(subject, Subject):
             message = f"references that begin with {parsed.scheme}: load a {type(subject).__name__}, not a Subject"
             raise FaultError(Fault("reference.broken", message, name=reference), ExitCode.MISSING)
+    if not isinstance(subject.model, kind):
+        found = type(subject.model).__name__
+        message = f"a {kind.__name__} is wanted, and this subject is a {found}"
+        hint = f"load(reference, kind={found})"
+        raise FaultError(Fault("subjects.kind", message, name=reference, hint=hint), ExitCode.SUBJECT)
     card = {"reference": reference, **subject.card}
     if parsed.scheme == "hf":
         card["revision"] = path.name  # the hub names a snapshot's folder by its commit
@@ -127,7 +138,7 @@ def _describe(model: nn.Module) -> tuple[str, dict[str, Any]]:
     raise FaultError(Fault("subjects.kind", f"a {type(model).__name__} cannot be saved as a subject"))
 
 
-def _load_folder(folder: Path, dtype: torch.dtype) -> Subject:
+def _load_folder(folder: Path, dtype: torch.dtype) -> Subject[Any]:
     if (folder / "config.json").is_file():
         return Subject(load_huggingface(folder, dtype), find_tokenizer(folder), {})
     if (folder / _WEIGHTS).is_file():
@@ -140,7 +151,7 @@ def _load_folder(folder: Path, dtype: torch.dtype) -> Subject:
     raise FaultError(Fault("subjects.unknown_format", message, str(folder)), ExitCode.SUBJECT)
 
 
-def _load_file(path: Path, dtype: torch.dtype) -> Subject:
+def _load_file(path: Path, dtype: torch.dtype) -> Subject[Any]:
     if path.suffix == ".safetensors":
         return _load_own(path, dtype)
     if path.suffix == ".bin":
@@ -151,7 +162,7 @@ def _load_file(path: Path, dtype: torch.dtype) -> Subject:
     raise FaultError(Fault("subjects.unknown_format", message, str(path)), ExitCode.SUBJECT)
 
 
-def _load_own(path: Path, dtype: torch.dtype) -> Subject:
+def _load_own(path: Path, dtype: torch.dtype) -> Subject[Any]:
     tensors, metadata = read_safetensors(path)
     try:
         about: Any = json.loads(metadata[METADATA_KEY])

@@ -77,11 +77,11 @@ class PromptStudy(Study):
         import torch
 
         from toulmin.subjects import load
-        from toulmin.tasks.checks import check_model
 
         device = run.prepare_torch()
         subject = load(self.subject, self.resolver, dtype=getattr(torch, self.dtype))
-        return Prompts(self, subject, check_model(subject).to(device).eval())
+        subject.model.to(device).eval()
+        return Prompts(self, subject)
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,12 @@ class Prompts:
     """A loaded subject and the pairs that a :class:`PromptStudy` asks for."""
 
     study: PromptStudy
-    subject: Subject
-    model: Transformer
+    subject: Subject[Transformer]
+
+    @property
+    def model(self) -> Transformer:
+        """The subject's model."""
+        return self.subject.model
 
     def pairs(self, n: int | None = None, seed: int = 0) -> tuple[Pair, ...]:
         """``n`` pairs, default as many as the study says (of a file all); the same seed gives the same pairs.
