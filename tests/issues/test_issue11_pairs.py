@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from toulmin.circuits import CircuitRunner, faithfulness_card
+from toulmin.circuits import CircuitRunner, Methodology, acdc, eap, exact_effects, faithfulness_card, relp
 from toulmin.circuits.circuit import Circuit
 from toulmin.circuits.studies.card import FaithfulnessCard
 from toulmin.faults import FaultError
@@ -135,6 +135,23 @@ def test_a_subject_and_a_generator_are_welcome(entry: str) -> None:
         yield from good()
 
     ENTRIES[entry](Subject(small()), generated())
+
+
+@pytest.mark.parametrize("value", ["zeros", 0, None])
+def test_a_bad_ablation_is_one_clear_fault(value: Any) -> None:
+    runner = CircuitRunner(small(), good())
+    for call in (
+        lambda: Methodology(ablation=value),
+        lambda: eap(runner, ablation=value),
+        lambda: relp(runner, ablation=value),
+        lambda: acdc(runner, 0.1, ablation=value),
+        lambda: exact_effects(runner, ablation=value),
+    ):
+        with pytest.raises(FaultError, match=r"circuits\.methodology \[ablation\]: .*'resample', 'zero'"):
+            call()
+    with pytest.raises(FaultError) as caught:
+        Methodology(ablation="zeros", direction="back", size=3)  # type: ignore[arg-type, call-arg]
+    assert sorted(str(fault.name) for fault in caught.value.faults) == ["ablation", "direction", "size"]
 
 
 def test_every_faulty_pair_is_named_but_a_flood_is_counted() -> None:

@@ -16,11 +16,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ModelWrapValidatorHandler, ValidationError, model_validator
 
 from toulmin.circuits.circuit import Circuit
+from toulmin.faults import FaultError, faults_of_validation
 
 Granularity = Literal["edges", "nodes", "branches"]
 Ablation = Literal[
@@ -46,6 +47,8 @@ class Methodology(BaseModel, frozen=True, extra="forbid"):
     ``mean_*`` are means per position over the whole dataset of that side, ``batch_mean`` over the batch of the side the
     ablated values come from, ``batch_mean_all_positions`` over its positions too, ``learned`` constants trained to hurt
     least (optimal ablation, Li and Janson 2024).
+
+    :raises FaultError: ``circuits.methodology``, one for every choice that there is not.
     """
 
     granularity: Granularity = "edges"
@@ -53,6 +56,14 @@ class Methodology(BaseModel, frozen=True, extra="forbid"):
     positions: Positions = "circuit"
     ablate: Literal["complement", "circuit"] = "complement"
     direction: Direction = "noising"
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _named_choices(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return handler(data)
+        except ValidationError as error:
+            raise FaultError(faults_of_validation(error, "circuits.methodology")) from None
 
     def __str__(self) -> str:
         parts = [self.granularity, self.ablation, self.direction]

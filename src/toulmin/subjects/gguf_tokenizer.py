@@ -88,7 +88,7 @@ def gguf_tokenizer(metadata: Mapping[str, Any], path: Path) -> Tokenizer | None:
 
 def _byte_level_bpe(metadata: Mapping[str, Any], table: dict[str, int], path: Path) -> _Backend:
     words = metadata.get("tokenizer.ggml.pre")
-    if words not in _WORDS:
+    if not isinstance(words, str) or words not in _WORDS:
         message = f"splitting words the way {words!r:.40} does is not supported; supported are {', '.join(_WORDS)}"
         raise _fault(path, "tokenizer.ggml.pre", message)
     merges = [tuple(merge.split(" ")) for merge in metadata.get("tokenizer.ggml.merges", ())]
