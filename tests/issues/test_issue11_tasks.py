@@ -15,6 +15,7 @@ from tokenizers import decoders, pre_tokenizers
 from tokenizers.models import WordLevel
 
 from toulmin.faults import FaultError
+from toulmin.studies import Run, find_study
 from toulmin.subjects import (
     Subject,
     Tokenizer,
@@ -139,3 +140,14 @@ def test_bfloat16_runs_every_metric() -> None:
     batch = collate([Pair((1,), (2,), (3,), (4,))])
     for name in metric_names():
         assert find_metric(name)(logits, batch, logits[0]).isfinite().all()
+
+
+@pytest.mark.parametrize("kind", ["paths.evaluate", "paths.matrix", "circuits.card"])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
+def test_studies_have_a_dtype(kind: str, dtype: str, tmp_path: Path) -> None:
+    found = find_study(kind)
+    study = found.model_validate({**found.presets["tiny"], "dtype": dtype})
+    items, plain = study.collect(Run(tmp_path / "a")), found.preset("tiny").collect(Run(tmp_path / "b"))
+    study.summarise(items)
+    differing = [name for name in plain.columns if not np.array_equal(items[name], plain[name])]
+    assert differing, "the dtype changed nothing"

@@ -19,7 +19,8 @@ from toulmin.paths.studies.evaluate import INDUCTION, PREVIOUS, Evaluate, induct
 from toulmin.paths.studies.matrix import MatrixStudy
 from toulmin.studies import Run, execute, re_derive
 from toulmin.subjects import Transformer, TransformerConfig
-from toulmin.tasks import Pair, text_pairs
+from toulmin.tasks import Pair
+from toulmin.tasks.prompt_study import text_pairs
 
 
 @pytest.mark.parametrize("study", [Evaluate, MatrixStudy])

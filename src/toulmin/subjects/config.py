@@ -41,7 +41,7 @@ class RotaryScaling:
 
 @dataclass(frozen=True)
 class TransformerConfig:
-    """What a decoder is made of. The defaults are those of a GPT-2: learned positions, LayerNorm, GELU, biases.
+    """The hyperparameters of a decoder. The defaults are those of a GPT-2: learned positions, LayerNorm, GELU, biases.
 
     :param d_mlp: width F of the MLP; 0 means attention-only.
     :param n_kv_heads: key/value heads (grouped-query attention); default ``n_heads``. Query head h reads key/value

@@ -1,4 +1,4 @@
-"""Writing text: tokens one at a time, each layer remembering its keys and values."""
+"""Generation: one token at a time, with a cache of each layer's keys and values."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def activation_names(config: TransformerConfig) -> list[str]:
 
 
 def find_names(names: Iterable[str], config: TransformerConfig) -> list[str]:
-    """Names and patterns as the names they stand for, each once, in the order given.
+    """The given names, with patterns replaced by the names that they match, each once, in the order given.
 
     :raises FaultError: (``subjects.name``) one fault for every name that is neither an activation nor a component, and
         every pattern that matches none; the nearest names are given.

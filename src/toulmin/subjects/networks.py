@@ -125,7 +125,7 @@ class ConvAutoencoder(nn.Module):
         return image.reshape(*z.shape[:-1], self.channels, self.size, self.size)
 
     def forward(self, x: Float[Tensor, "*B C S S"]) -> Float[Tensor, "*B C S S"]:
-        """Images as they come back from their codes."""
+        """Reconstructed images: :meth:`decode` of :meth:`encode`."""
         return self.decode(self.encode(x))
 
     def to_dict(self) -> dict[str, Any]:

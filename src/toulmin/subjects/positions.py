@@ -1,4 +1,4 @@
-"""Where tokens stand: what a layer needs to know of positions, whichever way the model encodes them.
+"""Positions of tokens, in the form that each way of encoding them needs: learned, shortformer, rotary, ALiBi.
 
 Learned positions are added to the residual stream by the model; the other kinds act inside attention, from a
 :class:`Positions` that is prepared once for all layers: shortformer vectors (Press et al. 2021), rotary angles (Su et
@@ -21,7 +21,7 @@ Rotary = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class Positions:
-    """The positions of a run of tokens, prepared once for all layers (:meth:`Transformer.positions`).
+    """The positions of a sequence of tokens, prepared once for all layers (:meth:`Transformer.positions`).
 
     :param index: [T] the position numbers.
     :param shortformer: [T, D] what is added to the inputs of Q and K, or None.

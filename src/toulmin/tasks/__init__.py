@@ -1,8 +1,9 @@
 """Tasks: what a subject is asked, and how an answer is scored.
 
-A :class:`Pair` is a clean and a counterfactual prompt with named positions; a :class:`Task` generates pairs by seed and
-split; scores are per item (KL, cross-entropy, logit and probability differences, accuracy). storyworld is the generated
-world with known latent factors; token sources stream it, text files and token files.
+A :class:`Pair` is a clean and a counterfactual prompt with named positions; a :class:`Task` generates pairs by seed
+and split; a :class:`Metric` is one number for each prompt (logit difference, loss, accuracy, KL), used by paths and
+circuits too. :class:`PromptStudy` is the base of every study of a language model. storyworld is a generated world with
+known latent factors; token sources stream it, text files and token files.
 """
 
 import lazy_loader as _lazy

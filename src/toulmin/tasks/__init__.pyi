@@ -4,7 +4,6 @@ from .batch import collate as collate
 from .catalogue import find_task as find_task
 from .catalogue import task_names as task_names
 from .checks import check_model as check_model
-from .checks import check_pairs as check_pairs
 from .checks import check_prompts as check_prompts
 from .files import TokenRows as TokenRows
 from .files import read_texts as read_texts
@@ -25,7 +24,6 @@ from .pairs_file import read_pairs as read_pairs
 from .pairs_file import write_pairs as write_pairs
 from .prompt_study import Prompts as Prompts
 from .prompt_study import PromptStudy as PromptStudy
-from .prompt_study import text_pairs as text_pairs
 from .prompts import capitals_task as capitals_task
 from .prompts import docstring_task as docstring_task
 from .prompts import ioi_task as ioi_task
@@ -63,7 +61,6 @@ __all__ = [
     "batch_pairs",
     "capitals_task",
     "check_model",
-    "check_pairs",
     "check_prompts",
     "collate",
     "copying_rows",
@@ -83,7 +80,6 @@ __all__ = [
     "read_texts",
     "repeated_tokens",
     "task_names",
-    "text_pairs",
     "text_rows",
     "token_cross_entropy",
     "token_rows",

@@ -1,4 +1,4 @@
-"""Induction: in A B ... A, does the model say B? And where it does, which head looks at B?
+"""Induction prompts (A B ... A -> B), and scores of attention patterns that find induction heads.
 
 ``induction``: random tokens in which A B occurs once before a last A; the answer is B. The counterfactual replaces the
 earlier A and B (and the last A) by other tokens. ``repeats`` are the prompts where the rule is wrong: the last A is

@@ -1,4 +1,4 @@
-"""Prompts in English for tokenizers like those of GPT-2 and Pythia: templates of our own for four known behaviours.
+"""Prompts in English for four known behaviours, from templates, for any tokenizer with whole-word tokens.
 
 - :func:`ioi_task`: indirect-object identification (Wang et al. 2022): "When Ann and Bob ..., Bob gave a key to" -> Ann
 - :func:`years_task`: greater-than (Hanna et al. 2023): "... lasted from the year 1732 to the year 17" -> 33 or more

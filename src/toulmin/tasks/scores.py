@@ -27,9 +27,9 @@ def _gather(values: Tensor, ids: Tensor, fill: float) -> Tensor:
     return values.gather(-1, ids.clamp(min=0)).masked_fill(ids < 0, fill)
 
 
-def kl(reference: Float[Tensor, "*B V"], logits: Float[Tensor, "*B V"]) -> Float[Tensor, "*B"]:
-    """KL(p || q) = sum_v p_v (ln p_v - ln q_v), p the softmax of ``reference``, q of ``logits``; nats."""
-    p, q = reference.log_softmax(-1), logits.log_softmax(-1)
+def kl(clean: Float[Tensor, "*B V"], logits: Float[Tensor, "*B V"]) -> Float[Tensor, "*B"]:
+    """KL(p || q) = sum_v p_v (ln p_v - ln q_v), p the softmax of ``clean``, q of ``logits``; nats."""
+    p, q = clean.log_softmax(-1), logits.log_softmax(-1)
     return (p.exp() * (p - q)).sum(-1)
 
 

@@ -1,4 +1,4 @@
-"""The training room: one loop, :func:`fit`, that every trainer of the project uses.
+"""Training: one loop, :func:`fit`, that every trainer of the project uses.
 
 A trainer brings a *step* (what one update computes), a *state* (modules, optimizers, generators: everything that
 changes), a *stream* of batches that knows its position, and a *schedule*. The loop adds checkpoints that a killed

@@ -1,4 +1,4 @@
-"""What may watch a training run: progress with rate and remaining time, and a log as JSON lines."""
+"""Callbacks of a training run: progress with rate and remaining time, and a log as JSON lines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ Metrics = Mapping[str, float]
 
 
 class Callback(Protocol):
-    """Watches a run. ``every`` says how often :meth:`on_step` is called; metrics are only made floats for those."""
+    """Called during a run.
+
+    ``every``: steps from one call of :meth:`on_step` to the next; metrics become floats only for those.
+    """
 
     every: int
 
@@ -86,7 +89,7 @@ class Progress:
         self.report(state.step, self.rate.total, text + "  ".join(f"{k} {v:.4g}" for k, v in metrics.items()))
 
     def on_end(self, state: State) -> None:
-        """Nothing more to say."""
+        """Nothing to do."""
 
 
 class Logger:
@@ -118,4 +121,4 @@ class Logger:
             file.write(json.dumps({"step": state.step, **metrics}) + "\n")
 
     def on_end(self, state: State) -> None:
-        """Nothing is left open."""
+        """Nothing to do: every row is written and closed at once."""

@@ -1,4 +1,4 @@
-"""Everything that changes while training, as one object that can be written down and put back."""
+"""The state of a training run as one object that can be saved and restored."""
 
 from __future__ import annotations
 

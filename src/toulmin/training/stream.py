@@ -1,4 +1,4 @@
-"""Streams of batches that know where they are.
+"""Streams of batches with a position that can be saved and restored.
 
 A stream that can be resumed bit-identically either carries its whole state as JSON (:class:`Batches`), or needs none
 because batch number i is a function of (seed, i) (:class:`IndexedBatches`): then the position is one integer.
