@@ -20,7 +20,16 @@ from toulmin.paths.studies.evaluate import Evaluate
 from toulmin.paths.studies.matrix import MatrixStudy
 from toulmin.studies import Run
 from toulmin.subjects import Subject, Transformer, TransformerConfig, load
-from toulmin.tasks import Pair, PromptStudy, check_prompts, find_task, read_pairs, write_pairs
+from toulmin.tasks import (
+    Pair,
+    PromptStudy,
+    batch_pairs,
+    check_prompts,
+    collate,
+    find_task,
+    read_pairs,
+    write_pairs,
+)
 from toulmin.tasks.behaviour import Behaviour
 
 STORY = "embedded:story-4l"
@@ -152,6 +161,24 @@ def test_a_bad_ablation_is_one_clear_fault(value: Any) -> None:
     with pytest.raises(FaultError) as caught:
         Methodology(ablation="zeros", direction="back", size=3)  # type: ignore[arg-type, call-arg]
     assert sorted(str(fault.name) for fault in caught.value.faults) == ["ablation", "direction", "size"]
+
+
+@pytest.mark.parametrize("make", [collate, lambda pairs: list(batch_pairs(pairs, 2))])
+def test_batches_are_made_of_pairs_only(make: Callable[[Any], Any]) -> None:
+    for bad in ("text", "file name", "task", "one pair", "tensor rows", "number", "none"):
+        given, message = BAD_PAIRS[bad]
+        with pytest.raises(FaultError, match=message):
+            make(given())
+    make(pair for pair in good())
+
+
+def test_a_task_asks_a_subject_or_a_model_for_its_vocabulary() -> None:
+    model = small(d_vocab=60)
+    both = [find_task("induction", subject, length=8).generate(3, 0) for subject in (model, Subject(model))]
+    assert both[0] == both[1]
+    for other, name in (("embedded:induction-2l", "str"), (torch.nn.Linear(2, 2), "Linear")):
+        with pytest.raises(FaultError, match=rf"tasks\.needs_subject: .*a {name} \(.*load"):
+            find_task("induction", other)
 
 
 def test_every_faulty_pair_is_named_but_a_flood_is_counted() -> None:

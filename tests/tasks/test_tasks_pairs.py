@@ -76,7 +76,7 @@ def test_collate_refuses_other_lengths_and_names_them():
         collate([pair(4), pair(5, "odd"), pair(4), pair(6)])
     assert len(caught.value.faults) == 2
     assert caught.value.faults[0].name == "odd"
-    with pytest.raises(FaultError, match="no pairs"):
+    with pytest.raises(FaultError, match="no prompts"):
         collate([])
 
 

@@ -73,10 +73,10 @@ def find_names(names: Iterable[str], config: TransformerConfig) -> list[str]:
     """
     activations = activation_names(config)
     known = [*activations, *(name for name in component_names(config) if name not in activations)]
-    found: list[str] = []
+    lookup, found = set(known), list[str]()
     faults: list[Fault] = []
     for name in names:
-        chosen = [name] if name in known else []
+        chosen = [name] if name in lookup else []
         if not chosen and any(sign in name for sign in "*?["):
             chosen = [each for each in known if fnmatchcase(each, name) and _may_match(name, each)]
         if not chosen:

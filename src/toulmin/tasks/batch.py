@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,6 +11,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from toulmin.faults import Fault, FaultError
+from toulmin.tasks.checks import check_pairs
 from toulmin.tasks.pair import Pair
 
 MISSING = -1  #: pads ``answers`` and ``wrong`` where pairs have different numbers of them
@@ -50,13 +51,13 @@ def _ragged(rows: Sequence[Sequence[int]]) -> Int[Tensor, "B A"]:
     return torch.tensor([[*row, *[MISSING] * (width - len(row))] for row in rows], dtype=torch.long)
 
 
-def collate(pairs: Sequence[Pair], index: Sequence[int] | None = None) -> PairBatch:
+def collate(pairs: Iterable[Pair], index: Sequence[int] | None = None) -> PairBatch:
     """One batch of pairs that all have the same length.
 
-    :raises FaultError: there are none, or their lengths differ (each that differs from the first is named).
+    :raises FaultError: these are no pairs, there are none, or their lengths differ (each that differs from the first
+        is named).
     """
-    if not pairs:
-        raise FaultError(Fault("tasks.empty", "a batch of no pairs"))
+    pairs = check_pairs(pairs)
     length = pairs[0].length
     faults = [
         Fault("tasks.unequal_lengths", f"pair {i} has {p.length} tokens, pair 0 has {length}", name=p.unit or None)
@@ -76,13 +77,14 @@ def collate(pairs: Sequence[Pair], index: Sequence[int] | None = None) -> PairBa
     )
 
 
-def batch_pairs(pairs: Sequence[Pair], size: int) -> Iterator[PairBatch]:
+def batch_pairs(pairs: Iterable[Pair], size: int) -> Iterator[PairBatch]:
     """Batches of at most ``size`` pairs, one length each, in order of length and then of the sequence.
 
-    :raises FaultError: ``size`` < 1.
+    :raises FaultError: ``size`` < 1, or no pairs.
     """
     if size < 1:
         raise FaultError(Fault("tasks.batch_size", f"a batch of {size} pairs"))
+    pairs = check_pairs(pairs)
     by_length: dict[int, list[int]] = {}
     for i, pair in enumerate(pairs):
         by_length.setdefault(pair.length, []).append(i)

@@ -37,7 +37,8 @@ def task_names() -> tuple[str, ...]:
 
 
 def find_task(name: str, subject: Subject = None, **options: Any) -> Task:
-    """The task called ``name``, made for ``subject`` (a :class:`toulmin.subjects.Subject`; some tasks need none).
+    """The task called ``name``, made for ``subject`` (a :class:`toulmin.subjects.Subject`, or its model where the task
+    is not text; some tasks need none).
 
     :raises FaultError: an unknown name (the nearest are listed), unknown options, a subject that does not fit.
     """
@@ -55,7 +56,11 @@ def find_task(name: str, subject: Subject = None, **options: Any) -> Task:
 def _vocabulary(subject: Subject) -> int:
     if subject is None:
         raise FaultError(Fault("tasks.needs_subject", "the task needs a subject, or the option vocabulary"))
-    return int(subject.model.config.d_vocab)
+    config: Any = getattr(getattr(subject, "model", subject), "config", None)
+    if not hasattr(config, "d_vocab"):
+        text = f"the task needs a subject with a transformer, and this is a {type(subject).__name__}"
+        raise FaultError(Fault("tasks.needs_subject", text, hint="toulmin.subjects.load(reference) gives one"))
+    return int(config.d_vocab)
 
 
 def _induction(subject: Subject, kind: str, vocabulary: int | None, bos: int | bool, options: dict[str, int]) -> Task:

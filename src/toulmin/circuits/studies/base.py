@@ -45,7 +45,8 @@ class CircuitStudy(PromptStudy):
     that no two runs share prompts.
     """
 
-    n: int = Field(default=100, ge=3)  #: prompts to measure on
+    # always a number here, as prompts of a file are divided too; fields of a frozen model may be narrowed
+    n: int = Field(default=100, ge=3)  #: prompts to measure on  # pyright: ignore[reportIncompatibleVariableOverride]
     n_discover: int = Field(default=32, ge=1)  #: prompts to discover with
     batch: int = Field(default=32, ge=1)
 
