@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -116,7 +117,7 @@ def test_the_grid_has_no_two_equal_methodologies() -> None:
     assert len(set(found)) == len(found) == 23
     assert len(grid(all_positions=True)) == 46
     assert all(m.ablation == "resample" for m in found if m.direction == "denoising")
-    with pytest.raises(ValueError, match="granularity"):
+    with pytest.raises(FaultError, match="granularity"):
         Methodology(granularity="neurons")  # type: ignore[arg-type]
 
 
@@ -133,6 +134,22 @@ def test_percentages_by_hand() -> None:
     assert "zero" in (none.why_no_interval or "")
     with pytest.raises(FaultError, match="nothing to recover"):
         recovered(c, e, e, "percent_of_means")
+    with pytest.raises(FaultError, match="unequal"):
+        recovered(c, f, e[1:], "percent_of_means")
+    with pytest.raises(FaultError, match="unequal or no"):
+        recovered(np.zeros(0), np.zeros(0), np.zeros(0), "percent_of_means")
+    half = np.array([0.5, 0.5, 0.5])
+    mean_zero = np.array([1.0, -1.0, 1.0, -1.0])
+    with pytest.raises(FaultError, match="mean effect to recover is zero"):
+        recovered(mean_zero, mean_zero, np.zeros(4), "percent_of_means")
+    near = recovered(mean_zero, mean_zero + 0.02, np.zeros(4), "percent_of_means")
+    assert near.interval is None
+    assert "near zero" in (near.why_no_interval or "")
+    far = recovered(np.array([0.5, 0.2, 0.9]), half + 0.5, half - 0.5, "percent_of_means")
+    assert far.interval is not None
+    assert far.why_no_interval is None
+    np.testing.assert_allclose(far.percents, [50, 20, 90])
+    assert far.small == 0
     with pytest.raises(FaultError, match="NaN"):
         recovered(np.array([np.nan, 1.0, 1.0]), f, e, "percent_of_means")
 
@@ -148,6 +165,16 @@ def test_areas() -> None:
         area_under(shares, f, log_x=True)
     with pytest.raises(FaultError, match="rising"):
         area_under([1, 0], [1, 1])
+    for wrong in ([1.0], [[1.0, 2.0]]):
+        with pytest.raises(FaultError, match="two or more points"):
+            area_under(wrong, wrong)
+    with pytest.raises(FaultError, match="NaN"):
+        area_under([1, 2], [np.nan, 1])
+    assert area_under([1, 1, 2], [0, 4, 4]) == pytest.approx(4)
+    with pytest.raises(FaultError, match="logarithm"):
+        area_under([-1, 1], [1, 1], log_x=True)
+    assert sizes_for(1000, 4) == [0, 1, 32, 1000]
+    assert sizes_for(3, 20) == [0, 1, 2, 3]
     assert sizes_for(1000, 10)[:2] == [0, 1]
     assert sizes_for(1000, 10)[-1] == 1000
 
@@ -203,6 +230,62 @@ def test_independence_sees_dependence_only() -> None:
     assert hsic(full, full) > hsic(rng.normal(size=60), full)
 
 
+def test_equivalence_by_counting_outcomes() -> None:
+    """P-values by summing the binomial by hand; ties count half."""
+
+    def tail(hits: int, n: int, p: float) -> float:
+        return sum(math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(hits, n + 1))
+
+    full = np.arange(10.0)
+    for wins, ties, hits in ((8, 0, 8), (1, 0, 9), (5, 0, 5), (5, 4, 7), (0, 10, 5)):
+        change = np.array([1.0] * wins + [0.0] * ties + [-1.0] * (10 - wins - ties))
+        for epsilon in (0.1, 0.2):
+            found = equivalence(full + change, full, epsilon=epsilon)
+            assert found.statistic == pytest.approx((wins + ties / 2) / 10)
+            expected = tail(hits, 10, 0.5 + epsilon) + tail(hits, 10, 0.5 - epsilon)
+            assert found.p_value == pytest.approx(min(1.0, expected))
+            assert found.smallest_p == pytest.approx((0.5 + epsilon) ** 10 + (0.5 - epsilon) ** 10)
+            assert found.n == 10
+    with pytest.raises(FaultError, match="unequal lengths"):
+        equivalence(full, full[1:])
+    for broken in ([], [np.nan, 1.0], [[1.0]]):
+        with pytest.raises(FaultError, match="finite numbers"):
+            equivalence(broken, broken)
+
+
+def test_the_other_p_values_by_counting() -> None:
+    drawn = np.array([1.0, 2.0, 2.0, 3.0] * 10)
+    enough = sufficiency(2.0, drawn, share=0.5)
+    assert (enough.statistic, enough.n) == (0.25, 40)
+    assert enough.p_value == pytest.approx(sum(math.comb(40, k) for k in range(10, 41)) / 2**40)
+    needed = partial_necessity(2.0, drawn, share=0.5)
+    assert needed.statistic == 0.25
+    assert needed.p_value == enough.p_value
+    assert enough.smallest_p == needed.smallest_p == pytest.approx(0.5**40)
+    assert partial_necessity(0.5, drawn, share=0.5).p_value == 1.0
+    np.testing.assert_allclose(minimality([2.0, 0.5, 3.5], drawn), [31 / 41, 1.0, 1 / 41])
+    rng = np.random.default_rng(0)
+    same = independence(np.arange(30.0), np.arange(30.0), rng, permutations=99)
+    assert same.p_value == same.smallest_p == pytest.approx(1 / 100)
+    assert independence(np.zeros(30), np.arange(30.0), rng, permutations=99).p_value == 1.0
+    assert (same.n, same.rejected, same.passes) == (30, True, False)
+
+
+def test_hsic_by_its_sums() -> None:
+    """The biased estimate as three sums over pairs of kernel values, with the width set to the median distance."""
+    rng = np.random.default_rng(4)
+    a, b = rng.normal(size=9), rng.normal(size=9) ** 3
+
+    def kernel(x: np.ndarray) -> np.ndarray:
+        squared = np.array([[(p - q) ** 2 for q in x] for p in x])
+        return np.exp(-squared / np.median([squared[i, j] for i in range(9) for j in range(9) if i != j]))
+
+    k, h = kernel(a), kernel(b)
+    expected = (k * h).mean() + k.mean() * h.mean() - 2 * (k.mean(0) * h.mean(0)).mean()
+    assert hsic(a, b) == pytest.approx(expected, rel=1e-12)
+    assert independence(a, b, rng).statistic == pytest.approx(expected, rel=1e-12)
+
+
 def test_random_circuit_tests() -> None:
     rng = np.random.default_rng(2)
     randoms = 1 + rng.random(100)
@@ -227,9 +310,10 @@ def test_corrections_for_many_tests() -> None:
 def test_the_card_says_what_flips() -> None:
     rng = np.random.default_rng(3)
     full = 4 + rng.random(40)
-    good = PromptValues(0.95 * full, full, np.zeros(40))
-    counted = PromptValues(0.95 * full, full, np.zeros(40), shares=False)
-    bad = PromptValues(0.3 * full, full, np.zeros(40))
+    most = full * rng.uniform(0.93, 0.97, size=40)
+    good = PromptValues(most, full, np.zeros(40))
+    counted = PromptValues(most, full, np.zeros(40), shares=False)
+    bad = PromptValues(full * rng.uniform(0.28, 0.32, size=40), full, np.zeros(40))
     none = PromptValues(full, full, full, from_zero=False)
     zero = Methodology(ablation="zero")
     card = make_card(
@@ -242,10 +326,15 @@ def test_the_card_says_what_flips() -> None:
         resamples=200,
     )
     assert card.flips
+    assert card.count("faithful") == sum(row.value > 80 for row in card.rows) == 6
+    assert card.count("unfaithful") == 4
+    assert card.count("undecided") == 0
+    assert card.n == 40
+    assert card.highest.value == pytest.approx(95, abs=0.5)
     assert card.lowest.methodology == zero
-    assert card.spread == pytest.approx(65)
-    assert card.flipped_by()["ablation"] == 4
-    assert card.flipped_by()["metric"] > 0
+    assert card.spread == pytest.approx(65, abs=1)
+    flipped = {"ablation": 4, "metric": 2}
+    assert card.flipped_by() == {**dict.fromkeys(card.flipped_by(), 0), **flipped}
     assert {row.aggregation for row in card.rows if row.metric == "choice_accuracy"} == {"percent_of_means"}
     assert len(card.skipped) == 2
     with pytest.raises(FaultError, match="nothing to recover"):
@@ -266,6 +355,11 @@ def test_verdicts() -> None:
     assert judge(interval(10, 79), 80, None) == "unfaithful"
     assert judge(interval(70, 90), 80, None) == judge(None, 80, None) == "undecided"
     assert judge(interval(130, 150), 80, 120) == "unfaithful"
+    assert judge(interval(80, 120), 80, 120) == "faithful"
+    assert judge(interval(80, 121), 80, 120) == "undecided"
+    assert judge(interval(70, 80), 80, 120) == "undecided"
+    assert judge(interval(120, 130), 80, 120) == "undecided"
+    assert judge(interval(85, 1e9), 80, None) == "faithful"
 
 
 def test_drawings_of_circuits_and_curves() -> None:

@@ -116,6 +116,13 @@ def test_results_print_and_save(runner: CountingRunner, circuit: Circuit, tmp_pa
     assert "choices that flip the verdict" in text
     assert max(map(len, text.splitlines())) <= 140
     assert len(card.table_of_rows().rows) == len(card.rows)
+    lines = {str(line[0]): line[1:] for line in card.table_of_methodologies().rows}
+    assert len(lines) == 23
+    for name, (low, high, *verdicts) in lines.items():
+        rows = [row for row in card.rows if str(row.methodology) == name]
+        values = [r.value for r in rows]
+        assert (low, high) == (pytest.approx(min(values), abs=0.5), pytest.approx(max(values), abs=0.5))
+        assert verdicts == [sum(r.verdict == v for r in rows) for v in ("faithful", "undecided", "unfaithful")]
     sweep = sweep_sizes(runner, integrated(runner, steps=2), [10, 60])
     table = sweep.tables()[0]
     row = table.rows[1]
@@ -136,8 +143,8 @@ def test_results_print_and_save(runner: CountingRunner, circuit: Circuit, tmp_pa
 
 def test_extreme_percentages_are_readable() -> None:
     full = np.array([1.0, 1.0, 0.9, 1.1])
-    values = {(Methodology(), "logit_diff"): PromptValues(178.124 * full, full, np.zeros(4))}
+    values = {(Methodology(), "logit_diff"): PromptValues(178.124 * full + np.array([0, 0, 1, -1]), full, np.zeros(4))}
     card = make_card(values)
-    assert str(card.highest).startswith("17,812% [")
-    assert "17,812" in str(card)
+    assert str(card.highest).startswith("17,817% [17,")
+    assert "17,817" in str(card)
     assert "e+0" not in str(card) + str(card.figures())
