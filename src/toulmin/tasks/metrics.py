@@ -13,9 +13,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from toulmin import tasks  # its functions are loaded with torch when they are first called
 from toulmin.faults import Fault, FaultError
 from toulmin.studies import Registry
 
@@ -133,12 +133,19 @@ def _wrap(function: Callable[..., Any]) -> Metric:
     raise FaultError(Fault("tasks.metric", text, name=name, hint="it takes (logits, batch) or (logits, batch, clean)"))
 
 
+def _scores() -> ModuleType:
+    """The functions of logits, which need torch, imported when a metric is first computed."""
+    from toulmin.tasks import scores
+
+    return scores
+
+
 def _loss_change(logits: Tensor, batch: PairBatch, clean: Tensor) -> Tensor:
-    return tasks.cross_entropy(logits, batch.answers) - tasks.cross_entropy(clean, batch.answers)
+    return _scores().cross_entropy(logits, batch.answers) - _scores().cross_entropy(clean, batch.answers)
 
 
 def _logit_diff(logits: Tensor, batch: PairBatch, clean: Tensor) -> Tensor:
-    return tasks.logit_diff(logits, batch.answers, batch.wrong)
+    return _scores().logit_diff(logits, batch.answers, batch.wrong)
 
 
 def _logit_diff_change(logits: Tensor, batch: PairBatch, clean: Tensor) -> Tensor:
@@ -150,14 +157,14 @@ LOGIT_DIFF = Metric("logit_diff", _logit_diff, "logits", needs_clean=False, need
 #: p(right ids) - p(wrong ids)
 PROB_DIFF = Metric(
     "prob_diff",
-    lambda logits, batch, clean: tasks.prob_diff(logits, batch.answers, batch.wrong),
+    lambda logits, batch, clean: _scores().prob_diff(logits, batch.answers, batch.wrong),
     needs_clean=False,
     needs_wrong=True,
 )
 #: -ln p(right ids)
 LOSS = Metric(
     "loss",
-    lambda logits, batch, clean: tasks.cross_entropy(logits, batch.answers),
+    lambda logits, batch, clean: _scores().cross_entropy(logits, batch.answers),
     "nats",
     "lower",
     needs_clean=False,
@@ -165,7 +172,7 @@ LOSS = Metric(
 #: 1 where the most likely id of the vocabulary is right
 ACCURACY = Metric(
     "accuracy",
-    lambda logits, batch, clean: tasks.accuracy(logits, batch.answers),
+    lambda logits, batch, clean: _scores().accuracy(logits, batch.answers),
     smooth=False,
     shares=False,
     needs_clean=False,
@@ -173,14 +180,14 @@ ACCURACY = Metric(
 #: 1 where a right id is above every wrong one
 CHOICE_ACCURACY = Metric(
     "choice_accuracy",
-    lambda logits, batch, clean: tasks.accuracy(logits, batch.answers, batch.wrong),
+    lambda logits, batch, clean: _scores().accuracy(logits, batch.answers, batch.wrong),
     smooth=False,
     shares=False,
     needs_clean=False,
     needs_wrong=True,
 )
 #: KL(clean || run) of the next-token distributions
-KL = Metric("kl", lambda logits, batch, clean: tasks.kl(clean, logits), "nats", "lower", distance=True)
+KL = Metric("kl", lambda logits, batch, clean: _scores().kl(clean, logits), "nats", "lower", distance=True)
 #: largest change of any logit (also of programs with numeric outputs)
 MAX_CHANGE = Metric(
     "max_change", lambda logits, batch, clean: (logits - clean).abs().amax(-1), "logits", "lower", distance=True
