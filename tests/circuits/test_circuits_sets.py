@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-import math
 from pathlib import Path
 
 import numpy as np
@@ -15,18 +15,9 @@ from toulmin.circuits.circuit import Circuit
 from toulmin.circuits.discovery.agreement import audit_scores, overlap, ranks, spearman
 from toulmin.circuits.discovery.edge_scores import EdgeScores, random_scores, reference_scores
 from toulmin.circuits.edges import edge_name, parse_edge, removal_order
-from toulmin.circuits.faithfulness.card import PromptValues, judge, make_card
+from toulmin.circuits.faithfulness.card import Card, CardRow, PromptValues, judge, make_card
 from toulmin.circuits.faithfulness.curves import area_under, cmd, cpr, roc, sizes_for
-from toulmin.circuits.faithfulness.recovered import recovered
-from toulmin.circuits.faithfulness.statistics import (
-    adjust,
-    equivalence,
-    hsic,
-    independence,
-    minimality,
-    partial_necessity,
-    sufficiency,
-)
+from toulmin.circuits.faithfulness.recovered import AGGREGATIONS, recovered
 from toulmin.circuits.formats import from_autocircuit, from_mib, to_autocircuit, to_mib
 from toulmin.circuits.methodology import Methodology, grid
 from toulmin.circuits.pictures import draw_audit, draw_card, draw_circuit, draw_curves, draw_percents
@@ -129,8 +120,12 @@ def test_percentages_by_hand() -> None:
     tiny = recovered(np.array([1.0, 1.0]), np.array([1.0, 1e-6]), np.zeros(2), "mean_of_percents")
     assert tiny.small == 1
     assert tiny.value > 1e6
-    none = recovered(np.array([1.0, 1.0]), np.array([1.0, 0.0]), np.zeros(2), "mean_of_percents")
+    none = recovered(np.array([1.0, 1.0, 1.0]), np.array([1.0, 0.0, 2.0]), np.zeros(3), "mean_of_percents")
     assert none.interval is None
+    assert none.value == pytest.approx(75)
+    assert "1 prompts" in (none.why_no_interval or "")
+    assert "other 2" in (none.why_no_interval or "")
+    assert np.isnan(none.percents).tolist() == [False, True, False]
     assert "zero" in (none.why_no_interval or "")
     with pytest.raises(FaultError, match="nothing to recover"):
         recovered(c, e, e, "percent_of_means")
@@ -210,103 +205,6 @@ def test_rank_agreement() -> None:
     assert draw_audit(same).rows()
 
 
-def test_equivalence_accepts_the_model_and_rejects_what_always_loses() -> None:
-    rng = np.random.default_rng(0)
-    full = rng.normal(size=100)
-    assert equivalence(full, full).passes
-    assert equivalence(full + rng.normal(size=100), full).passes
-    assert not equivalence(full - 1, full).passes
-    assert equivalence(full - 1, full).p_value < 1e-6
-    # the binomial tail itself, at the edge of the null: 70 of 100 with P = 0.6 or 0.4
-    c = full + np.where(np.arange(100) < 70, 1.0, -1.0)
-    assert equivalence(c, full, epsilon=0.1).p_value == pytest.approx(0.02478, abs=1e-4)
-
-
-def test_independence_sees_dependence_only() -> None:
-    rng = np.random.default_rng(1)
-    full = rng.normal(size=60)
-    assert independence(rng.normal(size=60), full, rng).passes
-    assert not independence(full**2 + 0.1 * rng.normal(size=60), full, rng).passes
-    assert hsic(full, full) > hsic(rng.normal(size=60), full)
-
-
-def test_equivalence_by_counting_outcomes() -> None:
-    """P-values by summing the binomial by hand; ties count half."""
-
-    def tail(hits: int, n: int, p: float) -> float:
-        return sum(math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(hits, n + 1))
-
-    full = np.arange(10.0)
-    for wins, ties, hits in ((8, 0, 8), (1, 0, 9), (5, 0, 5), (5, 4, 7), (0, 10, 5)):
-        change = np.array([1.0] * wins + [0.0] * ties + [-1.0] * (10 - wins - ties))
-        for epsilon in (0.1, 0.2):
-            found = equivalence(full + change, full, epsilon=epsilon)
-            assert found.statistic == pytest.approx((wins + ties / 2) / 10)
-            expected = tail(hits, 10, 0.5 + epsilon) + tail(hits, 10, 0.5 - epsilon)
-            assert found.p_value == pytest.approx(min(1.0, expected))
-            assert found.smallest_p == pytest.approx((0.5 + epsilon) ** 10 + (0.5 - epsilon) ** 10)
-            assert found.n == 10
-    with pytest.raises(FaultError, match="unequal lengths"):
-        equivalence(full, full[1:])
-    for broken in ([], [np.nan, 1.0], [[1.0]]):
-        with pytest.raises(FaultError, match="finite numbers"):
-            equivalence(broken, broken)
-
-
-def test_the_other_p_values_by_counting() -> None:
-    drawn = np.array([1.0, 2.0, 2.0, 3.0] * 10)
-    enough = sufficiency(2.0, drawn, share=0.5)
-    assert (enough.statistic, enough.n) == (0.25, 40)
-    assert enough.p_value == pytest.approx(sum(math.comb(40, k) for k in range(10, 41)) / 2**40)
-    needed = partial_necessity(2.0, drawn, share=0.5)
-    assert needed.statistic == 0.25
-    assert needed.p_value == enough.p_value
-    assert enough.smallest_p == needed.smallest_p == pytest.approx(0.5**40)
-    assert partial_necessity(0.5, drawn, share=0.5).p_value == 1.0
-    np.testing.assert_allclose(minimality([2.0, 0.5, 3.5], drawn), [31 / 41, 1.0, 1 / 41])
-    rng = np.random.default_rng(0)
-    same = independence(np.arange(30.0), np.arange(30.0), rng, permutations=99)
-    assert same.p_value == same.smallest_p == pytest.approx(1 / 100)
-    assert independence(np.zeros(30), np.arange(30.0), rng, permutations=99).p_value == 1.0
-    assert (same.n, same.rejected, same.passes) == (30, True, False)
-
-
-def test_hsic_by_its_sums() -> None:
-    """The biased estimate as three sums over pairs of kernel values, with the width set to the median distance."""
-    rng = np.random.default_rng(4)
-    a, b = rng.normal(size=9), rng.normal(size=9) ** 3
-
-    def kernel(x: np.ndarray) -> np.ndarray:
-        squared = np.array([[(p - q) ** 2 for q in x] for p in x])
-        return np.exp(-squared / np.median([squared[i, j] for i in range(9) for j in range(9) if i != j]))
-
-    k, h = kernel(a), kernel(b)
-    expected = (k * h).mean() + k.mean() * h.mean() - 2 * (k.mean(0) * h.mean(0)).mean()
-    assert hsic(a, b) == pytest.approx(expected, rel=1e-12)
-    assert independence(a, b, rng).statistic == pytest.approx(expected, rel=1e-12)
-
-
-def test_random_circuit_tests() -> None:
-    rng = np.random.default_rng(2)
-    randoms = 1 + rng.random(100)
-    assert sufficiency(0.5, randoms).passes
-    assert not sufficiency(1.5, randoms).passes
-    assert partial_necessity(3.0, randoms).passes
-    assert not partial_necessity(1.5, randoms).passes
-    p = minimality([5.0, 1.5, 0.0], randoms)
-    assert p[0] == pytest.approx(1 / 101)
-    assert p[2] == 1.0
-    with pytest.raises(FaultError):
-        sufficiency(0.5, [])
-
-
-def test_corrections_for_many_tests() -> None:
-    p = [0.01, 0.04, 0.03, 0.005]
-    np.testing.assert_allclose(adjust(p, "bonferroni"), [0.04, 0.16, 0.12, 0.02])
-    np.testing.assert_allclose(adjust(p, "holm"), [0.03, 0.06, 0.06, 0.02])
-    np.testing.assert_allclose(adjust(p, "benjamini-hochberg"), [0.02, 0.04, 0.04, 0.02])
-
-
 def test_the_card_says_what_flips() -> None:
     rng = np.random.default_rng(3)
     full = 4 + rng.random(40)
@@ -345,6 +243,31 @@ def test_the_card_says_what_flips() -> None:
     assert not make_card({(Methodology(), "logit_diff"): good}).flips
     with pytest.raises(FaultError, match="no row"):
         make_card({(Methodology(), "kl"): none})
+
+
+def test_what_flips_by_comparing_all_pairs() -> None:
+    rng = np.random.default_rng(0)
+    rows = tuple(
+        CardRow(
+            method, metric, aggregation, baseline, 0.0, None, None, 0, np.zeros(1),
+            str(rng.choice(["faithful", "undecided", "unfaithful"])),  # type: ignore[arg-type]
+        )
+        for method in grid(granularities=("edges", "nodes"), all_positions=True)
+        for metric in ("kl", "loss")
+        for aggregation in AGGREGATIONS
+        for baseline in ("ablated", "zero")
+    )  # fmt: skip
+    expected = dict.fromkeys(Card(rows, 80, None, 1, {}).flipped_by(), 0)
+    for a, b in itertools.combinations(rows, 2):
+        choices = {
+            **{key: (getattr(a.methodology, key), getattr(b.methodology, key)) for key in Methodology.model_fields},
+            **{key: (getattr(a, key), getattr(b, key)) for key in ("metric", "aggregation", "baseline")},
+        }
+        differing = [key for key, (one, other) in choices.items() if one != other]
+        if {a.verdict, b.verdict} == {"faithful", "unfaithful"} and len(differing) == 1:
+            expected[differing[0]] += 1
+    assert min(expected[key] for key in ("granularity", "ablation", "positions", "metric", "baseline")) > 0
+    assert Card(rows, 80, None, 1, {}).flipped_by() == expected
 
 
 def test_verdicts() -> None:

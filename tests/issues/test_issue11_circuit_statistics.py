@@ -65,6 +65,7 @@ def test_every_preset_can_reject_every_null_hypothesis(preset: Any) -> None:
         ({}, {"edges": 60, "additions": 18}, "minimality", "at least 19 random additions"),
         ({}, {"units": 6}, "equivalence", "at least 7 independent prompts"),
         ({"permutations": 18}, {}, "independence", "19 permutations"),
+        ({"alpha": 0.5}, {"units": 1}, "independence", "at least 2 independent prompts and 1 permutations"),
         ({}, {"units": 3}, "independence", "at least 4 independent prompts"),
         ({}, {"edges": 128, "outside": 128}, "partial necessity", "1 distinct random knock-outs"),
         ({}, {"edges": 257, "outside": 0}, "sufficiency", "all edges"),
@@ -196,6 +197,8 @@ def test_small_denominators_are_counted_by_size_and_not_by_sign() -> None:
     found = recovered(full, full, np.zeros(5), "mean_of_percents")
     assert found.small == 2
     assert recovered(-full, -full, np.zeros(5), "mean_of_percents").small == 2
+    many = np.array([1.0] * 98 + [0.06, 0.04])  # 5% of the mean absolute effect is 0.049
+    assert recovered(many, many, np.zeros(100), "percent_of_means").small == 1
 
 
 def divergence(runner: CircuitRunner, circuit: Circuit, knockout: Circuit, method: Methodology) -> float:

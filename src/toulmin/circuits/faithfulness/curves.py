@@ -48,9 +48,7 @@ def area_under(x: Sequence[float] | Array, y: Sequence[float] | Array, *, log_x:
     :raises FaultError: fewer than two points, falling x, NaN, or a logarithm of zero.
     """
     xs, ys = _checked(x, y, log_x)
-    return (
-        float(np.trapezoid(ys, xs)) if hasattr(np, "trapezoid") else float(((ys[1:] + ys[:-1]) / 2 * np.diff(xs)).sum())
-    )
+    return float(((ys[1:] + ys[:-1]) / 2 * np.diff(xs)).sum())
 
 
 def cpr(shares: Sequence[float] | Array, faithfulness: Sequence[float] | Array, *, log_x: bool = False) -> float:
