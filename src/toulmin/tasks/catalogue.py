@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from toulmin.faults import Fault, FaultError
 from toulmin.studies import Registry
@@ -63,42 +63,32 @@ def _vocabulary(subject: Subject) -> int:
     return int(config.d_vocab)
 
 
-def _induction(subject: Subject, kind: str, vocabulary: int | None, bos: int | bool, options: dict[str, int]) -> Task:
-    tokenizer = getattr(subject, "tokenizer", None)
-    size = _vocabulary(subject) if vocabulary is None else vocabulary
-    special: Sequence[int] = ()
-    own: int | None = 0  # a subject without a tokenizer begins with token 0, as the embedded ones do
-    if tokenizer is not None:
-        size = min(size, len(tokenizer))  # a model may have more embeddings than its tokenizer has ids
-        own = tokenizer.bos
-        special = [t for t in (tokenizer.bos, tokenizer.eos, tokenizer.pad) if t is not None]
-    first = own if bos is True else None if bos is False else bos
-    return induction_task(size, kind=kind, bos=first, exclude=special, **options)  # type: ignore[arg-type]
+def _induction(kind: Literal["induction", "repeats"]) -> Maker:
+    def make(
+        subject: Subject,
+        *,
+        length: int = 32,
+        vocabulary: int | None = None,
+        bos: int | bool = True,
+        first_token: int = 1,
+    ) -> Task:
+        """``bos``: true for the tokenizer's own first token, false for none, or a token id."""
+        tokenizer = getattr(subject, "tokenizer", None)
+        size = _vocabulary(subject) if vocabulary is None else vocabulary
+        special: Sequence[int] = ()
+        own: int | None = 0  # a subject without a tokenizer begins with token 0, as the embedded ones do
+        if tokenizer is not None:
+            size = min(size, len(tokenizer))  # a model may have more embeddings than its tokenizer has ids
+            own = tokenizer.bos
+            special = [t for t in (tokenizer.bos, tokenizer.eos, tokenizer.pad) if t is not None]
+        first = own if bos is True else None if bos is False else bos
+        return induction_task(size, length, kind=kind, bos=first, first_token=first_token, exclude=special)
+
+    return make
 
 
-def induction(
-    subject: Subject,
-    *,
-    length: int = 32,
-    vocabulary: int | None = None,
-    bos: int | bool = True,
-    first_token: int = 1,
-) -> Task:
-    """A B ... A -> B on random tokens; ``bos``: true for the tokenizer's own, false for none, or a token id."""
-    options = {"length": length, "first_token": first_token}
-    return _induction(subject, "induction", vocabulary, bos, options)
-
-
-def repeats(
-    subject: Subject,
-    *,
-    length: int = 32,
-    vocabulary: int | None = None,
-    bos: int | bool = True,
-    first_token: int = 1,
-) -> Task:
-    """A B ... A -> C, where induction's rule is wrong; options as :func:`induction`."""
-    return _induction(subject, "repeats", vocabulary, bos, {"length": length, "first_token": first_token})
+induction = _induction("induction")
+repeats = _induction("repeats")
 
 
 def _story_words(subject: Subject) -> int:
