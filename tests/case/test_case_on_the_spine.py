@@ -68,7 +68,7 @@ def test_one_byte_of_the_weights(tmp_path):
     weights.write_bytes(data)
     verdict = check_case(tmp_path, today=dt.date(2026, 11, 22)).verdict
     assert (verdict.exit_code, verdict.freshness) == (ExitCode.STALE, Freshness.STALE)
-    assert any("subject dir:model changed" in reason for reason in verdict.reasons)
+    assert any("subject dir:model changed" in str(reason) for reason in verdict.reasons)
     text = CASE.replace(
         'of = "E/distribution"\nby = "Jo"\non = 2026-01-01',
         'of = "E/distribution"\nby = "Jo"\non = 2025-01-01\nuntil = 2025-02-01',

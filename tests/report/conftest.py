@@ -20,6 +20,7 @@ from toulmin.case import (
     NodeVerdict,
     Outcome,
     Probability,
+    Reason,
     Verdict,
 )
 from toulmin.evidence import Chart, Evidence, Heatmap, InputRecord, Interval, Measure, PositiveControl, Table
@@ -49,8 +50,15 @@ def grow_verdict(size: int, seed: int = 0) -> Verdict:
         text = " ".join(rng.choices(WORDS, k=rng.randint(4, 26))).capitalize() + "."
         label = rng.choice(list(Label)) if kind == "defeater" else None
         freshness = rng.choice([Freshness.CURRENT] * 4 + [Freshness.STALE])
+        said = (Reason("binding", identifier, f"reason of {identifier}"),)
         nodes[identifier] = NodeVerdict(
-            identifier, kind, text, health, freshness, (f"reason of {identifier}",), label=label
+            identifier,
+            kind,
+            text,
+            health,
+            freshness,
+            said,
+            label=label,
         )
 
     add("goal", "G0", Health.CONDITIONAL)
@@ -83,7 +91,7 @@ def grow_verdict(size: int, seed: int = 0) -> Verdict:
         health=Health.CONDITIONAL,
         freshness=Freshness.CURRENT,
         exit_code=ExitCode.NOT_SUPPORTED,
-        reasons=("G0: rests on assumptions that nobody has accepted",),
+        reasons=(Reason("state", "G0", "rests on assumptions that nobody has accepted", state="conditional"),),
         faults=(),
         nodes=nodes,
         edges=tuple(edges),
@@ -144,13 +152,19 @@ def record() -> Evidence:
 @pytest.fixture
 def bound_verdict(record: Evidence) -> Verdict:
     """A small whole case: bound evidence, an accepted assumption, an answered challenge and one that stands."""
+    stands = Reason("challenge", "G1", "D1 stands", names=("D1",))
+    not_yet = Reason("undeveloped", "G3", "not developed")
     binding = Binding(
         study="tasks.behaviour",
         criterion="accuracy.low >= 0.8 and loss <= 0.5",
         outcome=Outcome.PASS,
         comparisons=(
-            Comparison("accuracy.low >= 0.8", Outcome.PASS, 0.932, 0.891, 0.959, 200, "share of prompts"),
-            Comparison("loss <= 0.5", Outcome.INCONCLUSIVE, 0.41, note="no interval: a fixed set of tokens"),
+            Comparison(
+                "accuracy.low >= 0.8", "accuracy", "low", ">=", 0.8, Outcome.PASS, 0.932, 0.891, 0.959, 200, "share"
+            ),
+            Comparison(
+                "loss <= 0.5", "loss", "value", "<=", 0.5, Outcome.INCONCLUSIVE, 0.41, note="no interval: fixed tokens"
+            ),
         ),
         evidence=record.id,
         made=record.created,
@@ -165,11 +179,24 @@ def bound_verdict(record: Evidence) -> Verdict:
         node.id: node
         for node in (
             NodeVerdict(
-                "G1", "goal", "The model repeats what it has seen.", Health.UNDERMINED, stale, ("D1 stands",), ("A1",)
+                "G1",
+                "goal",
+                "The model repeats what it has seen.",
+                Health.UNDERMINED,
+                stale,
+                (stands,),
+                ("A1",),
             ),
             NodeVerdict("S1", "strategy", "Argue over behaviour and mechanism.", Health.UNDERMINED, stale),
             NodeVerdict("G2", "goal", "It is right on repeated sequences.", Health.CONDITIONAL, stale, (), ("A1",)),
-            NodeVerdict("G3", "goal", "The heads found carry it.", Health.UNDEVELOPED, current, ("not developed",)),
+            NodeVerdict(
+                "G3",
+                "goal",
+                "The heads found carry it.",
+                Health.UNDEVELOPED,
+                current,
+                (not_yet,),
+            ),
             NodeVerdict("E1", "evidence", "Accuracy is above 80%.", Health.SUPPORTED, stale, binding=binding),
             NodeVerdict("A1", "assumption", "Sequences in use are like these.", Health.CONDITIONAL, current),
             NodeVerdict("C1", "context", "Random sequences of 64 tokens.", Health.SUPPORTED, current),
@@ -196,7 +223,7 @@ def bound_verdict(record: Evidence) -> Verdict:
         health=Health.UNDERMINED,
         freshness=stale,
         exit_code=ExitCode.NOT_SUPPORTED,
-        reasons=("G1: undermined by D1",),
+        reasons=(Reason("state", "G1", "D1 stands", state="undermined", names=("D1",)),),
         faults=(),
         nodes=nodes,
         edges=edges,

@@ -10,9 +10,9 @@ from dataclasses import replace
 
 import pytest
 
-from toulmin.case import Edge, Freshness, Health, NodeVerdict, Probability, Verdict, check_case
+from toulmin.case import Edge, Freshness, Health, NodeVerdict, Probability, Reason, Verdict, check_case
 from toulmin.case.argument.cutsets import CutSets
-from toulmin.case.argument.sensitivity import Bar, Hinge, LeafEffect, Sensitivity
+from toulmin.case.argument.sensitivity import Hinge, LeafEffect, Sensitivity, TornadoBar
 from toulmin.case.file.lock import HistoryEntry
 from toulmin.evidence import Evidence
 from toulmin.faults import ExitCode, Fault, FaultError
@@ -57,7 +57,7 @@ attacks = ["A1"]
 
 def sensitivity() -> Sensitivity:
     effect = LeafEffect("E1", Health.REFUTED, Health.UNSUPPORTED, Freshness.STALE)
-    bar = Bar("E1", Probability(0.0, 0.4), Probability(0.5, 0.95))
+    bar = TornadoBar("E1", Probability(0.0, 0.4), Probability(0.5, 0.95))
     return Sensitivity((effect,), CutSets((("E1",), ("A1", "G3")), True), (Hinge("E1", ("G2", "G3")),), (bar,))
 
 
@@ -77,7 +77,7 @@ def test_the_page_says_everything_the_verdict_says(bound_verdict: Verdict, recor
         assert node.text in said
         assert f'id="node-{node.id}"' in page
     for words in (
-        "Undermined", "stale", "Not releasable", "G1: undermined by D1", "0.400 to 0.900", "Ada Lovelace",
+        "Undermined", "stale", "Not releasable", "G1 is undermined: D1 stands", "0.400 to 0.900", "Ada Lovelace",
         "accuracy.low &gt;= 0.8", "meets it", "inconclusive", "no interval: a fixed set of tokens",
         "subject has changed since the evidence was made", "toulmin run induction.toml --reproduce",
         "0.932", "[0.891, 0.959]", "95%", "wilson", "2026-10-01", "0.250 to 0.750", "the planted case was found",
@@ -107,7 +107,9 @@ def test_a_case_from_its_file(tmp_path) -> None:
 
 def test_a_malformed_case_lists_its_faults() -> None:
     fault = Fault("C014", "no such element", "case.toml", 7, "G9", "did you mean G1")
-    verdict = Verdict("Broken", "case.toml", None, None, None, ExitCode.INVALID, (str(fault),), (fault,))
+    verdict = Verdict(
+        "Broken", "case.toml", None, None, None, ExitCode.INVALID, (Reason("form", "", str(fault)),), (fault,)
+    )
     said = text_of(render_case(verdict))
     for words in ("Malformed", "C014", "line 7", "no such element", "did you mean G1"):
         assert words in said
@@ -115,12 +117,13 @@ def test_a_malformed_case_lists_its_faults() -> None:
 
 def test_hostile_words_are_escaped(random_verdict: Callable[..., Verdict]) -> None:
     verdict = random_verdict(40, 1)
+    evil = Reason("challenge", EVIL, EVIL, state=EVIL, names=(EVIL,))
     nodes: dict[str, NodeVerdict] = {
-        name: replace(node, text=EVIL, reasons=(EVIL,), rests_on=(EVIL,), module=EVIL)
+        name: replace(node, text=EVIL, reasons=(evil,), rests_on=(EVIL,), module=EVIL)
         for name, node in verdict.nodes.items()
     }
     hostile = replace(
-        verdict, title=EVIL, file=EVIL, reasons=(EVIL,), nodes=nodes, faults=(Fault(EVIL, EVIL, name=EVIL),)
+        verdict, title=EVIL, file=EVIL, reasons=(evil,), nodes=nodes, faults=(Fault(EVIL, EVIL, name=EVIL),)
     )
     page = render_case(hostile)
     assert "<script>window" not in page
@@ -152,7 +155,10 @@ def test_every_health_and_exit_code_has_words(random_verdict: Callable[..., Verd
 
 def test_reasons_link_the_elements_they_name(bound_verdict: Verdict) -> None:
     nodes = {"A": bound_verdict.nodes["G1"], "G-2": bound_verdict.nodes["G2"]}
-    linked = link_names("A is undermined: G-2, <b> and A system", replace(bound_verdict, nodes=nodes))
+    linked = link_names(
+        Reason("support", "A", "G-2, <b> and A system", state="undermined", names=("G-2",)),
+        replace(bound_verdict, nodes=nodes),
+    )
     assert linked == (
         '<a href="#node-A" data-node="A">A</a> is undermined: '
         '<a href="#node-G-2" data-node="G-2">G-2</a>, &lt;b&gt; and A system'
@@ -184,13 +190,3 @@ def test_pages_are_plain_strings(bound_verdict: Verdict, record: Evidence) -> No
     assert {type(render_case(bound_verdict)), type(render_evidence(record)), type(render_diagram(bound_verdict))} == {
         str
     }
-
-
-def test_problems_already_said_by_a_comparison_are_not_said_twice(bound_verdict: Verdict) -> None:
-    node = bound_verdict.nodes["E1"]
-    assert node.binding
-    problems = ("loss <= 0.5: inconclusive", "two seeds are needed")
-    twice = replace(node, binding=replace(node.binding, problems=problems))
-    said = text_of(render_case(replace(bound_verdict, nodes={**bound_verdict.nodes, "E1": twice})))
-    assert "two seeds are needed" in said
-    assert "loss &lt;= 0.5: inconclusive" not in said

@@ -128,7 +128,7 @@ def test_the_page_draws_it_and_says_it(bound_verdict: Verdict, record: Evidence)
 def test_hostile_history_is_escaped(random_verdict: Callable[..., Verdict]) -> None:
     evil = "\"><script>window.pwned=1</script>'"
     verdict = random_verdict(12)
-    comparison = Comparison(evil, Outcome.FAIL, 0.5, 0.4, 0.6)
+    comparison = Comparison(evil, evil, "value", ">=", 0.6, Outcome.FAIL, 0.5, 0.4, 0.6)
     binding = Binding("x", evil, Outcome.FAIL, (comparison,), inputs=(InputState(evil, evil, None, None),))
     nodes = {name: replace(node, binding=binding) for name, node in verdict.nodes.items()}
     moments = [moment(0, evil, evil, changed={evil: evil}), moment(1, changed={evil: "supported", "G0": evil})]

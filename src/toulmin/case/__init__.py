@@ -16,6 +16,8 @@ from toulmin.case.argument.verdict import (
     InputState,
     NodeVerdict,
     Probability,
+    Reason,
+    ReasonKind,
     Verdict,
 )
 from toulmin.case.checking import Checked, check, check_case
@@ -75,6 +77,8 @@ __all__ = [
     "Outcome",
     "Prior",
     "Probability",
+    "Reason",
+    "ReasonKind",
     "RunReport",
     "Sensitivity",
     "Strategy",

@@ -1,8 +1,4 @@
-"""Checking a case: read, bind, look up, evaluate, and say why.
-
-The exit status is the first that applies of: 2 some fault of form (``invalid``), 4 some fault of evidence, 1 the root
-is not supported, or conditional on something nobody accepted, 3 it is stale, 0. Every reason is listed, whichever wins.
-"""
+"""Checking a case: read, bind, look up, evaluate, and say why."""
 
 from __future__ import annotations
 
@@ -11,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from toulmin.case.argument.conclusion import conclude
 from toulmin.case.argument.confidence import (
     Quantities,
     check_independence,
@@ -25,10 +22,10 @@ from toulmin.case.argument.health import Freshness, Health, Label, Outcome
 from toulmin.case.argument.modules import ModuleStates, check_modules
 from toulmin.case.argument.reasons import Explainer
 from toulmin.case.argument.sensitivity import Sensitivity, analyse
-from toulmin.case.argument.verdict import Binding, Dependencies, Probability, Verdict
+from toulmin.case.argument.verdict import Binding, Dependencies, Probability, Reason, Verdict
 from toulmin.case.argument.verdict_nodes import edges_of, node_verdicts
 from toulmin.case.evidence.binding import Binder
-from toulmin.case.evidence.doubts import default_defeaters
+from toulmin.case.evidence.doubts import attach_doubts
 from toulmin.case.evidence.registration import compare_with_lock
 from toulmin.case.evidence.resolve import Resolution, Resolver
 from toulmin.case.file.casefile import LOCK_NAME, Case, load_case
@@ -142,7 +139,7 @@ def check_case(
         return Checked(_broken(str(path), "", None, faults, today), today)
     lock, lock_faults = read_lock(case.file.parent / LOCK_NAME)
     faults += lock_faults
-    attached = attach_rules(case)
+    attached = attach_doubts(case)
     structural = check_structure(case, frozenset(d.id for d in attached))
     structural += check_decisions(case, today)
     form = [fault for fault in faults + structural if severity(fault) == "invalid"]
@@ -186,21 +183,6 @@ def _open_store(case: Case, given: str | Path | None) -> tuple[Store, list[Fault
     return Store(folder), []
 
 
-def attach_rules(case: Case) -> tuple[Defeater, ...]:
-    """The default defeaters of every binding, as ``EVIDENCE/RULE``."""
-    attached: list[Defeater] = []
-    for node in case.parsed.evidence:
-        if node.study is not None:
-            for rule in default_defeaters(node.study):
-                # model_construct: "/" keeps these ids apart from all that a case may write itself
-                attached.append(
-                    Defeater.model_construct(
-                        id=f"{node.id}/{rule.rule}", text=rule.text, kind=rule.kind, attacks=(node.id,), rule=rule.rule
-                    )
-                )
-    return tuple(attached)
-
-
 def _resolve_all(case: Case, resolver: Resolver) -> tuple[dict[str, Resolution], dict[str, Binding], list[Fault]]:
     faults: list[Fault] = []
     resolutions: dict[str, Resolution] = {}
@@ -236,11 +218,11 @@ def _evaluate(found: Checked, root: str, bindings: Mapping[str, Binding], faults
     rests_on = resting(argument, state, modules.rests_on)
     quantities = _quantities(case, found.resolutions, modules)
     faults = [*faults, *check_independence(case, argument), *_warnings(case, argument, state, today)]
-    notes: dict[str, list[str]] = {name: list(reasons) for name, reasons in modules.reasons.items()}
+    notes: dict[str, list[Reason]] = {name: list(reasons) for name, reasons in modules.reasons.items()}
     for name in expired:
         element = case.nodes[name]
         assert isinstance(element, Assumption)
-        notes.setdefault(name, []).append(f"its review was due on {element.review}")
+        notes.setdefault(name, []).append(Reason("review", name, f"its review was due on {element.review}"))
     texts = {d.id: d.text for d in (*case.parsed.defeater, *attached)}
     explainer = Explainer(argument, state, stale, bindings, notes, texts)
     probabilities = propagate(argument, state, stale, quantities)
@@ -248,7 +230,7 @@ def _evaluate(found: Checked, root: str, bindings: Mapping[str, Binding], faults
     evaluated = Evaluated(argument, state, stale, quantities, rests_on)
     found = replace(found, evaluated=evaluated)
     entries = found.resting_of(root)
-    exit_code, reasons = _conclude(root, faults, explainer, entries)
+    exit_code, reasons = conclude(root, faults, explainer, entries)
     verdict = Verdict(
         title=case.parsed.case.title,
         file=str(case.file),
@@ -304,37 +286,6 @@ def _warnings(case: Case, argument: Argument, state: Evaluation, today: dt.date)
             yield case.fault("C056", f"the positive control {vertex.control} is {word}", identifier, "control")
 
 
-def _conclude(
-    root: str, faults: Iterable[Fault], explainer: Explainer, entries: Iterable[Dependencies]
-) -> tuple[ExitCode, tuple[str, ...]]:
-    """The exit status, and every reason in the order of precedence."""
-    by_class: dict[ExitCode, list[str]] = {
-        ExitCode.INVALID: [str(f) for f in faults if severity(f) == "invalid"],
-        ExitCode.EVIDENCE: [str(f) for f in faults if severity(f) == "evidence"],
-        ExitCode.NOT_SUPPORTED: [],
-        ExitCode.STALE: [str(f) for f in faults if severity(f) == "stale"],
-    }
-    health = explainer.state.low[root]
-    if health < Health.CONDITIONAL:
-        by_class[ExitCode.NOT_SUPPORTED] = [f"{root} is {health.word}", *explainer.causes(root)]
-    elif health is Health.CONDITIONAL:
-        for entry in entries:
-            if entry.accepted_by is None:
-                by_class[ExitCode.NOT_SUPPORTED].append(f"rests on {entry.kind} {entry.id}, which nobody has accepted")
-            elif entry.expired:
-                by_class[ExitCode.NOT_SUPPORTED].append(
-                    f"rests on {entry.kind} {entry.id}, whose acceptance has expired"
-                )
-    if root in explainer.stale:
-        by_class[ExitCode.STALE] += [f"{root} is stale", *explainer.stale_leaves(root)]
-    order = (ExitCode.INVALID, ExitCode.EVIDENCE, ExitCode.NOT_SUPPORTED, ExitCode.STALE)
-    exit_code = next((code for code in order if by_class[code]), ExitCode.OK)
-    reasons = [reason for code in order for reason in by_class[code]]
-    if health is Health.CONDITIONAL:
-        reasons += [f"conditional on {e.kind} {e.id}, accepted by {e.accepted_by}" for e in entries if e.accepted_by]
-    return exit_code, tuple(dict.fromkeys(reasons)) or (f"{root} is supported and current",)
-
-
 def _broken(file: str, title: str, root: str | None, faults: Iterable[Fault], today: dt.date) -> Verdict:
     """A verdict on a case whose form does not allow an evaluation."""
     listed = worst_first(faults)
@@ -345,7 +296,7 @@ def _broken(file: str, title: str, root: str | None, faults: Iterable[Fault], to
         health=None,
         freshness=None,
         exit_code=ExitCode.INVALID,
-        reasons=tuple(str(fault) for fault in listed),
+        reasons=tuple(Reason("form", fault.name or "", str(fault)) for fault in listed),
         faults=listed,
         checked_on=today.isoformat(),
     )

@@ -17,9 +17,10 @@ import numpy as np
 from pydantic import Field
 
 from toulmin.evidence import Chart, Interval, Measure, bootstrap, clopper_pearson
+from toulmin.external.doubts import PROVENANCE
 from toulmin.external.numbers import is_finite_number
 from toulmin.faults import ExitCode, Fault, FaultError
-from toulmin.studies import Cost, Input, Items, MeasureSpec, Run, Study, Summary
+from toulmin.studies import Cost, Doubt, Input, Items, MeasureSpec, Run, Study, Summary
 
 
 class ControlEvaluation(Study):
@@ -33,6 +34,14 @@ class ControlEvaluation(Study):
         "worst_case": MeasureSpec("1", "lower", "bound on the probability of an unnoticed success in N deployments"),
     }
     presets: ClassVar = {}
+    doubts: ClassVar = (
+        PROVENANCE,
+        Doubt(
+            "red-team",
+            "Safety is against this red team's attacks; the system may find better ones.",
+            "evidence that the red team is at least as capable at subversion as the system",
+        ),
+    )
 
     scores: str  #: reference of JSON lines: id, label (honest or attack), suspicion, succeeds (attacks), cluster
     audit_budget: float = Field(gt=0, lt=1)  #: share of honest outputs that can be audited

@@ -16,6 +16,7 @@ import numpy as np
 from pydantic import Field
 
 from toulmin.evidence import Chart, Measure, Table, bootstrap_mean, wilson
+from toulmin.external.doubts import PROVENANCE
 from toulmin.external.inspect_log import InspectLog, read_inspect_log
 from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.studies import Cost, Input, Items, MeasureSpec, Run, Study, Summary, parse_reference
@@ -34,6 +35,7 @@ class InspectEvaluation(Study):
         "missing": MeasureSpec("samples", "lower", "samples times epochs that are absent or in error"),
     }
     presets: ClassVar = {}
+    doubts: ClassVar = (PROVENANCE,)
 
     log: str  #: reference of the log
     scorer: str | None = None  #: which score; needed where the log has several

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, cast
 import numpy as np
 
 from toulmin.evidence import Measure, bootstrap_mean, wilson
+from toulmin.external.doubts import PROVENANCE
 from toulmin.external.numbers import is_finite_number
 from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.faults.xml import local_name, read_xml
@@ -25,6 +26,7 @@ class JUnitReport(Study):
         "failures": MeasureSpec("tests", "lower", "test cases that failed, were in error, or were skipped undeclared"),
     }
     presets: ClassVar = {}
+    doubts: ClassVar = (PROVENANCE,)
 
     report: str  #: reference of the XML file
     skipped_allowed: bool = False
@@ -99,6 +101,7 @@ class JsonUnits(Study):
     version: ClassVar = 1
     measures: ClassVar = {"value": MeasureSpec("", "neither", "mean over units, clusters resampled together")}
     presets: ClassVar = {}
+    doubts: ClassVar = (PROVENANCE,)
 
     report: str  #: reference of the JSON file
     unit: str = "1"

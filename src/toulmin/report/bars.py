@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from toulmin.case import Comparison
 from toulmin.evidence import Measure
 
-_THRESHOLD = re.compile(r"(?:[<>]=?|==)\s*(-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*$")
 _WIDTH = 160.0
 
 
@@ -54,6 +52,5 @@ def comparison_bar(comparison: Comparison) -> Bar | None:
 
 
 def threshold_of(comparison: Comparison) -> float | None:
-    """The number at the right of a comparison."""
-    found = _THRESHOLD.search(comparison.text)
-    return float(found[1]) if found else None
+    """Where a comparison's threshold stands on the scale of its measure; None for one of a count."""
+    return None if comparison.bound in ("n", "seeds") else comparison.threshold

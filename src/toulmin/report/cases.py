@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from toulmin.case import (
     Assumption,
@@ -20,6 +20,7 @@ from toulmin.case import (
     Label,
     NodeVerdict,
     Outcome,
+    Reason,
     Verdict,
 )
 from toulmin.case.argument.sensitivity import Sensitivity
@@ -35,7 +36,6 @@ from toulmin.report.pages import Fragment, page, render
 from toulmin.report.records import draw_record
 from toulmin.report.words import Status, health_status, node_status, outcome_status
 
-_NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.\-/]*[A-Za-z0-9]|[A-Za-z0-9])")
 _FEW = 10  # lines shown before the rest is folded away
 _TORNADO = 15
 
@@ -50,7 +50,7 @@ class Entry:
     resting: Dependencies | None
     level: int
     comparisons: tuple[tuple[Any, Status, Any], ...]
-    problems: tuple[str, ...]  #: of the binding, but for those that the comparisons already say
+    problems: tuple[str, ...]  #: of the binding, but for what the comparisons say
 
 
 def _entry(verdict: Verdict, case: Case | None, identifier: str, level: int, resting: Dependencies | None) -> Entry:
@@ -60,11 +60,9 @@ def _entry(verdict: Verdict, case: Case | None, identifier: str, level: int, res
     compared = (
         tuple((one, outcome_status(one.outcome), comparison_bar(one)) for one in binding.comparisons) if binding else ()
     )
-    problems = binding.problems if binding else ()
-    told = tuple(one.text for one, _, _ in compared)
-    unsaid = tuple(problem for problem in problems if not problem.startswith(told)) if told else problems
     written = case.nodes.get(identifier) if case else None
-    return Entry(node, node_status(node, accepted), written, resting, level, compared, unsaid)
+    problems = binding.problems if binding else ()
+    return Entry(node, node_status(node, accepted), written, resting, level, compared, problems)
 
 
 def _reading_order(verdict: Verdict, tree: Outline) -> list[tuple[str, int]]:
@@ -149,16 +147,25 @@ def _tornado(sensitivity: Sensitivity) -> Fragment | None:
     return draw(Chart(title="How far each element moves the conclusion", caption=caption, spec=spec))
 
 
-def link_names(reason: str, verdict: Verdict) -> Markup:
-    """A reason with links to the elements it names.
+def link_names(reason: Reason, verdict: Verdict) -> Markup:
+    """A reason with links to the element it is about and to those it names."""
 
-    A name that could be a word (``A``, ``S``) is linked only where the reason begins with it.
-    """
-    linked = Markup("")
-    for index, part in enumerate(_NAME.split(reason)):
-        named = part in verdict.nodes and (index == 1 or any(letter in part for letter in "0123456789-_/."))
-        linked += Markup('<a href="#node-{0}" data-node="{0}">{0}</a>').format(part) if named else part
-    return linked
+    def link(name: str) -> Markup:
+        return (
+            Markup('<a href="#node-{0}" data-node="{0}">{0}</a>').format(name)
+            if name in verdict.nodes
+            else escape(name)
+        )
+
+    if reason.state:
+        said = link(reason.about) + f" is {reason.state}"
+        return said + ": " + link_names(replace(reason, state=""), verdict) if reason.text else said
+    # longest first, so that E1/uniqueness is not linked as E1
+    names = sorted((name for name in reason.names if name in verdict.nodes), key=len, reverse=True)
+    if not names:
+        return escape(reason.text)
+    parts = re.split(rf"(?<![\w./-])({'|'.join(map(re.escape, names))})(?![\w/-])", reason.text)
+    return Markup("").join(link(part) if place % 2 else part for place, part in enumerate(parts))
 
 
 def _leaf_rows(verdict: Verdict, sensitivity: Sensitivity) -> list[tuple[Any, Status, Status, bool, bool]]:

@@ -212,7 +212,7 @@ def _plots(node: NodeVerdict, records: Sequence[Evidence]) -> Iterable[Plot]:
 
 
 def _thresholds(measure: str, comparisons: Iterable[Comparison]) -> list[float]:
-    found = [threshold_of(c) for c in comparisons if c.text.replace(".", " ").split(" ")[0] == measure]
+    found = [threshold_of(c) for c in comparisons if c.measure == measure]
     return sorted({threshold for threshold in found if threshold is not None})
 
 

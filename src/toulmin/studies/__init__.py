@@ -21,10 +21,11 @@ from toulmin.studies.kinds import find_study, study_kinds
 from toulmin.studies.references import Reference, ReferenceKind, Resolver, find_reference_kind, parse_reference
 from toulmin.studies.registry import Registry
 from toulmin.studies.run import Pool, ProcessPool, Progress, Run
-from toulmin.studies.study import Cost, Input, Items, MeasureSpec, Study, Summary
+from toulmin.studies.study import Cost, Doubt, Input, Items, MeasureSpec, Study, Summary
 
 __all__ = [
     "Cost",
+    "Doubt",
     "Input",
     "Items",
     "MeasureSpec",

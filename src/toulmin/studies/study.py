@@ -28,6 +28,20 @@ class MeasureSpec:
 
 
 @dataclass(frozen=True)
+class Doubt:
+    """What the numbers of a study kind cannot show by themselves.
+
+    Every case that rests on such a study gets the doubt as a defeater of its evidence, which stands until somebody
+    answers it. ``rule`` is its name, ``text`` what is doubted, ``answered_by`` what would answer it.
+    """
+
+    rule: str
+    text: str
+    answered_by: str
+    kind: Literal["rebut", "undercut", "undermine"] = "undercut"
+
+
+@dataclass(frozen=True)
 class Cost:
     """A rough estimate before running."""
 
@@ -49,8 +63,8 @@ class Study(BaseModel, ABC):
     """A question about some inputs, as data.
 
     Subclasses declare ``kind`` (``package.verb``), ``version`` (raised when the meaning of the numbers changes),
-    ``measures`` and ``presets``, and their fields are the configuration. Their module never imports torch at the top:
-    a case is checked without it.
+    ``measures``, ``presets`` and the ``doubts`` that its numbers cannot answer, and their fields are the configuration.
+    Their module never imports torch at the top: a case is checked without it.
     """
 
     # deferred: a case binds a few of the kinds that are installed
@@ -60,6 +74,7 @@ class Study(BaseModel, ABC):
     version: ClassVar[int]
     measures: ClassVar[Mapping[str, MeasureSpec]]
     presets: ClassVar[Mapping[PresetName, Mapping[str, Any]]]
+    doubts: ClassVar[tuple[Doubt, ...]] = ()
     _resolver: Resolver = PrivateAttr(default_factory=Resolver)
 
     @classmethod
@@ -129,4 +144,4 @@ class Study(BaseModel, ABC):
             raise FaultError(faults, ExitCode.INVALID)
 
 
-__all__ = ["Cost", "Input", "Items", "MeasureSpec", "PresetName", "Study", "Summary"]
+__all__ = ["Cost", "Doubt", "Input", "Items", "MeasureSpec", "PresetName", "Study", "Summary"]

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toulmin.evidence import Chart, Measure, Table, bootstrap_mean, wilson
-from toulmin.studies import Cost, Items, MeasureSpec, Run, Summary
+from toulmin.studies import Cost, Doubt, Items, MeasureSpec, Run, Summary
 from toulmin.tasks.metrics import find_metric
 from toulmin.tasks.prompt_study import PromptStudy
 
@@ -38,6 +38,13 @@ class Behaviour(PromptStudy):
         "demo": {"subject": "embedded:induction-2l", "task": "induction", "n": 200},
         "full": {"subject": "embedded:induction-2l", "task": "induction", "n": 2000},
     }
+    doubts: ClassVar = (
+        Doubt(
+            "distribution",
+            "The prompts are a sample of one distribution; the claim may be read as about the deployment's.",
+            "a context that limits the claim to this distribution, or evidence on the deployment's",
+        ),
+    )
 
     def measure_specs(self) -> Mapping[str, MeasureSpec]:
         """Windows of a text name no wrong token, so that they have no logit difference."""

@@ -41,7 +41,7 @@ def _lines(checked: Checked, verdict: Verdict, node: NodeVerdict) -> Iterator[st
         yield f'  who accepts this text may bind the acceptance to it: sha256 = "{content}"'
     if node.reasons:
         yield "why:"
-        yield from (f"  {reason}" for reason in node.reasons)
+        yield from (f"  {reason.text}" for reason in node.reasons)
     if node.binding is not None:
         yield from _binding(node.binding)
     if node.probability is not None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from toulmin.case.argument.graph import LeafState
 from toulmin.case.argument.health import Freshness, Health
-from toulmin.case.argument.verdict import Dependencies, Probability
+from toulmin.case.argument.verdict import Dependencies, Probability, Reason
 from toulmin.case.file.casefile import Case, locate_case
 from toulmin.case.file.elements import Module
 from toulmin.faults import Fault
@@ -28,7 +28,7 @@ class ModuleStates:
     probabilities: dict[str, Probability] = field(default_factory=dict[str, Probability])
     rests_on: dict[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
     resting: dict[str, Dependencies] = field(default_factory=dict[str, Dependencies])
-    reasons: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    reasons: dict[str, tuple[Reason, ...]] = field(default_factory=dict[str, tuple[Reason, ...]])
     faults: list[Fault] = field(default_factory=list[Fault])
 
 
@@ -75,4 +75,6 @@ def _take(case: Case, module: Module, nested: Checked, states: ModuleStates) -> 
             name, entry.kind, entry.accepted_by, entry.accepted_on, entry.until, entry.expired
         )
     if node.health is not Health.SUPPORTED or stale:
-        states.reasons[module.id] = tuple(f"{goal}: {reason}" for reason in node.reasons)
+        states.reasons[module.id] = tuple(
+            Reason("module", module.id, f"{goal}: {reason.text}") for reason in node.reasons
+        )

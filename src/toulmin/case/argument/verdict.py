@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
-from typing import Any, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
 from toulmin.case.argument.health import Freshness, Health, Label, Outcome
 from toulmin.faults import ExitCode, Fault
@@ -30,11 +30,61 @@ class Probability(NamedTuple):
 UNKNOWN = Probability(0.0, 1.0)
 
 
+Bound = Literal["value", "low", "high", "n", "seeds"]
+ReasonKind = Literal[
+    "form",  # the case is not well formed
+    "evidence",  # evidence is damaged or does not follow
+    "registration",  # what is judged is not what was registered
+    "state",  # the state of the conclusion itself
+    "undeveloped",  # not argued yet
+    "support",  # too little of what supports the element holds
+    "context",  # a context of the element does not hold
+    "assumption",  # the element assumes something
+    "challenge",  # a defeater stands against the element
+    "word",  # a defeater is answered by somebody's word only
+    "criterion",  # a comparison that the evidence does not meet
+    "binding",  # the evidence cannot be used: missing, unreadable, too few seeds
+    "control",  # the positive control did not find what was planted
+    "stale",  # made of other inputs, by other code, or too long ago
+    "review",  # a review date has passed
+    "module",  # a reason of another case
+    "defeater",  # why a defeater stands, or does not
+    "unaccepted",  # rests on something nobody has accepted
+    "expired",  # rests on something whose acceptance has expired
+    "accepted",  # rests on something that somebody has accepted
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why an element, or the whole case, is what it is.
+
+    A reader chooses by ``kind`` and follows ``about``; ``text`` is only ever shown. As a string: "E1 is unsupported: no
+    evidence yet" where there is a ``state``, else the text.
+    """
+
+    kind: ReasonKind
+    about: str  #: the element whose state it explains; empty where it is about the whole case
+    text: str = ""
+    state: str = ""  #: of that element, where the reason is listed apart from it
+    names: tuple[str, ...] = ()  #: other elements that the text names
+
+    def __str__(self) -> str:
+        return (f"{self.about} is {self.state}" + (f": {self.text}" if self.text else "")) if self.state else self.text
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One comparison of a criterion, with what the evidence had for it."""
+    """One comparison of a criterion, ``measure.bound op threshold``, with what the evidence had for it.
+
+    ``measure`` is empty for the counts ``n`` and ``seeds`` of the whole evidence.
+    """
 
     text: str  #: as written: ``recovered.low >= 0.85``
+    measure: str
+    bound: Bound
+    op: str
+    threshold: float
     outcome: Outcome
     value: float | None = None
     low: float | None = None
@@ -71,7 +121,7 @@ class Binding:
     control: str = ""  #: what the positive control said; empty when none is demanded
     control_passed: bool | None = None
     stale: tuple[str, ...] = ()  #: every reason for which it is stale
-    problems: tuple[str, ...] = ()  #: every reason for which it is not a pass
+    problems: tuple[str, ...] = ()  #: every reason for which it is not a pass, but for what ``comparisons`` says
     command: str = ""  #: the shell command that reproduces it
 
 
@@ -84,7 +134,7 @@ class NodeVerdict:
     text: str
     health: Health
     freshness: Freshness
-    reasons: tuple[str, ...] = ()  #: one line each; empty where there is nothing to say
+    reasons: tuple[Reason, ...] = ()  #: empty where there is nothing to say
     rests_on: tuple[str, ...] = ()  #: assumptions, accepted doubts and bare answers it rests on
     label: Label | None = None  #: of a defeater
     probability: Probability | None = None  #: None where nothing below it is quantified
@@ -116,7 +166,7 @@ class Verdict:
     health: Health | None  #: None where the structure is too broken to evaluate
     freshness: Freshness | None
     exit_code: ExitCode
-    reasons: tuple[str, ...]  #: why, one line each, the worst class first
+    reasons: tuple[Reason, ...]  #: why, the worst class first
     faults: tuple[Fault, ...]  #: diagnostics, C001...
     nodes: Mapping[str, NodeVerdict] = field(default_factory=dict[str, NodeVerdict])
     edges: tuple[Edge, ...] = ()

@@ -21,13 +21,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from toulmin.case.argument.health import Outcome
-from toulmin.case.argument.verdict import Comparison
+from toulmin.case.argument.verdict import Bound, Comparison
 from toulmin.evidence import Measure
-
-Bound = Literal["value", "low", "high", "n", "seeds"]
 
 MAX_LENGTH = 2000
 MAX_DEPTH = 50
@@ -186,23 +185,24 @@ def _side(op: str, low: float, high: float, threshold: float) -> Outcome:
 
 def compare(part: Compare, measures: Mapping[str, Measure], n: int, seeds: int) -> Comparison:
     """Evaluate one comparison against the measures of a record."""
+    said = partial(Comparison, part.text, part.measure, part.bound, part.op, part.threshold)
     if part.bound == "seeds" or (part.bound == "n" and not part.measure):
         count = seeds if part.bound == "seeds" else n
         met = _side(part.op, count, count, part.threshold) is Outcome.PASS
         note = "" if met else f"{count}, which decides nothing"
-        return Comparison(part.text, Outcome.PASS if met else Outcome.INCONCLUSIVE, float(count), n=n, note=note)
+        return said(Outcome.PASS if met else Outcome.INCONCLUSIVE, float(count), n=n, note=note)
     measure = measures.get(part.measure)
     if measure is None:
-        return Comparison(part.text, Outcome.ERROR, note=f"the evidence has no measure {part.measure}")
+        return said(Outcome.ERROR, note=f"the evidence has no measure {part.measure}")
     if part.bound == "n":
         met = _side(part.op, measure.n, measure.n, part.threshold) is Outcome.PASS
         outcome, note = (Outcome.PASS, "") if met else (Outcome.INCONCLUSIVE, f"{measure.n}, which decides nothing")
-        return Comparison(part.text, outcome, float(measure.n), n=measure.n, note=note)
+        return said(outcome, float(measure.n), n=measure.n, note=note)
     interval = measure.interval
     if interval is None:
         if part.bound != "value":
             note = f"there is no interval: {measure.no_interval}"
-            return Comparison(part.text, Outcome.INCONCLUSIVE, measure.value, n=measure.n, unit=measure.unit, note=note)
+            return said(Outcome.INCONCLUSIVE, measure.value, n=measure.n, unit=measure.unit, note=note)
         low = high = measure.value
         note = f"no interval: {measure.no_interval}"
     else:
@@ -213,7 +213,7 @@ def compare(part: Compare, measures: Mapping[str, Measure], n: int, seeds: int) 
     elif interval is not None and not low <= measure.value <= high:
         # an interval that excludes its own estimate is no ground for a verdict
         outcome, note = Outcome.INCONCLUSIVE, "the value lies outside its own interval"
-    return Comparison(part.text, outcome, measure.value, low, high, measure.n, measure.unit, note)
+    return said(outcome, measure.value, low, high, measure.n, measure.unit, note)
 
 
 def decide(

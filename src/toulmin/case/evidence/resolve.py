@@ -251,7 +251,6 @@ class Resolver:
             outcomes.append(outcome)
             # show the record that says most against the claim
             shown = comparisons if not shown or outcome is not Outcome.PASS else shown
-        problems += [f"{c.text}: {_why_not(c)}" for c in shown if c.outcome is not Outcome.PASS]
         if Outcome.ERROR in outcomes:
             return Outcome.ERROR, shown
         if seeds < question.node.seeds:
@@ -293,15 +292,6 @@ def _damage(fault: Fault, identifier: str) -> Fault:
     code = "C041" if fault.code in ("evidence.not_derived", "evidence.other_version", "study.summary") else "C040"
     where = f" ({fault.name})" if fault.name else ""
     return Fault(code, f"{fault.message}{where}", fault.file, fault.line, identifier, fault.hint)
-
-
-def _why_not(comparison: Comparison) -> str:
-    if comparison.value is None:
-        return comparison.note
-    number = f"{comparison.value:.4g}"
-    if comparison.low is not None and comparison.high is not None and comparison.low != comparison.high:
-        number += f" [{comparison.low:.4g}, {comparison.high:.4g}]"
-    return f"{comparison.outcome.value}: {number}" + (f", {comparison.note}" if comparison.note else "")
 
 
 def _what_changed(record: Evidence, study: Study, inputs: Sequence[Input] | None, identifier: str) -> list[str]:

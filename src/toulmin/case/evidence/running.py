@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from toulmin.case.argument.health import Freshness, Outcome
+from toulmin.case.argument.verdict import Reason
 from toulmin.case.checking import Checked, check_case, require_valid
 from toulmin.case.evidence.criterion import compare_criteria
 from toulmin.case.evidence.registration import bind_decisions, entry_of, lock_held, name_records, register, save_lock
@@ -309,6 +310,6 @@ def with_faults(checked: Checked, faults: Iterable[Fault]) -> Checked:
         return checked
     verdict = checked.verdict
     code = verdict.exit_code if verdict.exit_code is ExitCode.INVALID else ExitCode.EVIDENCE
-    reasons = (*(str(fault) for fault in extra), *verdict.reasons)
+    reasons = (*(Reason("evidence", fault.name or "", str(fault)) for fault in extra), *verdict.reasons)
     faulty = replace(verdict, exit_code=code, reasons=reasons, faults=worst_first((*verdict.faults, *extra)))
     return replace(checked, verdict=faulty)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from toulmin.circuits.discovery.edge_scores import EdgeScores
 from toulmin.circuits.methodology import Ablation
 from toulmin.evidence import sha256_of_json
 from toulmin.faults import ExitCode, Fault, FaultError
-from toulmin.studies import Input, Items, Run
+from toulmin.studies import Doubt, Input, Items, Run
 from toulmin.tasks import Pair, PromptStudy
 
 if TYPE_CHECKING:
@@ -44,6 +44,19 @@ class CircuitStudy(PromptStudy):
     ``n_discover``, and the ``n`` after them); no unit is in both. A run of seed s generates them with 2s and 2s + 1, so
     that no two runs share prompts.
     """
+
+    doubts: ClassVar = (
+        Doubt(
+            "uniqueness",
+            "Faithfulness of a circuit does not show uniqueness: other circuits may be as faithful.",
+            "random and rival circuits of equal size that are not, or a claim that does not need uniqueness",
+        ),
+        Doubt(
+            "methodology",
+            "Faithfulness moves with ablation value, granularity, direction, metric and aggregation.",
+            "a card over the whole grid on which the verdict does not flip",
+        ),
+    )
 
     # always a number here, as prompts of a file are divided too; fields of a frozen model may be narrowed
     n: int = Field(default=100, ge=3)  #: prompts to measure on  # pyright: ignore[reportIncompatibleVariableOverride]

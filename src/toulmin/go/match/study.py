@@ -24,7 +24,7 @@ from toulmin.go.engine.rules import Rules
 from toulmin.go.match.game_record import GameRecord
 from toulmin.go.players.spec import HARD_CODED, PlayerSpec
 from toulmin.studies.run import Run
-from toulmin.studies.study import Cost, Input, MeasureSpec, PresetName, Study, Summary
+from toulmin.studies.study import Cost, Doubt, Input, MeasureSpec, PresetName, Study, Summary
 
 _RATE = "wins over distinct games"
 
@@ -72,6 +72,13 @@ class Match(Study):
             "shown": 2,
         },
     }
+    doubts: ClassVar = (
+        Doubt(
+            "opponents",
+            "Strength against ordinary opponents does not bound what an adversary trained against it does.",
+            "an adversarial attack against the same frozen player, or a claim limited to this pairing",
+        ),
+    )
 
     size: Annotated[int, Field(ge=2, le=19)] = 9
     rules: str = "tromp-taylor"

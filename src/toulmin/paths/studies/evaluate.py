@@ -15,7 +15,7 @@ from toulmin.paths.explained import explain_ladder
 from toulmin.paths.hypothesis import Hypothesis, hypothesis
 from toulmin.paths.metric_change import change_unit, find_change
 from toulmin.paths.space import make_space
-from toulmin.studies import Cost, Items, MeasureSpec, Run, Summary
+from toulmin.studies import Cost, Doubt, Items, MeasureSpec, Run, Summary
 from toulmin.tasks import PromptStudy
 
 INDUCTION = "L1.H{0,2-7}"
@@ -73,6 +73,20 @@ _LADDER = {
 }
 
 
+PATH_DOUBTS = (
+    Doubt(
+        "baseline",
+        "The proportion explained depends on the baseline and the counterfactual distribution chosen.",
+        "the same hypothesis under another baseline or counterfactual distribution",
+    ),
+    Doubt(
+        "uniqueness",
+        "Another hypothesis may explain as much: explaining does not show uniqueness.",
+        "rival hypotheses evaluated on the same pairs, or a claim that does not need uniqueness",
+    ),
+)
+
+
 class Evaluate(PromptStudy):
     """Proportion of an effect that hypotheses about paths explain, with intervals over references."""
 
@@ -90,6 +104,7 @@ class Evaluate(PromptStudy):
         "demo": {**_LADDER, "n": 100},
         "full": {**_LADDER, "n": 1000},
     }
+    doubts: ClassVar = PATH_DOUBTS
 
     hypotheses: tuple[Rung, ...] = Field(min_length=1)  #: in order; the last one's numbers are the measures
     baseline: str = "everything"  #: what PE is a proportion of: everything patched, or a hypothesis

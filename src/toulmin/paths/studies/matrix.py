@@ -11,6 +11,7 @@ from toulmin.evidence import Figure, Measure, Table, bootstrap_mean
 from toulmin.faults import FaultError
 from toulmin.paths.effect_matrix import Matrix
 from toulmin.paths.metric_change import change_unit, find_change
+from toulmin.paths.studies.evaluate import PATH_DOUBTS
 from toulmin.studies import Cost, Items, MeasureSpec, Run, Summary
 from toulmin.tasks import PromptStudy
 
@@ -29,6 +30,8 @@ class MatrixStudy(PromptStudy):
         "demo": {"subject": "embedded:induction-2l", "task": "induction", "n": 100},
         "full": {"subject": "embedded:induction-2l", "task": "induction", "n": 500},
     }
+
+    doubts: ClassVar = PATH_DOUBTS
 
     components: tuple[Literal["Q", "K", "V"], ...] = Field(default=("Q", "K", "V"), min_length=1)
     metric: str = "logit_diff"  #: whose change is shown, patched minus clean
