@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from toulmin.circuits import (
     Circuit,
@@ -17,6 +18,7 @@ from toulmin.circuits import (
     worst_knockout,
 )
 from toulmin.circuits.faithfulness.card import PromptValues, make_card
+from toulmin.circuits.faithfulness.completeness import knockout_masks
 from toulmin.circuits.faithfulness.recovered import recovered
 from toulmin.circuits.faithfulness.statistics import adjust, minimality, partial_necessity, sufficiency
 from toulmin.circuits.faithfulness.tests import TestData, evaluate_tests, random_knockout, random_part
@@ -150,6 +152,38 @@ def test_a_random_knockout_is_as_large_as_the_circuit_and_lies_outside_as_far_as
         assert all(~circuit <= draw for draw in draws)
 
 
+@pytest.mark.parametrize("share", [0.2, 0.8])
+def test_the_circuits_that_the_tests_run(runner: CircuitRunner, share: float) -> None:
+    class Recording(CircuitRunner):
+        ran: list[Circuit] = []  # noqa: RUF012  # of the one instance below
+
+        def scores(self, circuits: Any, *args: Any, **options: Any) -> Any:
+            self.ran.extend(circuits)
+            return super().scores(circuits, *args, **options)
+
+    recording = Recording(runner.model, runner.pairs[:8])
+    whole = Circuit.full(runner.graph)
+    circuit = random_part(whole, round(share * len(whole)), np.random.default_rng(0))
+    data = hypothesis_tests(recording, circuit, TestSettings(randoms=29, additions=30)).data
+    size, ran = len(circuit), recording.ran
+    assert ran[:2] == [circuit, ~circuit]
+    without, enlarged, random, knocked = (
+        ran[2 : 2 + size], ran[2 + size : 32 + size], ran[32 + size : 61 + size], ran[61 + size :],
+    )  # fmt: skip
+    assert [next(iter(circuit - one)) for one in without] == list(data.edges) == list(circuit)
+    assert all(circuit <= one and len(one) == size + 1 for one in enlarged)
+    assert len(set(enlarged)) == 30
+    assert all(len(one) == size for one in random)
+    assert len(set(random)) == len(set(knocked)) == 29
+    inside = max(0, size - len(~circuit))
+    assert all(len(~one) == size and len(~one & circuit) == inside for one in knocked)
+    found = runner.__class__(runner.model, runner.pairs[:8])
+    kl = found.scores([circuit, ~circuit, *random, *knocked], Methodology(), ["kl"])["kl"].mean(1)
+    np.testing.assert_allclose(
+        [data.distance, data.knocked_out, *data.random_distances, *data.random_knocked_out], kl, atol=1e-5
+    )
+
+
 def test_the_tests_count_units_and_not_prompts() -> None:
     rng = np.random.default_rng(0)
     full = rng.normal(size=10)
@@ -208,6 +242,19 @@ def divergence(runner: CircuitRunner, circuit: Circuit, knockout: Circuit, metho
         model, part = logits.double().log_softmax(-1)
         total += float((model.exp() * (model - part)).sum())
     return total / runner.n
+
+
+@pytest.mark.parametrize("direction", ["noising", "denoising"])
+def test_the_gates_of_a_knockout_replace_the_edges_that_the_runner_replaces(
+    runner: CircuitRunner, direction: Any
+) -> None:
+    method, rng = Methodology(direction=direction), np.random.default_rng(0)
+    circuit = Circuit.random(runner.graph, 80, rng)
+    knockout = random_part(circuit, 30, rng)
+    tables = (torch.from_numpy(np.array(t)) for t in (runner.graph.allowed, circuit.table))
+    found = knockout_masks(*tables, torch.from_numpy(knockout.table.astype(float)), method)
+    expected = runner.masks([circuit - knockout, Circuit.full(runner.graph) - knockout], method, runner.lengths[0])
+    np.testing.assert_array_equal(found.numpy(), expected)
 
 
 @pytest.mark.parametrize("direction", ["noising", "denoising"])

@@ -109,10 +109,7 @@ def worst_knockout(
     for step in range(steps):
         index = step % len(runner.batches)
         removed = like.new_zeros(inside.shape).masked_scatter(inside, gate.sample(a, generator))
-        masks = torch.stack([(allowed & ~inside) + removed, removed])  # 1 for the edges that do not stay
-        divergence = _divergence(
-            runner, index, masks if method.direction == "noising" else allowed.to(like) - masks, method
-        )
+        divergence = _divergence(runner, index, knockout_masks(allowed, inside, removed, method), method)
         excess = torch.relu(gate.open_probability(a).sum() - size) / size
         (a.grad,) = torch.autograd.grad(penalty * excess - divergence, a)
         optimizer.step()
@@ -122,6 +119,18 @@ def worst_knockout(
     places = [*torch.stack(ranked).cpu().numpy(), *(rng.permutation(len(circuit))[:size] for _ in range(randoms))]
     tried = list(dict.fromkeys(_of_places(circuit, chosen) for chosen in places))
     return tried[int(np.argmax(_divergences(runner, circuit, tried, method)))]
+
+
+def knockout_masks(
+    allowed: torch.Tensor, inside: torch.Tensor, removed: torch.Tensor, method: Methodology
+) -> torch.Tensor:
+    """[2, S, R]: the replaced edges of the circuit ``inside`` and of the whole model, both without ``removed``.
+
+    ``removed`` may lie between 0 and 1. When noising the edges that do not stay are replaced, when denoising those
+    that do.
+    """
+    cut = torch.stack([(allowed & ~inside) + removed, removed])
+    return cut if method.direction == "noising" else allowed.to(cut) - cut
 
 
 def _start(gate: HardConcrete, share: float) -> float:
