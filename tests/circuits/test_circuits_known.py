@@ -339,7 +339,7 @@ def test_bad_input_is_refused() -> None:
     with pytest.raises(FaultError, match="positive"):
         acdc(runner, -1.0)
     with pytest.raises(FaultError, match="another model"):
-        runner.scores([Circuit.empty(Graph(3, 2))], Methodology(), ["kl"])
+        runner.scores([Circuit.empty(Graph.transformer(3, 2))], Methodology(), ["kl"])
     with pytest.raises(FaultError, match="edges at 4 positions"):
         runner.scores([Circuit.empty(runner.graph, 4)], Methodology(), ["kl"])
     with pytest.raises(FaultError, match="not a finite number"):
@@ -353,7 +353,7 @@ def test_bad_input_is_refused() -> None:
 
 
 def test_scores_order_is_total() -> None:
-    graph = Graph(2, 2)
+    graph = Graph.transformer(2, 2)
     flat = EdgeScores(graph, np.ones(graph.allowed.shape), "ties")
     assert list(flat.top(3)) == ["embed->L0.H0[Q]", "embed->L0.H0[K]", "embed->L0.H0[V]"]
     scores = random_scores(graph, np.random.default_rng(0))

@@ -25,7 +25,7 @@ from toulmin.evidence import Interval
 from toulmin.faults import FaultError
 from toulmin.patching.graph import Graph
 
-GRAPH = Graph(2, 2)
+GRAPH = Graph.transformer(2, 2)
 
 
 def drawn(seed: int, share: float = 0.4, positions: int | None = None) -> Circuit:
@@ -35,8 +35,8 @@ def drawn(seed: int, share: float = 0.4, positions: int | None = None) -> Circui
 
 
 def test_gpt2_small_has_the_published_edge_counts() -> None:
-    assert len(Circuit.full(Graph(12, 12))) == 32_491
-    assert len(Circuit.full(Graph(12, 12, merged_qkv=True))) == 11_611
+    assert len(Circuit.full(Graph.transformer(12, 12))) == 32_491
+    assert len(Circuit.full(Graph.transformer(12, 12, merged_qkv=True))) == 11_611
 
 
 @settings(max_examples=30, deadline=None)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from toulmin.circuits import Circuit
 from toulmin.evidence import Heatmap, Store
 from toulmin.faults import FaultError
+from toulmin.patching import Graph
 from toulmin.studies import Run, execute, find_study, re_derive
 
 KINDS = ["circuits.discover", "circuits.card", "circuits.tests"]
@@ -66,7 +69,8 @@ def test_an_unreadable_circuit_is_a_fault(tmp_path: Path) -> None:
         ("{", "not JSON"),
         ("[]", "JSON object"),
         ('{"format": "x"}', "not a circuit"),
-        ('{"format": "toulmin.circuit/1", "graph": {"n_layers": 1, "n_heads": 1}, "edges": []}', "another model"),
+        ('{"format": "toulmin.circuit/1", "graph": {"n_layers": 1, "n_heads": 1}, "edges": []}', "not a graph"),
+        (json.dumps(Circuit.empty(Graph.transformer(1, 1)).to_json()), "another model"),
     ):
         file.write_text(text)
         with pytest.raises(FaultError, match=message):

@@ -29,7 +29,7 @@ from toulmin.studies import find_study
 from toulmin.subjects import load
 from toulmin.tasks import find_task
 
-GRAPH = Graph(2, 2)
+GRAPH = Graph.transformer(2, 2)
 
 
 @pytest.fixture(scope="module")

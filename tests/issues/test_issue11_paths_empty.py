@@ -9,7 +9,7 @@ from toulmin.patching import Graph
 from toulmin.paths import hypothesis
 from toulmin.paths.space import make_space
 
-GRAPH = Graph(2, 8)
+GRAPH = Graph.transformer(2, 8)
 
 
 def faults_of(text: str, graph: Graph = GRAPH, length: int = 16) -> list[tuple[str, str, str]]:
@@ -92,5 +92,5 @@ def test_what_is_meant_to_be_empty_or_reaches_the_end_is_none() -> None:
 
 
 def test_the_members_of_a_model_without_mlps() -> None:
-    ((code, name, _),) = faults_of("{L0.H0, L0.mlp}", Graph(2, 8, has_mlp=False))
+    ((code, name, _),) = faults_of("{L0.H0, L0.mlp}", Graph.transformer(2, 8, has_mlp=False))
     assert (code, name) == ("paths.no_match", "L0.mlp")

@@ -160,9 +160,9 @@ def test_merged_inputs_are_three_equal_columns() -> None:
 
 
 def test_edge_counts_of_gpt2_small() -> None:
-    assert Graph(12, 12).n_edges == 32_491
-    assert Graph(12, 12, merged_qkv=True).n_edges == 11_611
-    graph = Graph(2, 2)
+    assert Graph.transformer(12, 12).n_edges == 32_491
+    assert Graph.transformer(12, 12, merged_qkv=True).n_edges == 11_611
+    graph = Graph.transformer(2, 2)
     assert [graph.edge_index(graph.edge_name(i)) for i in range(graph.n_edges)] == list(range(graph.n_edges))
     mask = graph.mask_from_edges([0, 7])
     assert mask.sum() == 2

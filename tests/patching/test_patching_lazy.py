@@ -8,6 +8,7 @@ import torch
 
 from toulmin.faults import FaultError
 from toulmin.patching import Graph, SourceValues, plan_circuits, run_circuits, source_values
+from toulmin.patching.plan import WHOLE
 from toulmin.subjects import Transformer, TransformerConfig
 
 SHAPES = {
@@ -60,7 +61,7 @@ def test_layers_of_heads_that_read_one_stream_are_computed_together() -> None:
     masks = np.stack([graph.mask_from_edges([edge]) for edge in edges])
     plan = plan_circuits(graph, masks, counterfactual_is_run=True)
     assert [len(stage.groups) for stage in plan.stages if stage.stage.kind == "attn"] == [0, 9, 9]
-    assert not any(stage.parts[n] for stage in plan.stages for n in range(len(stage.groups)))
+    assert all(set(own) <= {WHOLE} for stage in plan.stages for own in stage.group_slots)
     run = source_values(model, other)
     close(run_circuits(model, clean, run, masks), run_circuits(model, clean, run.values, masks.astype(float)))
 
@@ -71,14 +72,14 @@ def test_heads_of_a_block_that_are_read_apart() -> None:
     first = graph.edge_index("embed->L0.H0[V]")
     masks = np.stack([graph.mask_from_edges([first, graph.edge_index(f"L1.H{head}->logits")]) for head in range(3)])
     plan = plan_circuits(graph, masks, counterfactual_is_run=True)
-    assert any(parts for stage in plan.stages for parts in stage.parts)
+    assert any(set(own) - {WHOLE} for stage in plan.stages for own in stage.group_slots)
     run = source_values(model, other)
     close(run_circuits(model, clean, run, masks), run_circuits(model, clean, run.values, masks.astype(float)))
 
 
 def made(run: SourceValues) -> tuple[int, int]:
     """How many stages of a run were made, and how many single heads."""
-    return len(run._streams) - 1, len(run._made)
+    return run.computed, len(run._made)
 
 
 def test_a_sparse_circuit_does_not_run_the_model_it_leaves() -> None:

@@ -13,7 +13,7 @@ from toulmin.patching.position_classes import split_name
 from toulmin.paths import hypothesis
 from toulmin.paths.space import make_space
 
-GRAPH = Graph(2, 2)
+GRAPH = Graph.transformer(2, 2)
 
 
 def steps(path: tuple[Link, ...]) -> list[tuple[str, str, int]]:
@@ -117,7 +117,7 @@ def test_absolute_and_named_positions() -> None:
 
 def test_edge_circuits_are_recognised() -> None:
     assert compiled("!L1.H0").is_edge_circuit()
-    assert compiled("embed -> [V] L1.H0 -> logits\n!L1.H0", Graph(2, 2, has_mlp=False)).is_edge_circuit()
+    assert compiled("embed -> [V] L1.H0 -> logits\n!L1.H0", Graph.transformer(2, 2, has_mlp=False)).is_edge_circuit()
     assert not compiled("embed -> L0.H0[V@i-1] -> [K] L1.H0 -> logits\n!L1.H0").is_edge_circuit()
 
 
@@ -160,5 +160,5 @@ def test_every_fault_is_listed() -> None:
 def test_bound_on_copies() -> None:
     h = hypothesis("embed -> L0.H0[V@i-1] ~> logits")
     with pytest.raises(FaultError, match=r"pathset\.states") as caught:
-        make_space(Graph(6, 8), [h], 16).compile(h, max_copies=3)
+        make_space(Graph.transformer(6, 8), [h], 16).compile(h, max_copies=3)
     assert caught.value.exit_code == ExitCode.LIMIT

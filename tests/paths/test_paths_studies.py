@@ -50,7 +50,7 @@ def test_refinements_are_nested_and_together_is_the_intersection() -> None:
     from toulmin.patching import Graph
 
     rungs = {r["name"]: hypothesis(r["text"]) for r in induction_ladder(INDUCTION, PREVIOUS)}
-    space = make_space(Graph(2, 8, has_mlp=False), list(rungs.values()), 16)
+    space = make_space(Graph.transformer(2, 8, has_mlp=False), list(rungs.values()), 16)
     made = {name: space.compile(h) for name, h in rungs.items()}
     assert made["direct V"] & made["direct Q"] & made["previous-token K"] == made["all three"]
     assert made["all three"] <= made["+ positional"] <= made["+ window of 3"] <= made["+ parroting"]

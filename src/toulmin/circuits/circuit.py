@@ -26,6 +26,7 @@ from toulmin.circuits.edges import (
     receiver_components,
     table_of,
 )
+from toulmin.evidence import canonical_json
 from toulmin.faults import Fault, FaultError
 from toulmin.patching.graph import Graph
 
@@ -147,7 +148,7 @@ class Circuit:
 
     def digest(self) -> str:
         """SHA-256 of graph and edges: the same in every process."""
-        head = repr((sorted(describe(self.graph).items()), self._table.shape)).encode()
+        head = repr((canonical_json(describe(self.graph)), self._table.shape)).encode()
         return hashlib.sha256(head + np.packbits(self._table).tobytes()).hexdigest()
 
     def _with(self, other: Circuit) -> tuple[BoolTable, BoolTable]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
 from functools import lru_cache
 from typing import Any
 
@@ -77,27 +76,14 @@ def attends(graph: Graph, receiver: int) -> bool:
     return name.endswith(("[K]", "[V]")) or (graph.merged_qkv and ".H" in name)
 
 
-def describe(graph: Graph) -> dict[str, int | bool]:
-    """The graph as plain data."""
-    return {field.name: getattr(graph, field.name) for field in fields(graph)}
+def describe(graph: Graph) -> dict[str, Any]:
+    """The graph as JSON values."""
+    return graph.to_json()
 
 
 def graph_from(data: Mapping[str, Any]) -> Graph:
     """The inverse of :func:`describe`.
 
-    :raises FaultError: unknown or missing keys, or values of the wrong kind.
+    :raises FaultError: ``patching.graph`` for unknown or missing keys, or values of the wrong kind.
     """
-    known = {field.name for field in fields(Graph)}
-    faults = [Fault("circuits.graph", "unknown key", name=str(key)) for key in data if key not in known]
-    for key in ("n_layers", "n_heads"):
-        value = data.get(key)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            faults.append(Fault("circuits.graph", f"{value!r} is not a positive number", name=key))
-    faults += [
-        Fault("circuits.graph", f"{value!r} is neither true nor false", name=str(key))
-        for key, value in data.items()
-        if key in known - {"n_layers", "n_heads"} and not isinstance(value, bool)
-    ]
-    if faults:
-        raise FaultError(faults)
-    return Graph(**{str(key): value for key, value in data.items()})
+    return Graph.from_json(data)

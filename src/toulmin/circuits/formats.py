@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,9 @@ from numpy.typing import NDArray
 
 from toulmin.circuits.circuit import Circuit
 from toulmin.circuits.discovery.edge_scores import EdgeScores
-from toulmin.circuits.edges import graph_from, parse_edge, parse_edges, table_of
+from toulmin.circuits.edges import parse_edge, parse_edges, table_of
 from toulmin.faults import Fault, FaultError
-from toulmin.patching.graph import Graph
+from toulmin.patching import GRAPH_FORMAT, Graph, TransformerShape
 
 _OUR_HEAD = re.compile(r"^L(\d+)\.H(\d+)(?:\[([QKV])\])?$")
 _THEIR_POSITION = re.compile(r"^\[(\d+)\]\s+(.*)$")
@@ -140,7 +141,8 @@ def from_mib(data: Mapping[str, Any]) -> tuple[Circuit, EdgeScores]:
     try:
         cfg, listed = data["cfg"], dict(data["edges"])
         parallel = bool(cfg.get("parallel_attn_mlp", False))
-        graph = graph_from({"n_layers": cfg["n_layers"], "n_heads": cfg["n_heads"], "parallel": parallel})
+        shape = TransformerShape(cfg["n_layers"], cfg["n_heads"], parallel=parallel)
+        graph = Graph.from_json({"format": GRAPH_FORMAT, "transformer": asdict(shape)})
     except (KeyError, TypeError, ValueError) as error:
         raise FaultError(Fault("circuits.mib", f"not a circuit in MIB's format: {error}")) from None
     faults: list[Fault] = []

@@ -3,10 +3,14 @@ from .ablation import resample_values as resample_values
 from .ablation import zero_values as zero_values
 from .cache import SourceValues as SourceValues
 from .cache import source_values as source_values
-from .graph import SLOTS as SLOTS
+from .computation import Computation as Computation
+from .computation import ModelStage as ModelStage
+from .edge_gradients import EdgeGradients as EdgeGradients
+from .edge_gradients import edge_gradients as edge_gradients
 from .graph import Edge as Edge
 from .graph import Graph as Graph
-from .graph import Stage as Stage
+from .kernels import Terms as Terms
+from .memory import bytes_per_pair as bytes_per_pair
 from .pathset import ALL_PATHS as ALL_PATHS
 from .pathset import NO_PATHS as NO_PATHS
 from .pathset import Automaton as Automaton
@@ -26,18 +30,28 @@ from .run_paths import DEFAULT_BYTES as DEFAULT_BYTES
 from .run_paths import run_paths as run_paths
 from .run_paths import run_plan as run_plan
 from .scalar import ScalarGraph as ScalarGraph
+from .stages import SLOTS as SLOTS
+from .stages import Component as Component
+from .stages import Stage as Stage
+from .stages import TransformerShape as TransformerShape
+from .stages_json import GRAPH_FORMAT as GRAPH_FORMAT
 
 __all__ = [
     "ALL_PATHS",
     "DEFAULT_BYTES",
+    "GRAPH_FORMAT",
     "NO_PATHS",
     "ROOT",
     "SLOTS",
     "Automaton",
+    "Component",
+    "Computation",
     "Dag",
     "Edge",
+    "EdgeGradients",
     "Graph",
     "Link",
+    "ModelStage",
     "PathSet",
     "Plan",
     "Port",
@@ -45,6 +59,10 @@ __all__ = [
     "ScalarGraph",
     "SourceValues",
     "Stage",
+    "Terms",
+    "TransformerShape",
+    "bytes_per_pair",
+    "edge_gradients",
     "mean_values",
     "plan_circuits",
     "plan_paths",

@@ -1,9 +1,10 @@
-"""What every source of a model writes on given tokens: the cache that patching starts from.
+"""What every source of a model writes in one run: the cache that patching starts from.
 
-A run is made layer by layer as far as it is asked for, and a head's write ``z W_O`` only when somebody wants that head:
-a circuit of few edges reads few heads, while the sums of all of them are the streams of an ordinary forward pass.
+A run is computed stage by stage as far as it is asked for, and what a single head writes (``z W_O``) only when somebody
+reads that head: a circuit of few edges reads few heads, while the sum over a layer's heads is what an ordinary forward
+pass computes.
 
-Letters: S source, B batch, T position, D residual, H head, V vocabulary, P scored positions.
+Letters: S source, B batch, T position, D residual.
 """
 
 from __future__ import annotations
@@ -13,16 +14,17 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from toulmin.faults import Fault, FaultError
-from toulmin.patching.graph import Graph
+from toulmin.patching.computation import Computation, check_terms_sum
+from toulmin.patching.kernels import StageKernel, Terms, Written
+from toulmin.patching.scored import Scored
+from toulmin.patching.transformer_computation import as_computation
 
 if TYPE_CHECKING:
+    from toulmin.patching.graph import Graph
     from toulmin.subjects import Transformer
-
-Scored = None | int | slice | str | Sequence[int] | Tensor
 
 
 class Values(Protocol):
@@ -32,184 +34,206 @@ class Values(Protocol):
         """What the source writes."""
         ...
 
-    def heads(self, source: int) -> Float[Tensor, "B T D"]:
-        """The sum over the heads of the layer whose first head is ``source``."""
+    def total(self, stage: int) -> Float[Tensor, "B T D"]:
+        """The sum of all sources of a stage."""
         ...
 
     def stream(self, stage: int) -> Float[Tensor, "B T D"]:
-        """The sum of the sources before the stage, without constants."""
+        """The sum of the sources that a stage reads, without constants."""
         ...
 
     def of_rows(self, rows: slice) -> Values:
-        """The same for some of the batch."""
+        """The same for some rows of the batch."""
         ...
 
 
 class FixedValues:
-    """Values given as one tensor [S, B, T, D]."""
+    """Values given as one tensor [S, B, T, D], or a list of one for each source."""
 
-    def __init__(self, values: Float[Tensor, "S B T D"], graph: Graph) -> None:
+    def __init__(self, values: Tensor | Sequence[Tensor], graph: Graph) -> None:
         self._values, self._graph = values, graph
-        self._streams: dict[int, Tensor] = {}
+        self._streams: dict[bytes, Tensor] = {}
 
-    def value(self, source: int) -> Float[Tensor, "B T D"]:
+    def value(self, source: int) -> Tensor:
         """What the source writes."""
         return self._values[source]
 
-    def heads(self, source: int) -> Float[Tensor, "B T D"]:
-        """The sum over the heads of the layer whose first head is ``source``."""
-        return self._values[source : source + self._graph.n_heads].sum(0)
+    def total(self, stage: int) -> Tensor:
+        """The sum of all sources of a stage."""
+        numbers = self._graph.writes[stage]
+        return self._sum(slice(numbers.start, numbers.stop), list(numbers))
 
-    def stream(self, stage: int) -> Float[Tensor, "B T D"]:
-        """The sum of the sources before the stage."""
-        reads = self._graph.stages[stage].reads
-        if reads not in self._streams:
-            self._streams[reads] = self._values[:reads].sum(0)
-        return self._streams[reads]
+    def stream(self, stage: int) -> Tensor:
+        """The sum of the sources that a stage reads."""
+        numbers = self._graph.read_numbers[stage]
+        key = numbers.tobytes()
+        if key not in self._streams:
+            self._streams[key] = self._sum(self._graph.stage_reads[stage], numbers.tolist())
+        return self._streams[key]
+
+    def _sum(self, at: slice | object, numbers: list[int]) -> Tensor:
+        if isinstance(self._values, Tensor):
+            return self._values[at if isinstance(at, slice) else numbers].sum(0)
+        return torch.stack([self._values[number] for number in numbers]).sum(0)
 
     def of_rows(self, rows: slice) -> FixedValues:
-        """The same for some of the batch."""
-        return FixedValues(self._values[:, rows], self._graph)
+        """The same for some rows of the batch."""
+        if isinstance(self._values, Tensor):
+            return FixedValues(self._values[:, rows], self._graph)
+        return FixedValues([value[rows] for value in self._values], self._graph)
 
 
 class SourceValues:
-    """The outputs of the sources in one run of a model, each made when first asked for.
+    """The outputs of the sources in one run of a model, each computed when first asked for.
 
     Gradients flow, or not, as they did where the object was made. The weights must not change while it is in use.
     """
 
-    def __init__(self, model: Transformer, tokens: Int[Tensor, "B T"], graph: Graph, scored: Scored = None) -> None:
-        self.graph, self.shape = graph, tuple(tokens.shape)
-        self._model, self._scored, self._grad = model, scored, torch.is_grad_enabled()
-        self._at = model.positions(tokens.shape[-1])
-        self.constants = constant_biases(model, graph)
-        embedded, placed = model.embed(tokens), model.pos_embed(self._at)
-        if graph.split_embed and placed is not None:
-            self._inputs = [embedded, placed.expand_as(embedded)]
-        else:
-            self._inputs = [embedded if placed is None else embedded + placed]
-        first = self._inputs[0] if len(self._inputs) == 1 else torch.stack(self._inputs).sum(0)
-        self._streams: list[Tensor] = [first]
-        self._z: list[Tensor] = []  # per layer [B, T, H, E]
-        self._heads: list[Tensor] = []  # per layer [B, T, D]
-        self._mlps: list[Tensor] = []
+    def __init__(self, computation: Computation, inputs: Tensor, scored: Scored = None) -> None:
+        self.computation, self.graph = computation, computation.graph
+        self.shape = tuple(inputs.shape)
+        self._scored, self._grad = scored, torch.is_grad_enabled()
+        self._inputs = computation.start(inputs)
+        self._written: list[Written] = []
+        self._streams: dict[int, Tensor] = {}
         self._made: dict[int, Tensor] = {}
+
+    @property
+    def computed(self) -> int:
+        """How many stages have been computed so far."""
+        return len(self._written)
 
     @property
     def nbytes(self) -> int:
         """About how much memory the whole run takes, before single heads are asked for."""
-        size = self._streams[0].numel() * self._streams[0].element_size()
-        return size * (len(self.graph.stages) + 3 * self.graph.n_layers)
+        size = self._inputs[0].numel() * self._inputs[0].element_size()
+        return size * sum(2 if len(stage.components) == 1 else 3 for stage in self.graph.stages)
 
-    def stream(self, stage: int) -> Float[Tensor, "B T D"]:
-        """The sum of the sources before the stage, without constants; runs the model that far."""
+    def advance(self, stages: int) -> None:
+        """Compute the run as far as the first ``stages`` stages."""
         with torch.set_grad_enabled(self._grad):
-            while len(self._streams) <= stage:
-                self._advance()
-        return self._streams[stage]
+            while len(self._written) < min(stages, len(self.graph.stages) - 1):
+                self._written.append(self.computation.kernels[len(self._written)].together(self._next_read()))
 
-    def _advance(self) -> None:
-        self._keep(self._step(len(self._streams) - 1, self._streams[-1], self._heads[-1] if self._heads else None))
+    def _next_read(self) -> Tensor:
+        return self.resid(len(self._written))
 
-    def _step(self, number: int, before: Tensor, heads: Tensor | None) -> tuple[Tensor, ...]:
-        """The stream after a stage, and what the stage computed: z and the sum of the heads, or the MLP."""
-        stage = self.graph.stages[number]
-        layer = self._model.layers[stage.layer]
-        read = before + self.constants[number]
-        if stage.kind == "attn":
-            attn, x = layer.attn, layer.norm1(read)
-            z = attn.attend(attn.q(x, self._at), attn.k(x, self._at), attn.v(x, self._at), self._at)
-            heads = z.flatten(-2) @ attn.W_O.flatten(0, 1)
-            late = self.graph.parallel and self.graph.has_mlp  # the MLP of a parallel layer reads what the heads read
-            return before if late else before + heads, z, heads
-        out = layer.mlp_out(read)
-        if self.graph.parallel:
-            assert heads is not None
-            before = before + heads
-        return before + out, out
+    def stream(self, stage: int) -> Tensor:
+        """The sum of the sources that a stage reads, without constants; runs the model that far."""
+        found = self._streams.get(stage)
+        if found is not None:
+            return found
+        self.advance(stage)
+        with torch.set_grad_enabled(self._grad):
+            earlier, stages, sources = self.graph.stream_steps[stage]
+            total = None if earlier is None else self.stream(earlier)
+            for part in (*map(self.total, stages), *map(self.value, sources)):
+                total = part if total is None else total + part
+        assert total is not None
+        self._streams[stage] = total
+        return total
 
-    def _keep(self, made: tuple[Tensor, ...]) -> None:
-        self._streams.append(made[0])
-        if len(made) == 2:
-            self._mlps.append(made[1])
-        else:
-            self._z.append(made[1])
-            self._heads.append(made[2])
-
-    def _place(self, source: int) -> tuple[int, int]:
-        """The layer of a source that is no input, and its number in the layer; runs the model that far."""
-        layer, number = divmod(source - len(self._inputs), self.graph.n_heads + self.graph.has_mlp)
-        self.stream(layer * (1 + self.graph.has_mlp) + 1 + (number == self.graph.n_heads))
-        return layer, number
-
-    def value(self, source: int) -> Float[Tensor, "B T D"]:
-        """What the source writes: the embedding, a head without b_O, an MLP with b_out."""
-        if source < len(self._inputs):
+    def value(self, source: int) -> Tensor:
+        """What a source writes: the embedding, a head without b_O, an MLP with b_out, or a term of one of them."""
+        found = self._made.get(source)
+        if found is not None:
+            return found
+        stage = self.graph.stage_of_source[source]
+        if stage < 0:
             return self._inputs[source]
-        layer, head = self._place(source)
-        if head == self.graph.n_heads:
-            return self._mlps[layer]
-        if source not in self._made:
-            with torch.set_grad_enabled(self._grad):
-                self._made[source] = self._z[layer][:, :, head] @ self._model.layers[layer].attn.W_O[head]
-        return self._made[source]
+        self.advance(stage + 1)
+        kernel, written = self.computation.kernels[stage], self._written[stage]
+        component, number = kernel.places[source - self.graph.writes[stage].start]
+        with torch.set_grad_enabled(self._grad):
+            whole = kernel.value(written, component)
+            value = kernel.part(component, number, whole)
+        self._check_terms(kernel, component, whole)
+        if len(kernel.places) > 1:
+            self._made[source] = value
+        return value
 
-    def heads(self, source: int) -> Float[Tensor, "B T D"]:
-        """The sum over the heads of the layer whose first head is ``source``."""
-        return self._heads[self._place(source)[0]]
+    def _check_terms(self, kernel: StageKernel, component: int, whole: Tensor) -> None:
+        """Once for each component: whether its terms sum to what it writes."""
+        one = kernel.stage.components[component]
+        if len(one.sources) > 1 and one.name not in self.computation.checked:
+            self.computation.checked.add(one.name)
+            with torch.no_grad():
+                parts = [kernel.part(component, number, whole) for number in range(len(one.sources))]
+                check_terms_sum(kernel.whole(whole), parts, one.name)
 
-    def is_of(self, model: Transformer) -> bool:
-        """Whether this is a run of that very model."""
-        return self._model is model
+    def total(self, stage: int) -> Tensor:
+        """The sum of all sources of a stage; −1 stands for the inputs of the model."""
+        if stage < 0:
+            return self._inputs[0] if len(self._inputs) == 1 else torch.stack(self._inputs).sum(0)
+        self.advance(stage + 1)
+        return self._written[stage][0]
+
+    def resid(self, stage: int) -> Tensor:
+        """What receivers of a stage read in this run: the sum of the sources it reads, and the constants."""
+        constant = self.computation.constants[stage]
+        return self.stream(stage) if constant is None else self.stream(stage) + constant
+
+    def is_of(self, computation: Computation) -> bool:
+        """Whether this is a run of that very model, its components split by the same functions."""
+        return self.computation.is_same(computation)
 
     def is_like(self, other: SourceValues) -> bool:
-        """Whether the next stage of both can be one batch."""
+        """Whether the next stage of both can be computed as one batch."""
         return (
-            self._model is other._model
-            and self.shape[1] == other.shape[1]
+            self.is_of(other.computation)
+            and self.shape[1:] == other.shape[1:]
             and self._grad == other._grad
-            and len(self._streams) == len(other._streams)
+            and self.computed == other.computed
         )
 
     @cached_property
+    def all_values(self) -> list[Tensor]:
+        """What each source writes, one tensor a source."""
+        self.advance(len(self.graph.stages))
+        with torch.set_grad_enabled(self._grad):
+            found = list(self._inputs)
+            for kernel, written in zip(self.computation.kernels, self._written, strict=False):
+                found += kernel.sources_of(kernel.values(written), 0).unbind()
+        return found
+
+    @cached_property
     def values(self) -> Float[Tensor, "S B T D"]:
-        """All of them."""
+        """What all sources write, as one tensor (of a graph whose sources have one shape, as a Transformer's)."""
+        self.advance(len(self.graph.stages))
         with torch.set_grad_enabled(self._grad):
             parts = [torch.stack(self._inputs)]
-            self.stream(len(self.graph.stages) - 1)
-            for layer, z in enumerate(self._z):
-                parts.append(self._model.layers[layer].attn.result(z).movedim(-2, 0))
-                parts += [self._mlps[layer][None]] if self.graph.has_mlp else []
+            for kernel, written in zip(self.computation.kernels, self._written, strict=False):
+                parts.append(kernel.sources_of(kernel.values(written), 0))
             return torch.cat(parts)
 
     @cached_property
     def logits(self) -> Tensor:
-        """The model's logits at the scored positions."""
+        """The model's output (a Transformer's logits at the scored positions)."""
         with torch.set_grad_enabled(self._grad):
-            return self._model.unembed(pick_scored(self.resid(len(self.graph.stages) - 1), self._scored))
-
-    def resid(self, stage: int) -> Float[Tensor, "B T D"]:
-        """What receivers of a stage read in this run: the sum of the sources before it, and the constants."""
-        return self.stream(stage) + self.constants[stage]
+            last = len(self.graph.stages) - 1
+            kernel = self.computation.kernels[last]
+            return kernel.output(kernel.pick(self.resid(last), self._scored))
 
     def of_rows(self, rows: slice) -> Values:
-        """The same for some of the batch."""
+        """The same for some rows of the batch."""
         return self if rows.indices(self.shape[0]) == (0, self.shape[0], 1) else _RowsOf(self, rows)
 
 
-def advance_together(runs: Sequence[Values], stage: int) -> None:
-    """Make runs as far as a stage, in one batch where they have come equally far: weights are read once for all."""
+def advance_together(runs: Sequence[Values], stages: int) -> None:
+    """Compute two runs of one model as far as the first ``stages`` stages in one batch, so that weights are read once.
+
+    Does nothing where the runs are of different models, or one has been computed further than the other.
+    """
     some = [run for run in runs if isinstance(run, SourceValues)]
     if len(some) < 2 or not all(run.is_like(some[0]) for run in some):
         return
     first, sizes = some[0], [run.shape[0] for run in some]
-    while len(first._streams) <= stage:
+    while first.computed < min(stages, len(first.graph.stages) - 1):
         with torch.set_grad_enabled(first._grad):
-            before = torch.cat([run._streams[-1] for run in some])
-            heads = torch.cat([run._heads[-1] for run in some]) if first._heads and first.graph.parallel else None
-            made = first._step(len(first._streams) - 1, before, heads)
+            reads = torch.cat([run._next_read() for run in some])
+            made = first.computation.kernels[first.computed].together(reads)
             for run, parts in zip(some, zip(*(part.split(sizes) for part in made), strict=True), strict=True):
-                run._keep(parts)
+                run._written.append(parts)
 
 
 class _RowsOf:
@@ -221,8 +245,8 @@ class _RowsOf:
     def value(self, source: int) -> Tensor:
         return self._whole.value(source)[self._rows]
 
-    def heads(self, source: int) -> Tensor:
-        return self._whole.heads(source)[self._rows]
+    def total(self, stage: int) -> Tensor:
+        return self._whole.total(stage)[self._rows]
 
     def stream(self, stage: int) -> Tensor:
         return self._whole.stream(stage)[self._rows]
@@ -231,79 +255,20 @@ class _RowsOf:
         return _RowsOf(self, rows)
 
 
-def constant_biases(model: Transformer, graph: Graph) -> Float[Tensor, "N D"]:
-    """[n_stages, D] the sum of b_O over the layers whose attention has been added before each stage."""
-    at = torch.zeros(model.config.d_model, dtype=model.W_E.dtype, device=model.W_E.device)
-    before: list[Tensor] = []
-    late = None
-    for stage in graph.stages:
-        if stage.kind == "attn":
-            if late is not None:
-                at = at + late
-            before.append(at)
-            late = model.layers[stage.layer].attn.b_O
-            if late is not None and not graph.parallel:
-                at, late = at + late, None
-        else:
-            if stage.kind == "logits" and late is not None:
-                at = at + late
-            before.append(at)
-    return torch.stack(before)
-
-
-def check_tokens(model: Transformer, *runs: Int[Tensor, "B T"]) -> None:
-    """Refuse tokens that no run can read, and runs of unequal shape.
-
-    :raises FaultError: ``patching.tokens``, ``patching.lengths``.
-    """
-    faults: list[Fault] = []
-    for tokens in runs:
-        if tokens.ndim != 2 or tokens.dtype not in (torch.int64, torch.int32):
-            faults.append(Fault("patching.tokens", f"tokens must be integers [B, T], not {list(tokens.shape)}"))
-        elif tokens.numel() == 0:
-            faults.append(Fault("patching.tokens", "no tokens"))
-        elif int(tokens.min()) < 0 or int(tokens.max()) >= model.config.d_vocab:
-            faults.append(Fault("patching.tokens", f"a token is outside the vocabulary of {model.config.d_vocab}"))
-        elif tokens.shape[-1] > model.config.n_ctx:
-            faults.append(
-                Fault("patching.tokens", f"{tokens.shape[-1]} tokens, but the context is {model.config.n_ctx}")
-            )
-    if len({tuple(tokens.shape) for tokens in runs}) > 1:
-        shapes = " and ".join(str(list(tokens.shape)) for tokens in runs)
-        faults.append(Fault("patching.lengths", f"clean and counterfactual differ in shape: {shapes}"))
-    if faults:
-        raise FaultError(faults)
-
-
-def pick_scored(resid: Float[Tensor, "*C B T D"], scored: Scored) -> Tensor:
-    """The stream at the scored positions: [.., B, D] for one position, [.., B, P, D] for several.
-
-    ``None`` is the last position; ``"all"`` every position; a tensor [B] or [B, P] gives each row its own.
-    """
-    if scored is None:
-        return resid[..., -1, :]
-    if isinstance(scored, str):
-        if scored != "all":
-            raise FaultError(Fault("patching.scored", "unknown choice of positions", name=scored, hint="'all'"))
-        return resid
-    if isinstance(scored, int | slice):
-        return resid[..., scored, :]
-    index = torch.as_tensor(scored, dtype=torch.long, device=resid.device)
-    if index.shape[0] != resid.shape[-3]:
-        raise FaultError(
-            Fault("patching.scored", f"{index.shape[0]} rows of positions for {resid.shape[-3]} rows of tokens")
-        )
-    rows = torch.arange(index.shape[0], device=resid.device)
-    index = index % resid.shape[-2]
-    return resid[..., rows, index, :] if index.ndim == 1 else resid[..., rows[:, None], index, :]
-
-
 def source_values(
-    model: Transformer, tokens: Int[Tensor, "B T"], *, graph: Graph | None = None, scored: Scored = None
+    model: Transformer | Computation,
+    tokens: Tensor,
+    *,
+    graph: Graph | None = None,
+    scored: Scored = None,
+    terms: Terms | None = None,
 ) -> SourceValues:
-    """Run the model and keep what each source writes.
+    """Run a model and keep what each source writes.
 
-    :raises FaultError: ``patching.tokens``.
+    :param tokens: [B, T] tokens of a Transformer; of a :class:`Computation`, its input [B, ..].
+    :param terms: for each component that is split, functions whose values sum to its output, by name.
+    :raises FaultError: ``patching.tokens``, ``patching.terms``.
     """
-    check_tokens(model, tokens)
-    return SourceValues(model, tokens, graph or Graph.of(model), scored)
+    computation = as_computation(model, graph, terms)
+    computation.check(tokens)
+    return SourceValues(computation, tokens, scored)

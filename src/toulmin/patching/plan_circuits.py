@@ -1,100 +1,102 @@
-"""From circuits (sets of edges) to a program: copies that differ from the plain run and reach the logits, each once."""
+"""From circuits (sets of edges) to a plan: copies that differ from the base run and reach the output, each once."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from toulmin.patching.graph import SLOTS, Graph, Stage
-from toulmin.patching.plan import CLEAN, CLEAN_ROW, COUNTERFACTUAL, Column, HeadCopy, Plan, Planner
+from toulmin.patching.graph import Graph
+from toulmin.patching.plan import CLEAN, CLEAN_ROW, COUNTERFACTUAL, Copy, Plan, Planner
+from toulmin.patching.plan_rows import finish
 
-BLOCK = 4_000_000  # entries of the table of keys that is held at once
+TABLE_ENTRIES = 4_000_000  # of the table of keys that is held at once
 
 
 def plan_circuits(graph: Graph, masks: NDArray[np.bool_], *, counterfactual_is_run: bool = False) -> Plan:
-    """The program of C circuits at once.
+    """The plan of C circuits at once.
 
-    Only nodes from which a live path leads to the logits are computed (what nobody reads has no effect); no node is
-    taken for its cut value because all of its inputs are cut, unless ``counterfactual_is_run``.
+    Only components from which a live path leads to the output are computed (what nobody reads has no effect). A
+    component all of whose inputs are cut is computed from the values that cut edges carry; it has its cached
+    counterfactual value only if those values are a run of the model.
 
     :param masks: [C, S, R] over the unmerged receivers, or [C, S, R, T] by the position that is read; true cuts.
+    :param counterfactual_is_run: whether cut edges carry the values of a run of this model.
     """
     positions = masks.shape[3] if masks.ndim == 4 else 1
-    graph = graph if not graph.merged_qkv else replace(graph, merged_qkv=False)
-    circuits, allowed = masks.shape[0], graph.allowed
-    columns = [Column(source, place=place) for source in range(len(graph.sources)) for place in range(positions)]
+    graph, circuits = graph.unmerged, masks.shape[0]
     live: NDArray[np.bool_] = np.logical_not(masks).reshape(*masks.shape[:3], positions)
-    few_live = 2 * int(np.count_nonzero(live & allowed[..., None])) < circuits * positions * graph.n_edges
+    few_live = 2 * int(np.count_nonzero(live & graph.allowed[..., None])) < circuits * positions * graph.n_edges
     base_run = COUNTERFACTUAL if few_live else CLEAN
-    planner = Planner(graph, columns, counterfactual_is_run=counterfactual_is_run, base_run=base_run)
-    first = np.cumsum([0] + [_receivers(graph, stage) for stage in graph.stages])
-    wanted = _wanted(graph, np.any(live, axis=3, keepdims=False), first)
+    planner = Planner(
+        graph, counterfactual_is_run=counterfactual_is_run, base_run=base_run, places=tuple(range(positions))
+    )
+    wanted = _wanted(graph, np.any(live, axis=3, keepdims=False))
     values = np.full((circuits, len(graph.sources)), CLEAN, dtype=np.int32)
     outputs: list[int] = []
     for number, stage in enumerate(graph.stages):
-        count = int(first[number + 1] - first[number])
-        step = max(1, BLOCK // max(1, stage.reads * count * positions))
+        reads, receivers, writes = graph.stage_reads[number], graph.stage_receivers[number], graph.writes[number]
+        of_source = planner.component_of(number)
+        of_receiver = _component_of_receiver(graph, number)
+        first_source = np.searchsorted(of_source, np.arange(len(stage.components)))
+        splits = np.searchsorted(of_receiver, np.arange(1, len(stage.components)))
+        width, last = planner.width[number] // positions, number == len(graph.stages) - 1
+        step = max(1, TABLE_ENTRIES // max(1, width * len(receivers) * positions))
         for start in range(0, circuits, step):
             some = slice(start, start + step)
-            open_edges = live[some, : stage.reads, first[number] : first[number + 1]]
+            open_edges = live[some, reads, receivers.start : receivers.stop]
             # [C, receivers] whether any edge is cut; the other receivers of a circuit all read the same row
             cut = np.asarray(np.any(np.logical_not(open_edges), axis=(1, 3)))
-            current = values[some, : stage.reads]
+            current = values[some, reads]
             changed = (current != CLEAN).any(1)
             any_cut = cut.any(1)
             active = np.flatnonzero(changed | any_cut)
-            own = np.ones_like(cut)
-            if stage.kind != "logits":
-                own = wanted[some, stage.writes : stage.writes + (graph.n_heads if stage.kind == "attn" else 1)]
-            read = np.repeat(own, cut.shape[1] // own.shape[1], 1)
-            reads = np.full(cut.shape, CLEAN_ROW)
+            own = np.ones((len(cut), len(stage.components)), dtype=np.bool_)  # [C, components] whether it is wanted
+            if not last:
+                own = np.logical_or.reduceat(wanted[some, writes.start : writes.stop], first_source, axis=1)
+            read = own[:, of_receiver]
+            rows = np.full(cut.shape, CLEAN_ROW)
             for c in np.flatnonzero(changed & (read & ~cut).any(1)).tolist():
-                reads[c] = planner.row(number, np.repeat(current[c], positions))
+                rows[c] = planner.row(number, np.repeat(current[c], positions))
             which, receiver = np.nonzero(cut & read)
             keys = np.where(open_edges[which, :, receiver], current[which][:, :, None], np.int32(COUNTERFACTUAL))
-            reads[which, receiver] = [
-                planner.row(number, key) for key in keys.reshape(len(which), stage.reads * positions)
-            ]
-            if stage.kind == "logits":
-                outputs += reads[:, 0].tolist()
-            elif stage.kind == "mlp":
-                for c in active[own[active, 0]].tolist():
-                    values[start + c, stage.writes] = planner.mlp(number, int(reads[c, 0]))
-            else:
-                groups = ~any_cut & (positions == 1) & (2 * own.sum(1) >= graph.n_heads)
-                heads = own & (changed[:, None] | cut.reshape(*own.shape, len(SLOTS)).any(2))
-                active = active[heads[active].any(1)]
-                for c in active.tolist():
-                    if groups[c]:
-                        made = planner.group(number, int(reads[c, 0]))
-                        values[start + c, stage.writes : stage.writes + graph.n_heads] = made
-                        continue
-                    rows = reads[c].tolist()
-                    for head in np.flatnonzero(heads[c]).tolist():
-                        q, k, v = rows[head * len(SLOTS) : (head + 1) * len(SLOTS)]
-                        values[start + c, stage.writes + head] = planner.head(number, HeadCopy(head, q, (k,), (v,)))
-    return planner.finish(outputs)
+            rows[which, receiver] = [planner.row(number, key) for key in keys.reshape(len(which), width * positions)]
+            if last:
+                outputs += rows[:, 0].tolist()
+                continue
+            grouped = ~any_cut & (positions == 1) & (2 * own.sum(1) >= len(stage.components))
+            grouped &= len(stage.components) > 1
+            touched = own & (changed[:, None] | np.logical_or.reduceat(cut, [0, *splits], axis=1))
+            active = active[touched[active].any(1)]
+            for c in active.tolist():
+                if grouped[c]:
+                    made = planner.group(number, int(rows[c, 0]))
+                    values[start + c, writes.start : writes.stop] = made if isinstance(made, int) else made[of_source]
+                    continue
+                by_component = np.split(rows[c], splits)
+                for component in np.flatnonzero(touched[c]).tolist():
+                    inputs = tuple((row,) for row in by_component[component].tolist())
+                    value = planner.copy(number, Copy(component, inputs))
+                    at = writes.start + int(first_source[component])
+                    values[start + c, at : at + len(stage.components[component].sources)] = value
+    return finish(planner, outputs)
 
 
-def _receivers(graph: Graph, stage: Stage) -> int:
-    return graph.n_heads * len(SLOTS) if stage.kind == "attn" else 1
+def _component_of_receiver(graph: Graph, stage: int) -> NDArray[np.int64]:
+    components = graph.stages[stage].components
+    return np.repeat(np.arange(len(components)), [len(component.inputs) for component in components])
 
 
-def _wanted(graph: Graph, live: NDArray[np.bool_], first: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """[C, S] whether a live path leads from the source to the logits."""
-    circuits = live.shape[0]
-    wanted = np.zeros((circuits, len(graph.sources)), dtype=np.bool_)
+def _wanted(graph: Graph, live: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """[C, S] whether a live path leads from the source to the output."""
+    wanted = np.zeros(live.shape[:2], dtype=np.bool_)
     for number in reversed(range(len(graph.stages))):
-        stage = graph.stages[number]
-        into = live[:, : stage.reads, first[number] : first[number + 1]]
-        if stage.kind == "logits":
-            wanted[:, : stage.reads] |= into[:, :, 0]
-        elif stage.kind == "mlp":
-            wanted[:, : stage.reads] |= into[:, :, 0] & wanted[:, stage.writes, None]
+        stage, writes, receivers = graph.stages[number], graph.writes[number], graph.stage_receivers[number]
+        into = live[:, graph.stage_reads[number], receivers.start : receivers.stop]
+        if number == len(graph.stages) - 1:
+            reached = into.any(2)
         else:
-            heads = wanted[:, stage.writes : stage.writes + graph.n_heads]
-            by_head = into.reshape(circuits, stage.reads, graph.n_heads, len(SLOTS)).any(3)
-            wanted[:, : stage.reads] |= (by_head & heads[:, None]).any(2)
+            sources = np.cumsum([0, *(len(component.sources) for component in stage.components[:-1])])
+            own = np.logical_or.reduceat(wanted[:, writes.start : writes.stop], sources, axis=1)
+            reached = (into & own[:, None, _component_of_receiver(graph, number)]).any(2)
+        wanted[:, graph.stage_reads[number]] |= reached
     return wanted

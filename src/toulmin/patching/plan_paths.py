@@ -1,4 +1,4 @@
-"""From path sets to a program: one copy for each reachable mixed (node, state), any number of sets at once."""
+"""From path sets to a plan: one copy for each reachable mixed (component, state), any number of sets at once."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ import numpy as np
 
 from toulmin.patching.graph import Graph
 from toulmin.patching.pathset import ALL_PATHS, NO_PATHS, Dag, PathSet
-from toulmin.patching.plan import CLEAN, COUNTERFACTUAL, Column, HeadCopy, Key, Plan, Planner
+from toulmin.patching.plan import CLEAN, COUNTERFACTUAL, Copy, Key, Plan, Planner
+from toulmin.patching.plan_rows import finish
 from toulmin.patching.position_classes import ROOT, Port, PositionClasses, node_name, split_name
+
+Numbers = Mapping[tuple[str, str, int], int]
 
 
 class _Reader:
     """Where the in-edges of one node go in the rows it reads: for each (slot, offset class), links and columns."""
 
-    def __init__(self, dag: Dag, node: str, number: Mapping[tuple[str, str, int], int]) -> None:
+    def __init__(self, dag: Dag, node: str, number: Numbers) -> None:
         links = dag.in_links[node]
         self.senders = [link.sender for link in links]
         parts: dict[tuple[str, int], tuple[list[int], list[int]]] = {}
@@ -40,15 +43,6 @@ class _Reader:
         )
 
 
-def _spread(width: int, columns: np.ndarray, values: Key) -> Key:
-    """A key with these values at these columns; where no edge exists, what makes most rows equal."""
-    if len(columns) == width:
-        return values
-    key = np.full(width, CLEAN if (values == CLEAN).all() else COUNTERFACTUAL, dtype=np.int32)
-    key[columns] = values
-    return key
-
-
 def plan_paths(
     graph: Graph,
     sets: Sequence[PathSet],
@@ -57,79 +51,59 @@ def plan_paths(
     terms: Mapping[str, Sequence[str]] | None = None,
     counterfactual_is_run: bool = True,
 ) -> Plan:
-    """The program that evaluates every set, over the graph refined by ``classes`` and ``terms``.
+    """The plan that evaluates every set, over the graph refined by ``classes`` and ``terms``.
 
     :param counterfactual_is_run: whether ``NO_PATHS`` is a run of the model (resampling), so that a copy all of whose
         inputs are counterfactual is the cached one; not so where cut edges carry zeros or means.
     """
-    terms = terms or {}
-    dag = sets[0].dag
+    graph, dag = graph.unmerged.split(terms or {}), sets[0].dag
     reach: dict[str, set[int]] = {node: set() for node in dag.order}
     for one in sets:
         for node, states in one.reachable().items():
             reach[node] |= states
     here = sorted({split_name(link.sender)[1] for link in dag.in_links[ROOT]})
-    columns = [
-        Column(source, term, place)
-        for source, name in enumerate(graph.sources)
-        for term in terms.get(name, ("",))
-        for place in here
-    ]
-    number = {(graph.sources[c.source], c.term, c.place): index for index, c in enumerate(columns)}
-    planner = Planner(graph, columns, counterfactual_is_run=counterfactual_is_run)
+    planner = Planner(graph, counterfactual_is_run=counterfactual_is_run, places=here)
+    split = graph.split_terms
+    number = {(*split[graph.sources[c.source]], c.place): index for index, c in enumerate(planner.columns)}
     known: dict[str, dict[int, int]] = {node: {} for node in dag.order}
-    kinds = range(classes.n_offsets)
-    for index, stage in enumerate(graph.stages):
-        width = planner.width[index]
-        if stage.kind == "logits":
-            break
-        names = (
-            [f"L{stage.layer}.mlp"]
-            if stage.kind == "mlp"
-            else [f"L{stage.layer}.H{head}" for head in range(graph.n_heads)]
-        )
-        for head, name in enumerate(names):
+    for index, stage in enumerate(graph.stages[:-1]):
+        for position, component in enumerate(stage.components):
             for place in here:
-                node = node_name(name, place, classes.n_places)
+                node = node_name(component.name, place, classes.n_places)
                 if not reach.get(node):
                     continue
                 reader = _Reader(dag, node, number)
-
-                def row(
-                    slot: str, kind: int, values: Key, reader: _Reader = reader, at: tuple[int, int] = (index, width)
-                ) -> int | None:
-                    if (slot, kind) not in reader.parts:
-                        return None
-                    where, where_to = reader.parts[slot, kind]
-                    return planner.row(at[0], _spread(at[1], where_to, values[where]))
-
                 for state in sorted(reach[node]):
                     values = reader.values(dag.children(node, state), known)
-                    if stage.kind == "mlp":
-                        made = row("in", 0, values)
-                        assert made is not None
-                        known[node][state] = planner.mlp(index, made)
-                        continue
-                    query = row("Q", 0, values)
-                    assert query is not None
-                    both: list[tuple[int, ...]] = []
-                    for slot in ("K", "V"):
-                        rows = [row(slot, kind, values) for kind in kinds]
-                        some = next(r for r in rows if r is not None)  # an offset that never occurs here reads anything
-                        both.append(tuple(some if r is None else r for r in rows))
-                    known[node][state] = planner.head(index, HeadCopy(head, query, both[0], both[1]))
+                    rows: list[tuple[int, ...]] = []
+                    for slot in component.slots:
+                        kinds = classes.n_offsets if stage.kind == "attn" and slot in ("K", "V") else 1
+                        made = [_row(planner, index, reader, slot, kind, values) for kind in range(kinds)]
+                        some = next(
+                            row for row in made if row is not None
+                        )  # an offset that never occurs reads anything
+                        rows.append(tuple(some if row is None else row for row in made))
+                    known[node][state] = planner.copy(index, Copy(position, tuple(rows)))
     outputs = [_output(planner, dag, one, number, known) for one in sets]
-    return planner.finish(outputs)
+    return finish(planner, outputs)
 
 
-def _output(
-    planner: Planner,
-    dag: Dag,
-    one: PathSet,
-    number: Mapping[tuple[str, str, int], int],
-    known: Mapping[str, Mapping[int, int]],
-) -> int:
-    """The row that the logits read: each class of positions from its own copy of the logits."""
+def _row(planner: Planner, stage: int, reader: _Reader, slot: str, kind: int, values: Key) -> int | None:
+    """The row that an input reads at one class of offsets; None where that never occurs."""
+    if (slot, kind) not in reader.parts:
+        return None
+    where, columns = reader.parts[slot, kind]
+    values = values[where]
+    if len(columns) == planner.width[stage]:
+        return planner.row(stage, values)
+    # where no edge exists, what makes most rows equal
+    everywhere = np.full(len(planner.columns), CLEAN if (values == CLEAN).all() else COUNTERFACTUAL, dtype=np.int32)
+    everywhere[columns] = values
+    return planner.row(stage, np.ascontiguousarray(everywhere[planner.reads[stage]]))
+
+
+def _output(planner: Planner, dag: Dag, one: PathSet, number: Numbers, known: Mapping[str, Mapping[int, int]]) -> int:
+    """The row that the output reads: each class of positions from its own copy of the last component."""
     key = np.full(len(planner.columns), COUNTERFACTUAL, dtype=np.int32)
     for link, state in zip(dag.in_links[ROOT], dag.children(ROOT, one.state), strict=True):
         reader = _Reader(dag, link.sender, number)
@@ -138,4 +112,5 @@ def _output(
             key[columns] = state
         else:
             key[columns] = reader.values(dag.children(link.sender, state), known)
-    return planner.row(len(planner.graph.stages) - 1, key)
+    last = len(planner.graph.stages) - 1
+    return planner.row(last, np.ascontiguousarray(key[planner.reads[last]]))

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toulmin.faults import ExitCode, Fault, FaultError
-from toulmin.patching.graph import SLOTS, Graph
+from toulmin.patching.graph import Graph
 from toulmin.patching.pathset import Dag, Link
 
 ROOT = "output"
@@ -98,38 +98,33 @@ def refine(graph: Graph, classes: PositionClasses, terms: Mapping[str, Sequence[
     :param terms: names of the terms into which a source's output is split.
     :raises FaultError: ``pathset.links`` (exit LIMIT).
     """
-    terms = terms or {}
+    graph = graph.unmerged.split(terms or {})
     places, across = classes.n_places, classes.across
     here = sorted({i for i, _, _ in across})
-    slots_of = {"attn": SLOTS, "mlp": ("in",), "logits": ("in",)}
     estimate = graph.n_edges * classes.n_offsets * max(1, len(across) // max(1, classes.n_offsets))
     if estimate > MAX_LINKS:
         raise FaultError(
             Fault("pathset.links", f"the graph would have about {estimate} edges", hint="use fewer position classes"),
             ExitCode.LIMIT,
         )
-    links: dict[str, list[Link]] = {node_name(s, p, places): [] for s in graph.inputs for p in here}
+    links: dict[str, list[Link]] = {node_name(c.name, p, places): [] for c in graph.components for p in here}
     for stage in graph.stages:
-        senders = [(name, term) for name in graph.sources[: stage.reads] for term in terms.get(name, ("",))]
-        names = {
-            "attn": [f"L{stage.layer}.H{head}" for head in range(graph.n_heads)],
-            "mlp": [f"L{stage.layer}.mlp"],
-            "logits": ["logits"],
-        }[stage.kind]
-        for name in names:
+        reads = set(stage.reads)
+        senders = [graph.split_terms[source] for source in graph.sources if source in reads]
+        for component in stage.components:
             for i in here:
-                node = node_name(name, i, places)
+                node = node_name(component.name, i, places)
                 found = links[node] = []
-                for slot in slots_of[stage.kind]:
-                    kinds = range(classes.n_offsets) if slot in ("K", "V") else (0,)
-                    for kind in kinds:
+                for slot in component.slots:
+                    attends = stage.kind == "attn" and slot in ("K", "V")
+                    for kind in range(classes.n_offsets) if attends else (0,):
                         for sender, term in senders:
                             for j in here:
-                                exists = (i, kind, j) in across if slot in ("K", "V") else i == j
-                                if exists:
+                                if (i, kind, j) in across if attends else i == j:
                                     port = Port(slot, kind, term)
                                     found.append(Link(node_name(sender, j, places), node, port))
-    links[ROOT] = [Link(node_name("logits", i, places), ROOT, Port("out")) for i in here]
+    output = graph.stages[-1].components[0].name
+    links[ROOT] = [Link(node_name(output, i, places), ROOT, Port("out")) for i in here]
     return Dag(links, ROOT)
 
 

@@ -10,13 +10,18 @@ from jaxtyping import Int
 from torch import Tensor
 
 from toulmin.faults import ExitCode, Fault, FaultError
-from toulmin.patching.cache import FixedValues, Scored, Values, advance_together, check_tokens, source_values
-from toulmin.patching.execute import Execution, Terms, common_positions
+from toulmin.patching.cache import FixedValues, SourceValues, Values, advance_together
+from toulmin.patching.computation import Computation
+from toulmin.patching.execute import Execution
 from toulmin.patching.graph import Graph
+from toulmin.patching.kernels import Terms
+from toulmin.patching.memory import bytes_per_pair
 from toulmin.patching.pathset import PathSet
 from toulmin.patching.plan import Plan
 from toulmin.patching.plan_paths import plan_paths
 from toulmin.patching.position_classes import PositionClasses
+from toulmin.patching.scored import Scored, common_positions, scored_of_rows
+from toulmin.patching.transformer_computation import as_computation
 
 if TYPE_CHECKING:
     from toulmin.subjects import Transformer
@@ -25,7 +30,7 @@ DEFAULT_BYTES = 2 * 1024**3
 
 
 def run_paths(
-    model: Transformer,
+    model: Transformer | Computation,
     sets: Sequence[PathSet],
     clean: Int[Tensor, "B T"],
     counterfactual: Int[Tensor, "B T"],
@@ -43,26 +48,23 @@ def run_paths(
 
     :param sets: over the graph refined by ``classes`` and the names in ``terms``
         (:func:`toulmin.patching.position_classes.refine`).
-    :param terms: for each split source, by name, functions whose values sum to its output.
+    :param terms: for each split component, by name, functions whose values sum to its output.
     :param values: [S, B, T, D]: what an edge with no path in P carries instead of the counterfactual (zeros, means).
     :param max_bytes: pairs, and where one pair is too much sets, are run in chunks so that activations stay below this.
     :return: [R, B, V], or [R, B, P, V] where several positions are scored.
     :raises FaultError: ``patching.tokens``, ``patching.lengths``, ``patching.memory`` (exit LIMIT).
     """
-    check_tokens(model, clean, counterfactual)
-    graph = graph or Graph.of(model)
-    classes = classes or PositionClasses.uniform(clean.shape[-1])
-    names = {source: tuple(parts) for source, parts in (terms or {}).items()}
-
-    config, length = model.config, clean.shape[-1]
-    everywhere = common_positions(scored, length) is None
+    computation = as_computation(model, graph, terms)
+    computation.check(clean, counterfactual)
+    of_tokens = computation.graph.shape is not None
+    length = clean.shape[-1] if of_tokens else 1
+    classes = classes or PositionClasses.uniform(length)
+    everywhere = of_tokens and common_positions(scored, length) is None
     waiting, outputs = [sets], list[Tensor]()
     while waiting:
         some = waiting.pop(0)
-        plan = plan_paths(graph, some, classes, terms=names, counterfactual_is_run=values is None)
-        per_pair = length * plan.bytes_per_token(
-            config.d_model, config.d_head, config.d_mlp, length, model.W_E.element_size(), everywhere=everywhere
-        )
+        plan = plan_paths(computation.graph, some, classes, counterfactual_is_run=values is None)
+        per_pair = bytes_per_pair(computation, plan, clean, everywhere=everywhere)
         chunk = int(max_bytes // per_pair)
         if not chunk:
             if len(some) == 1:
@@ -74,35 +76,32 @@ def run_paths(
         parts: list[Tensor] = []
         for start in range(0, clean.shape[0], chunk):
             rows = slice(start, start + chunk)
-            clean_run = source_values(model, clean[rows], graph=graph)
+            clean_run = SourceValues(computation, clean[rows])
             if values is None:
-                other_run = source_values(model, counterfactual[rows], graph=graph)
+                other_run = SourceValues(computation, counterfactual[rows])
             else:
                 wide = values if values.shape[1] == 1 else values[:, rows]
-                other_run = FixedValues(wide.expand(-1, *clean_run.shape, -1), graph)
-            advance_together((clean_run, other_run), plan.opposite_stage)
-            part_classes, part_scored = classes.of_rows(rows), rows_of(scored, rows)
-            parts.append(
-                run_plan(model, plan, clean_run, other_run, classes=part_classes, terms=terms, scored=part_scored)
-            )
+                other_run = FixedValues(wide.expand(-1, *clean_run.shape, -1), computation.graph)
+            advance_together((clean_run, other_run), plan.opposite_stages)
+            part_classes, part_scored = classes.of_rows(rows), scored_of_rows(scored, rows)
+            parts.append(run_plan(computation, plan, clean_run, other_run, classes=part_classes, scored=part_scored))
         outputs.append(parts[0] if len(parts) == 1 else torch.cat(parts, 1))
     return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
 
 def run_plan(
-    model: Transformer,
+    model: Transformer | Computation,
     plan: Plan,
     clean: Values,
-    other: Values,
+    counterfactual: Values,
     *,
     classes: PositionClasses | None = None,
     terms: Terms | None = None,
     scored: Scored = None,
 ) -> Tensor:
-    """Logits of each root of a plan on one batch."""
-    return Execution(model, plan, clean, other, classes=classes, terms=terms).run(scored)
+    """Logits of each root of a plan on one batch.
 
-
-def rows_of(scored: Scored, rows: slice) -> Scored:
-    """The scored positions of some of the pairs."""
-    return scored if scored is None or isinstance(scored, int | slice | str) else torch.as_tensor(scored)[rows]
+    :param terms: for each component that the plan's graph splits, by name, functions whose values sum to its output.
+    """
+    computation = as_computation(model, plan.graph, terms)
+    return Execution(computation, plan, clean, counterfactual, classes=classes).run(scored)

@@ -62,14 +62,13 @@ def describe(
     :param pairs: needed where the hypothesis names positions of the task.
     :raises FaultError: as :func:`toulmin.paths.evaluate`.
     """
+    from toulmin.patching import bytes_per_pair  # needs torch, which reading a hypothesis does not
+
     model, (chosen,) = check_model(model), listed(hypothesis)
     space = space_of(model, [chosen], length, pairs=list(pairs), terms=terms)
     made = space.compile(chosen, max_copies=max_copies)
     plan = plan_paths(space.graph, [made], space.classes, terms=space.terms)
-    config = model.config
-    memory = length * plan.bytes_per_token(
-        config.d_model, config.d_head, config.d_mlp, length, model.W_E.element_size()
-    )
+    memory = bytes_per_pair(model, plan, model.W_E.new_zeros(1, length).long())
     passes = _cost(plan, model, length) / _whole(space.graph, model, length)
     return Estimate(made.count(), made.n_copies(), made.n_states(), passes, memory, made.is_edge_circuit())
 
@@ -85,8 +84,9 @@ def _mlp_cost(model: Transformer) -> float:
 
 
 def _cost(plan: Plan, model: Transformer, length: int) -> float:
-    heads = sum(len(stage.heads) for stage in plan.stages)
-    mlps = sum(len(stage.mlps) for stage in plan.stages)
+    heads, mlps = (
+        sum(len(stage.copies) for stage in plan.stages if stage.stage.kind == kind) for kind in ("attn", "mlp")
+    )
     mixing = sum(len(row.entries) for stage in plan.stages for row in stage.rows) * model.config.d_model
     return heads * _head_cost(model, length) + mlps * _mlp_cost(model) + mixing
 

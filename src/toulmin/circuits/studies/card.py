@@ -149,6 +149,6 @@ def _graph_row(graph: Graph) -> np.ndarray:
 def circuit_of(items: Items) -> tuple[Circuit, EdgeScores | None]:
     """The circuit and its scores as stored among the arrays of the items."""
     layers, heads, mlp, parallel, merged = (int(x) for x in items["graph"])
-    graph = Graph(layers, heads, bool(mlp), bool(parallel), bool(merged))
+    graph = Graph.transformer(layers, heads, has_mlp=bool(mlp), parallel=bool(parallel), merged_qkv=bool(merged))
     scores = EdgeScores(graph, items.arrays["scores"], "score") if "scores" in items.arrays else None
     return Circuit(graph, items["edges"]), scores

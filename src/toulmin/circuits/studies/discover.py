@@ -143,4 +143,4 @@ class Discovery(FaithfulnessCard):
 
 def _graph_of(items: Items) -> Graph:
     layers, heads, mlp, parallel, merged = (int(x) for x in items["graph"])
-    return Graph(layers, heads, bool(mlp), bool(parallel), bool(merged))
+    return Graph.transformer(layers, heads, has_mlp=bool(mlp), parallel=bool(parallel), merged_qkv=bool(merged))

@@ -172,13 +172,7 @@ class Evaluate(PromptStudy):
         names, unexplained, total = found.by_prompt()
         columns = {"total": total, **{f"unexplained/{name}": values for name, values in unexplained.items()}}
         metadata = {
-            "graph": {
-                "n_layers": graph.n_layers,
-                "n_heads": graph.n_heads,
-                "has_mlp": graph.has_mlp,
-                "parallel": graph.parallel,
-                "split_embed": graph.split_embed,
-            },
+            "graph": graph.to_json(),
             "length": pairs[0].length,
             "paths": {name: str(count) for name, count in found.n_paths.items()},  # beyond what a JSON number holds
             "copies": dict(found.n_copies),
@@ -211,7 +205,7 @@ class Evaluate(PromptStudy):
 
     def _drawn(self, items: Items) -> list[Figure]:
         """The last hypothesis on the model, without what the baseline takes for granted; not with named positions."""
-        graph = Graph(**items.metadata["graph"])
+        graph = Graph.from_json(items.metadata["graph"])
         last = self.rungs()[-1]
         base = None if self.baseline == "everything" else hypothesis(self.baseline)
         try:

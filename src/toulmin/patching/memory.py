@@ -1,0 +1,41 @@
+"""How much memory a plan needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from toulmin.patching.cache import SourceValues
+from toulmin.patching.computation import Computation
+from toulmin.patching.plan import LOOK_BACK, Plan
+from toulmin.patching.transformer_computation import as_computation
+
+if TYPE_CHECKING:
+    from toulmin.subjects import Transformer
+
+
+def bytes_per_pair(model: Transformer | Computation, plan: Plan, inputs: Tensor, *, everywhere: bool = True) -> int:
+    """An upper estimate of the memory that executing a plan needs for one pair of the batch.
+
+    :param inputs: what the model is run on, of one pair or more: [B, T] tokens of a Transformer.
+    :param everywhere: whether all positions are scored; if not, what a Transformer's last layer writes is held at few.
+    """
+    computation = as_computation(model)  # how a component is split changes no size
+    run = SourceValues(computation, inputs[:1])
+    first = run.value(0)
+    sizes = [first[0].numel()]
+    if plan.graph.shape is None:  # streams may differ in size
+        sizes += [run.value(source)[0].numel() for source in range(1, len(plan.graph.sources))]
+    length = first.shape[1] if plan.graph.shape is not None else 1
+    work, table = 0.0, float(len(plan.deltas))
+    for stage in plan.stages:
+        last = stage.stage.layer >= plan.graph.n_layers - 1
+        share = 1 / length if last and not everywhere else 1.0
+        made = len(stage.rows) * (1 + any(row.second_pass for row in stage.rows)) * max(sizes)
+        made *= share if stage.stage.kind != "attn" else 1
+        work = max(work, made + computation.kernels[stage.number].work(stage, length, share))
+        table += share * sum(map(len, (*stage.slots, *stage.group_slots)))
+    before = sum(sorted((len(stage.rows) for stage in plan.stages[:-1]), reverse=True)[:LOOK_BACK])
+    numbers = (table + before + 4 * len(plan.graph.sources)) * max(sizes) + work
+    return int(numbers * first.element_size())
