@@ -107,6 +107,9 @@ def test_the_grid_has_no_two_equal_methodologies() -> None:
     found = grid()
     assert len(set(found)) == len(found) == 23
     assert len(grid(all_positions=True)) == 46
+    assert "branches/resample/noising" not in map(str, found)
+    assert "branches/resample/denoising" in map(str, found)
+    assert [str(m) for m in found if m.exact] == ["edges/resample/noising", "nodes/resample/noising"]
     assert all(m.ablation == "resample" for m in found if m.direction == "denoising")
     with pytest.raises(FaultError, match="granularity"):
         Methodology(granularity="neurons")  # type: ignore[arg-type]
@@ -185,8 +188,10 @@ def test_roc_against_a_count_of_pairs() -> None:
     found = roc(scores, reference)
     assert found.auroc == pytest.approx(np.mean(wins))
     assert (found.false_positive_rate[0], found.true_positive_rate[-1]) == (0, 1)
-    with pytest.raises(FaultError, match="none or all"):
-        roc(scores, Circuit.full(GRAPH))
+    for useless in (Circuit.full(GRAPH), Circuit.empty(GRAPH)):
+        with pytest.raises(FaultError, match="none or all"):
+            roc(scores, useless)
+    assert roc(scores, Circuit.of(GRAPH, ["embed->logits"])).true_positive_rate[-1] == 1
 
 
 def test_rank_agreement() -> None:

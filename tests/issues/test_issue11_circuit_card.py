@@ -130,6 +130,7 @@ def test_results_print_and_save(runner: CountingRunner, circuit: Circuit, tmp_pa
     assert row[table.columns.index("logit_diff, % recovered")] == pytest.approx(
         100 * float(sweep.faithfulness("logit_diff")[1])
     )
+    assert row[table.columns.index("kl")] == pytest.approx(float(sweep.scores["kl"][1].mean()))
     tests = hypothesis_tests(runner, circuit, TestSettings(randoms=29))
     assert len(tests.tables()[1].rows) == 60
     for name, result in (("card", card), ("sweep", sweep), ("tests", tests)):
