@@ -251,8 +251,8 @@ def test_the_gates_of_a_knockout_replace_the_edges_that_the_runner_replaces(
     method, rng = Methodology(direction=direction), np.random.default_rng(0)
     circuit = Circuit.random(runner.graph, 80, rng)
     knockout = random_part(circuit, 30, rng)
-    tables = (torch.from_numpy(np.array(t)) for t in (runner.graph.allowed, circuit.table))
-    found = knockout_masks(*tables, torch.from_numpy(knockout.table.astype(float)), method)
+    allowed, inside = (torch.from_numpy(np.array(t)) for t in (runner.graph.allowed, circuit.table))
+    found = knockout_masks(allowed, inside, torch.from_numpy(knockout.table.astype(float)), method)
     expected = runner.masks([circuit - knockout, Circuit.full(runner.graph) - knockout], method, runner.lengths[0])
     np.testing.assert_array_equal(found.numpy(), expected)
 
