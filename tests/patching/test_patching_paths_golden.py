@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from toulmin.patching import Graph, Link, PathSet, Port, PositionClasses, refine, run_paths
+from toulmin.patching import ROOT, Graph, Link, PathSet, Port, PositionClasses, refine, run_paths
 from toulmin.subjects import Transformer
 
 Load = Callable[[str], tuple[Transformer, dict]]
@@ -18,7 +18,7 @@ def links_of(path: str) -> tuple[Link, ...]:
     steps = path.split(">")
     links: list[Link] = []
     receiver, place, slot = "logits", int(steps[-1].split("@")[1]), "in"
-    links.append(Link(f"logits@{place}", "output", Port("out")))
+    links.append(Link(f"logits@{place}", ROOT, Port("out")))
     for step in reversed(steps[:-1]):
         name, at = step.split("@")
         component, sender_slot = name, "in"

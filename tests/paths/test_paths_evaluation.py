@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from toulmin.faults import ExitCode, FaultError
-from toulmin.patching import Graph, run_circuits, run_paths, source_values
+from toulmin.patching import ROOT, Graph, run_circuits, run_paths, source_values
 from toulmin.paths import effects, evaluate, hypothesis
 from toulmin.paths.evaluation import space_of
 from toulmin.paths.explained import explain_proportion
@@ -172,7 +172,7 @@ def test_edge_circuits_are_one_pass(kind: str) -> None:
     columns = {name: index for index, name in enumerate(graph.receivers)}
 
     def live(link) -> bool:
-        if link.receiver == "output":
+        if link.receiver == ROOT:
             return True
         port = link.label
         receiver = link.receiver + (f"[{port.slot}]" if port.slot in "QKV" else "")

@@ -19,12 +19,11 @@ from torch import Tensor
 
 from toulmin.patching.computation import Computation, check_terms_sum
 from toulmin.patching.kernels import StageKernel, Terms, Written
+from toulmin.patching.models import Model, as_computation
 from toulmin.patching.scored import Scored
-from toulmin.patching.transformer_computation import as_computation
 
 if TYPE_CHECKING:
     from toulmin.patching.graph import Graph
-    from toulmin.subjects import Transformer
 
 
 class Values(Protocol):
@@ -256,7 +255,7 @@ class _RowsOf:
 
 
 def source_values(
-    model: Transformer | Computation,
+    model: Model,
     tokens: Tensor,
     *,
     graph: Graph | None = None,

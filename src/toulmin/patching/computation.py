@@ -75,17 +75,24 @@ class Computation:
         self.graph, self.kernels = graph, tuple(kernels)
         self._start, self._check, self._identity = start, check, identity
         functions = terms or {}
-        missing = [name for name in graph.terms if name not in functions]
-        if missing and identity[0] != "stages":
+        missing = [name for name in graph.terms if name not in functions and graph.shape is not None]
+        if missing:
             raise FaultError([Fault("patching.terms", "give the terms' functions: terms=", name=n) for n in missing])
         self.checked: set[str] = set()  #: components whose terms were found to sum to their output
         self._input_terms = [functions.get(component.name) for component in graph.components]
 
     @classmethod
-    def of_stages(cls, inputs: Mapping[str, Callable[[Tensor], Tensor]], stages: Sequence[ModelStage]) -> Computation:
+    def of_stages(
+        cls,
+        inputs: Mapping[str, Callable[[Tensor], Tensor]],
+        stages: Sequence[ModelStage],
+        *,
+        identity: tuple[object, ...] | None = None,
+    ) -> Computation:
         """The computation of a user's model.
 
         :param inputs: by name, functions from the model's input to the sources that later stages read.
+        :param identity: what two computations of one model share; default the functions.
         :raises FaultError: ``patching.graph`` for every name that is used twice or read before it is written.
         """
         components = tuple(Component(name, sources=(name,)) for name in inputs)
@@ -101,7 +108,7 @@ class Computation:
         def start(x: Tensor) -> list[Tensor]:
             return [function(x) for function in inputs.values()]
 
-        return cls(graph, kernels, start, identity=("stages", *functions))
+        return cls(graph, kernels, start, identity=identity or functions)
 
     def split(self, terms: Terms) -> Computation:
         """The computation in which components are split into terms.

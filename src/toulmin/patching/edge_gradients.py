@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Int
@@ -26,10 +25,8 @@ from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.patching.computation import Computation
 from toulmin.patching.graph import Graph
 from toulmin.patching.kernels import Recorded, Rules, Terms
-from toulmin.patching.transformer_computation import as_computation
-
-if TYPE_CHECKING:
-    from toulmin.subjects import Transformer
+from toulmin.patching.models import Model, as_computation
+from toulmin.subjects import Transformer
 
 Loss = Callable[[Tensor], Tensor]
 PerSource = Tensor | Sequence[Tensor]
@@ -50,7 +47,7 @@ class EdgeGradients:
 
 
 def edge_gradients(
-    model: Transformer | Computation,
+    model: Model,
     tokens: Tensor,
     loss: Loss,
     *,
@@ -83,8 +80,8 @@ def edge_gradients(
     :raises FaultError: a model whose components are not addends of the stream (post-norms); neither values nor
         differences; ``patching.loss`` where the loss is not finite (exit NUMERICAL).
     """
-    if not isinstance(model, Computation):
-        graph = graph or Graph.of(model, merged_qkv=merged_qkv)
+    if graph is None and merged_qkv and isinstance(model, Transformer):
+        graph = Graph.of(model, merged_qkv=True)
     computation = as_computation(model, graph, terms)
     graph = graph or computation.graph
     if values is None and (differences is None or mix != 0.0):

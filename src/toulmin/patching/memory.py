@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from toulmin.patching.cache import SourceValues
-from toulmin.patching.computation import Computation
+from toulmin.patching.models import Model, as_computation
 from toulmin.patching.plan import LOOK_BACK, Plan
-from toulmin.patching.transformer_computation import as_computation
 
 if TYPE_CHECKING:
-    from toulmin.subjects import Transformer
+    pass
 
 
-def bytes_per_pair(model: Transformer | Computation, plan: Plan, inputs: Tensor, *, everywhere: bool = True) -> int:
+def bytes_per_pair(model: Model, plan: Plan, inputs: Tensor, *, everywhere: bool = True) -> int:
     """An upper estimate of the memory that executing a plan needs for one pair of the batch.
 
     :param inputs: what the model is run on, of one pair or more: [B, T] tokens of a Transformer.

@@ -21,7 +21,7 @@ from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.patching.graph import Graph
 from toulmin.patching.pathset import Dag, Link
 
-ROOT = "output"
+ROOT = "(output)"  # no component has this name
 MAX_LINKS = 2_000_000
 
 

@@ -29,18 +29,18 @@ from toulmin.patching.dense import run_dense
 from toulmin.patching.graph import Graph
 from toulmin.patching.kernels import Terms
 from toulmin.patching.memory import bytes_per_pair
+from toulmin.patching.models import Model, as_computation
 from toulmin.patching.plan_circuits import plan_circuits
 from toulmin.patching.position_classes import PositionClasses
 from toulmin.patching.run_paths import DEFAULT_BYTES, run_plan
 from toulmin.patching.scored import Scored, common_positions, scored_of_rows
-from toulmin.patching.transformer_computation import as_computation
 
 if TYPE_CHECKING:
-    from toulmin.subjects import Transformer
+    pass
 
 
 def run_circuits(
-    model: Transformer | Computation,
+    model: Model,
     tokens: Tensor,
     values: Tensor | Sequence[Tensor] | SourceValues,
     masks: Tensor | NDArray[np.generic],

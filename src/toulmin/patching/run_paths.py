@@ -11,26 +11,25 @@ from torch import Tensor
 
 from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.patching.cache import FixedValues, SourceValues, Values, advance_together
-from toulmin.patching.computation import Computation
 from toulmin.patching.execute import Execution
 from toulmin.patching.graph import Graph
 from toulmin.patching.kernels import Terms
 from toulmin.patching.memory import bytes_per_pair
+from toulmin.patching.models import Model, as_computation
 from toulmin.patching.pathset import PathSet
 from toulmin.patching.plan import Plan
 from toulmin.patching.plan_paths import plan_paths
 from toulmin.patching.position_classes import PositionClasses
 from toulmin.patching.scored import Scored, common_positions, scored_of_rows
-from toulmin.patching.transformer_computation import as_computation
 
 if TYPE_CHECKING:
-    from toulmin.subjects import Transformer
+    pass
 
 DEFAULT_BYTES = 2 * 1024**3
 
 
 def run_paths(
-    model: Transformer | Computation,
+    model: Model,
     sets: Sequence[PathSet],
     clean: Int[Tensor, "B T"],
     counterfactual: Int[Tensor, "B T"],
@@ -90,7 +89,7 @@ def run_paths(
 
 
 def run_plan(
-    model: Transformer | Computation,
+    model: Model,
     plan: Plan,
     clean: Values,
     counterfactual: Values,

@@ -138,8 +138,8 @@ def stage_faults(inputs: Sequence[Component], stages: Sequence[Stage]) -> list[F
         for name in names:
             if name in known:
                 faults.append(Fault("patching.graph", f"two {what} have the same name", name=name))
-            if not name or "->" in name or "@" in name or any(letter.isspace() for letter in name):
-                message = "a name must not be empty, nor hold '->', '@' or spaces"
+            if not name or "->" in name or set(name) & set("@()") or any(letter.isspace() for letter in name):
+                message = "a name must not be empty, nor hold '->', '@', parentheses or spaces"
                 faults.append(Fault("patching.graph", message, name=name))
             known.add(name)
 

@@ -126,18 +126,3 @@ def transformer_computation(model: Transformer, graph: Graph | None = None, term
             kernels.append(MlpKernel(stage, layer, functions, last=last))
     identity = (model, *(function for parts in terms.values() for function in parts.values()))
     return Computation(graph, kernels, start, identity=identity, check=partial(check_tokens, model), terms=terms)
-
-
-def as_computation(
-    model: Transformer | Computation, graph: Graph | None = None, terms: Terms | None = None
-) -> Computation:
-    """The computation of a model: itself, or that of a Transformer with ``graph``, its components split into ``terms``.
-
-    :raises FaultError: ``patching.graph`` where the graph is not the model's; ``patching.terms``.
-    """
-    if not isinstance(model, Computation):
-        return transformer_computation(model, graph, terms)
-    made = model.split(terms) if terms else model
-    if graph is not None and graph.unmerged.split(terms or {}) != made.graph:
-        raise FaultError(Fault("patching.graph", "the graph is not that of the computation"))
-    return made
