@@ -23,8 +23,8 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from toulmin.circuits import Circuit, CircuitRunner, Methodology, acdc, eap, integrated, removal_order
-from toulmin.circuits.edges import parse_edge
+from toulmin.circuits import Acdc, Circuit, CircuitRunner, Eap, EapIg, Methodology
+from toulmin.circuits.edges import parse_edge, removal_order
 from toulmin.circuits.formats import from_autocircuit_name, to_autocircuit_name
 from toulmin.patching import Graph
 from toulmin.subjects import Transformer, TransformerConfig, from_transformer_lens
@@ -117,12 +117,12 @@ def run_ours(folder: Path, job: str, out: Path) -> dict[str, Any]:
     def run() -> dict[str, torch.Tensor]:
         runner = CircuitRunner(model, pairs)
         if job in ("eap", "eap_ig"):
-            found = eap(runner) if job == "eap" else integrated(runner, steps=settings["steps"])
+            found = (Eap() if job == "eap" else EapIg(steps=settings["steps"])).scores(runner)
             # theirs is the gradient of minus the mean difference: the drop
             return {"scores": torch.tensor([found.values[place] for place in places])}
         if job == "acdc":
-            order = [from_autocircuit_name(name) for name in settings["order"]]
-            kept = acdc(runner, settings["tau"], order=order)
+            order = tuple(from_autocircuit_name(name) for name in settings["order"])
+            kept = Acdc(tau=settings["tau"], order=order).remove(runner)
             print(f"{kept.circuits_run} circuits in {kept.batches_run} batches for {kept.edges} edges", file=sys.stderr)
             return {"kept": torch.tensor([bool(kept.circuit.table[place]) for place in places])}
         sizes = settings["sizes"] if job == "sweep" else [settings["size"]]

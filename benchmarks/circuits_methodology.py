@@ -20,21 +20,22 @@ from typing import Any
 import numpy as np
 import torch
 
-from toulmin.circuits.studies.discover import Discovery
+from toulmin.circuits.studies.discover import CircuitDiscovery
 from toulmin.evidence import Evidence, Store
 from toulmin.studies import Run, execute
 from toulmin.subjects import load
 
 METHODS: dict[str, dict[str, Any]] = {
-    "eap_ig": {"method": "eap_ig"},
-    "relp": {"method": "relp"},
-    "exact": {"method": "exact", "n_discover": 8},
-    "acdc": {"method": "acdc", "tau": 0.02, "n_discover": 8},
+    "eap_ig": {},
+    "relp": {},
+    "exact": {"n_discover": 8},
+    "acdc": {"n_discover": 8},
 }
+SIZES = {"induction": 60}  # edges of the circuit, else 150
 SUBJECTS: dict[str, dict[str, Any]] = {
-    "induction": {"subject": "embedded:induction-2l", "task": "induction", "size": 60},
-    "story_induction": {"subject": "embedded:story-4l", "task": "induction", "size": 150},
-    "story_two_name": {"subject": "embedded:story-4l", "task": "story.two_name", "size": 150},
+    "induction": {"subject": "embedded:induction-2l", "task": "induction"},
+    "story_induction": {"subject": "embedded:story-4l", "task": "induction"},
+    "story_two_name": {"subject": "embedded:story-4l", "task": "story.two_name"},
 }
 
 
@@ -97,7 +98,7 @@ def describe(name: str, method: str, seed: int, evidence: Evidence) -> str:
     counts = " / ".join(str(verdicts.count(word)) for word in ("faithful", "undecided", "unfaithful"))
     parts = [
         name, method, str(seed), f"{m['edges'].value:.0f}", measure("recovered", 0), measure("kl"), measure("cpr"),
-        measure("audit"), cell(low), cell(high), counts,
+        measure("agreement"), cell(low), cell(high), counts,
     ]  # fmt: skip
     return f"| {' | '.join(parts)} |"
 
@@ -114,18 +115,20 @@ def main() -> None:
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     chosen.folder.mkdir(parents=True, exist_ok=True)
-    columns = ("subject", "method", "seed", "edges", "recovered %", "KL nats", "CPR", "audit", "lowest %", "highest %",
-               "faithful / undecided / unfaithful")  # fmt: skip
+    columns = ("subject", "method", "seed", "edges", "recovered %", "KL nats", "CPR", "agreement", "lowest %",
+               "highest %", "faithful / undecided / unfaithful")  # fmt: skip
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}", flush=True)
     for name in chosen.subjects.split(","):
         settings = SUBJECTS.get(name, {})
         if name == "stories":
             subject = f"file:{(chosen.stories / 'stories260K.bin').resolve()}"
             pairs = write_real_text_pairs(chosen.folder, subject, chosen.text, chosen.n + 24)
-            settings = {"subject": subject, "pairs": f"file:{pairs.resolve()}", "size": 150}
+            settings = {"subject": subject, "pairs": f"file:{pairs.resolve()}"}
         for method in chosen.methods.split(","):
-            fields = {**settings, "n": chosen.n, "n_discover": 24, "resamples": 500, **METHODS[method], "audited": 60}
-            study = Discovery.model_validate(fields)
+            how = {"tau": 0.02} if method == "acdc" else {"size": SIZES.get(name, 150)}
+            fields = {"n": chosen.n, "n_discover": 24, "resamples": 500, "compared": 60}
+            fields |= {**settings, **METHODS[method]}
+            study = CircuitDiscovery.model_validate({**fields, "method": {"name": method, **how}})
             for seed in map(int, chosen.seeds.split(",")):
                 run = Run(chosen.folder / f"{name}-{method}-{seed}", seed=seed)
                 print(describe(name, method, seed, execute(study, Store(chosen.folder / "store"), run)), flush=True)

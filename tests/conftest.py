@@ -27,6 +27,20 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
+def smollm2() -> Any:
+    """SmolLM2-135M as a Subject, from the user's cache; skips where nobody fetched it."""
+    from toulmin.faults import FaultError
+    from toulmin.subjects import load
+
+    try:
+        return load("cached:smollm2-135m")
+    except FaultError as missing:
+        if os.environ.get("TOULMIN_REQUIRE_SHARED") == "1":
+            pytest.fail(f"the real model is required: {missing}")
+        pytest.skip("the real model was not fetched: toulmin subjects get smollm2-135m")
+
+
+@pytest.fixture(scope="session")
 def golden_model(shared: Path) -> Callable[[str], tuple[Any, dict[str, Any]]]:
     """Loads a golden model of path patching by its name: the Transformer, in float64, and what was recorded of it."""
     import numpy as np

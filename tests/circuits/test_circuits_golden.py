@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from toulmin.circuits.circuit import Circuit
-from toulmin.circuits.discovery.acdc import acdc
+from toulmin.circuits.discovery.acdc import Acdc
 from toulmin.circuits.faithfulness.recovered import recovered
 from toulmin.circuits.formats import from_autocircuit, from_autocircuit_name, to_autocircuit_name
 from toulmin.circuits.methodology import Ablation, Methodology
@@ -80,7 +80,7 @@ def test_acdc_keeps_their_edges(golden: Any, speculate: int) -> None:
     runner = bench_of(golden, rows=4)
     order = [from_autocircuit_name(name) for name in golden.case["acdc_order"]]
     for tau, kept in golden.case["acdc_kept_edges"].items():
-        found = acdc(runner, float(tau), order=order, speculate=speculate)
+        found = Acdc(tau=float(tau), order=tuple(order), speculate=speculate).remove(runner)
         assert found.circuit == Circuit.of(runner.graph, [from_autocircuit_name(name) for name in kept])
         assert found.edges == runner.graph.n_edges
         if speculate == 1:

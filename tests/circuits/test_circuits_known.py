@@ -14,20 +14,21 @@ from torch import Tensor
 from torch.nn import functional
 
 from toulmin.circuits import (
+    Acdc,
     Circuit,
     CircuitRunner,
+    Eap,
+    EapIg,
+    EapIgActivations,
     EdgeScores,
+    ExactEffects,
+    MaskGradient,
+    MaskIg,
     Methodology,
-    acdc,
-    activation_magnitude,
-    eap,
+    Relp,
     exact_effects,
-    integrated,
-    mask_gradient,
-    parse_edge,
-    random_scores,
-    relp,
 )
+from toulmin.circuits.edges import parse_edge
 from toulmin.faults import FaultError
 from toulmin.patching.graph import Graph
 from toulmin.subjects import Transformer, TransformerConfig
@@ -106,10 +107,11 @@ def test_equal_prompts_give_zero_scores() -> None:
     pairs = [Pair(p.clean, p.clean, p.answers, p.wrong, at=p.at) for p in pairs_of()]
     runner = CircuitRunner(model_of(), pairs)
     for scores in (
-        eap(runner),
-        integrated(runner, steps=2),
-        mask_gradient(runner, mix=0.5),
-        relp(runner),
+        Eap().scores(runner),
+        EapIg(steps=2).scores(runner),
+        EapIgActivations(steps=2).scores(runner),
+        MaskGradient(mix=0.5).scores(runner),
+        Relp().scores(runner),
         exact_effects(runner),
     ):
         assert np.abs(scores.values).max() < 1e-13
@@ -235,10 +237,10 @@ def test_attributions_are_exact_on_a_linear_model() -> None:
     exact = exact_effects(runner)
     assert np.abs(exact.values).max() > 0.01
     for scores in (
-        eap(runner),
-        relp(runner),
-        integrated(runner, steps=3),
-        integrated(runner, path="activations", steps=2),
+        Eap().scores(runner),
+        Relp().scores(runner),
+        EapIg(steps=3).scores(runner),
+        EapIgActivations(steps=2).scores(runner),
     ):
         close(scores.values, exact.values)
 
@@ -249,9 +251,7 @@ def test_mask_integrated_gradients_sum_to_the_total_effect() -> None:
     assert ends.shape[0] == 2
     scores = runner.scores([Circuit.full(runner.graph), Circuit.empty(runner.graph)], Methodology(), ["logit_diff"])
     total = float((scores["logit_diff"][0] - scores["logit_diff"][1]).mean())
-    errors = [
-        abs(integrated(runner, path="masks", steps=n, endpoints="midpoints").values.sum() - total) for n in (2, 8, 32)
-    ]
+    errors = [abs(MaskIg(steps=n, endpoints="midpoints").scores(runner).values.sum() - total) for n in (2, 8, 32)]
     assert errors[0] > errors[1] > errors[2]
     assert errors[2] < 0.06 * abs(total)
 
@@ -259,15 +259,17 @@ def test_mask_integrated_gradients_sum_to_the_total_effect() -> None:
 def test_batch_size_and_position_sums_change_nothing() -> None:
     pairs, model = pairs_of(7), model_of()
     whole, split = CircuitRunner(model, pairs), CircuitRunner(model, pairs, batch=2)
-    for make in (eap, relp, activation_magnitude, exact_effects, lambda b: integrated(b, steps=2, path="masks")):
-        if make is not activation_magnitude:  # a mean over the batch, then its size
-            close(make(whole).values, make(split).values)
-    close(eap(whole, per_position=True).values.sum(2), eap(whole).values)
+    for method in (Eap(), Relp(), ExactEffects(), MaskIg(steps=2), EapIg(steps=2), EapIgActivations(steps=2)):
+        close(method.scores(whole).values, method.scores(split).values)
+        placed = method.model_copy(update={"per_position": True}).scores(whole)
+        assert placed.positions == T
+        if not isinstance(method, ExactEffects):  # gradients add up over positions, effects do not
+            close(placed.values.sum(2), method.scores(whole).values)
     circuits = some_circuits(whole.graph)
     for value in ("resample", "zero", "mean_clean", "mean_counterfactual", "mean_both"):
         method = Methodology(ablation=value)
         close(logits_of(whole, circuits, method), logits_of(split, circuits, method))
-    assert acdc(whole, 0.05).circuit == acdc(split, 0.05).circuit
+    assert Acdc(tau=0.05).remove(whole).circuit == Acdc(tau=0.05).remove(split).circuit
 
 
 def test_prompts_of_several_lengths_come_back_in_their_order() -> None:
@@ -298,10 +300,10 @@ def test_identical_prompts_make_means_resamples() -> None:
 @pytest.mark.parametrize("tau", [0.003, 0.05])
 def test_speculative_acdc_is_sequential_acdc(tau: float) -> None:
     runner = CircuitRunner(model_of(), pairs_of())
-    sequential = acdc(runner, tau, speculate=1)
+    sequential = Acdc(tau=tau, speculate=1).remove(runner)
     assert 0 < len(sequential.circuit) < runner.graph.n_edges
     for speculate in (2, 7, 64):
-        found = acdc(runner, tau, speculate=speculate)
+        found = Acdc(tau=tau, speculate=speculate).remove(runner)
         assert found.circuit == sequential.circuit
         assert found.batches_run < sequential.batches_run
         np.testing.assert_allclose(found.changes, sequential.changes, atol=1e-11)
@@ -310,9 +312,10 @@ def test_speculative_acdc_is_sequential_acdc(tau: float) -> None:
 def test_acdc_does_not_depend_on_the_hash_seed() -> None:
     code = (
         f"import importlib.util as u; s = u.spec_from_file_location('k', {__file__!r}); k = u.module_from_spec(s); "
-        "s.loader.exec_module(k); print(k.acdc(k.CircuitRunner(k.model_of(), k.pairs_of()), 0.05).circuit.digest())"
+        "s.loader.exec_module(k); "
+        "print(k.Acdc(tau=0.05).remove(k.CircuitRunner(k.model_of(), k.pairs_of())).circuit.digest())"
     )
-    own = acdc(CircuitRunner(model_of(), pairs_of()), 0.05).circuit.digest()
+    own = Acdc(tau=0.05).discover(CircuitRunner(model_of(), pairs_of())).circuit.digest()
     for seed in ("77",):
         environment = {**os.environ, "PYTHONHASHSEED": seed, "OMP_NUM_THREADS": "1"}
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
@@ -329,15 +332,13 @@ def test_bad_input_is_refused() -> None:
     with pytest.raises(FaultError, match="length"):
         Pair((1, 2), (1, 2, 3), (1,))
     with pytest.raises(FaultError, match="no metric of that name"):
-        eap(runner, "happiness")
+        Eap(metric="happiness")
     with pytest.raises(FaultError, match="no gradient"):
-        eap(runner, "accuracy")
-    with pytest.raises(FaultError, match="one length"):
-        eap(CircuitRunner(model, [*pairs_of(2), *pairs_of(2, length=4)]), per_position=True)
+        Eap(metric="accuracy")
     with pytest.raises(FaultError, match="order names"):
-        acdc(runner, 0.1, order=["embed->logits"])
-    with pytest.raises(FaultError, match="positive"):
-        acdc(runner, -1.0)
+        Acdc(order=("embed->logits",)).discover(runner)
+    with pytest.raises(FaultError, match="greater than 0"):
+        Acdc(tau=-1.0)
     with pytest.raises(FaultError, match="another model"):
         runner.scores([Circuit.empty(Graph.transformer(3, 2))], Methodology(), ["kl"])
     with pytest.raises(FaultError, match="edges at 4 positions"):
@@ -356,7 +357,7 @@ def test_scores_order_is_total() -> None:
     graph = Graph.transformer(2, 2)
     flat = EdgeScores(graph, np.ones(graph.allowed.shape), "ties")
     assert list(flat.top(3)) == ["embed->L0.H0[Q]", "embed->L0.H0[K]", "embed->L0.H0[V]"]
-    scores = random_scores(graph, np.random.default_rng(0))
+    scores = EdgeScores.random(graph, np.random.default_rng(0))
     circuits = scores.sweep([0, 5, 9, graph.n_edges])
     assert [len(c) for c in circuits] == [0, 5, 9, graph.n_edges]
     assert circuits[1] <= circuits[2]

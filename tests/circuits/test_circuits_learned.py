@@ -10,22 +10,21 @@ import torch
 
 from toulmin.circuits import (
     Circuit,
+    CircuitProbing,
     CircuitRunner,
-    HardConcrete,
+    EapIg,
+    EdgeProbing,
     Methodology,
     TestSettings,
     compare_knockouts,
     faithfulness_card,
     hypothesis_tests,
-    integrated,
     learn_constants,
-    open_circuit,
-    probe_edges,
-    probe_sizes,
     random_knockouts,
     sweep_sizes,
     worst_knockout,
 )
+from toulmin.circuits.discovery.hard_concrete import HardConcrete
 from toulmin.circuits.faithfulness.statistics import equivalence
 from toulmin.faults import FaultError
 from toulmin.subjects import load
@@ -55,22 +54,19 @@ def test_gates_have_their_distribution() -> None:
 @pytest.mark.slow
 def test_probing_finds_a_better_circuit_than_chance(runner: CircuitRunner) -> None:
     size = 60
-    scores = probe_edges(runner, size=size, epochs=30, ablation="resample", seed=1)
-    again = probe_edges(runner, size=size, epochs=30, ablation="resample", seed=1)
+    method = CircuitProbing(size=size, epochs=30, seed=1)
+    scores, again = method.scores(runner), method.scores(runner)
     np.testing.assert_array_equal(scores.values, again.values)
     rng = np.random.default_rng(0)
     circuits = [scores.top(size), *(Circuit.random(runner.graph, size, rng) for _ in range(4))]
     kl = runner.scores(circuits, Methodology(), ["kl"])["kl"].mean(1)
     assert kl[0] < 0.8 * kl[1:].min()
-    sparse = open_circuit(probe_edges(runner, penalty=20.0, epochs=30, ablation="resample"))
+    sparse = EdgeProbing(penalty=20.0, epochs=30).discover(runner).circuit
     assert len(sparse) < runner.graph.n_edges / 2
-    nested = probe_sizes(runner, [20, 60], epochs=5)
-    assert len(nested.top(20)) == 20
-    assert set(np.unique(nested.values)) <= {0.0, 1.0, 2.0}
 
 
 def test_learned_constants_hurt_less_than_means(runner: CircuitRunner) -> None:
-    circuit = integrated(runner, steps=3).top(80)
+    circuit = EapIg(steps=3).scores(runner).top(80)
     losses = learn_constants(runner, circuit, steps=40)
     assert losses[-1] < losses[0]
     kl = {
@@ -85,7 +81,7 @@ def test_learned_constants_hurt_less_than_means(runner: CircuitRunner) -> None:
 
 def test_completeness_of_the_whole_model_and_of_a_part(runner: CircuitRunner) -> None:
     rng = np.random.default_rng(0)
-    full, part = Circuit.full(runner.graph), integrated(runner, steps=3).top(60)
+    full, part = Circuit.full(runner.graph), EapIg(steps=3).scores(runner).top(60)
     whole = compare_knockouts(runner, full, random_knockouts(full, 3, rng))
     assert max(k.incompleteness for k in whole) < 1e-5
     knockouts = random_knockouts(part, 3, rng)
@@ -108,7 +104,7 @@ def test_random_circuits_fail_and_the_model_passes(runner: CircuitRunner) -> Non
     assert equivalence(scores[0], full_scores).passes
     assert not equivalence(scores[1], full_scores).passes
     settings = TestSettings(randoms=30, share=0.8)
-    good = hypothesis_tests(runner, integrated(runner, steps=3).top(60), settings)
+    good = hypothesis_tests(runner, EapIg(steps=3).scores(runner).top(60), settings)
     assert good.sufficiency.passes
     assert good.minimal_edges
     chance = hypothesis_tests(runner, Circuit.random(runner.graph, 60, rng), settings)
@@ -119,7 +115,7 @@ def test_random_circuits_fail_and_the_model_passes(runner: CircuitRunner) -> Non
 
 
 def test_the_card_of_a_circuit_moves_with_the_methodology(runner: CircuitRunner) -> None:
-    circuit = integrated(runner, steps=3).top(60)
+    circuit = EapIg(steps=3).scores(runner).top(60)
     card = faithfulness_card(runner, circuit, metrics=("logit_diff", "kl"), resamples=100)
     assert card.n == 16
     assert card.lowest.value < card.highest.value
@@ -129,7 +125,7 @@ def test_the_card_of_a_circuit_moves_with_the_methodology(runner: CircuitRunner)
 
 
 def test_the_curve_ends_at_the_model(runner: CircuitRunner) -> None:
-    scores = integrated(runner, steps=3)
+    scores = EapIg(steps=3).scores(runner)
     sweep = sweep_sizes(runner, scores, [0, 30, 120, runner.graph.n_edges])
     faithful = sweep.faithfulness("logit_diff")
     assert faithful[0] == pytest.approx(0, abs=1e-6)

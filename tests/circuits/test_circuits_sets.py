@@ -12,15 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toulmin.circuits.circuit import Circuit
-from toulmin.circuits.discovery.agreement import audit_scores, overlap, ranks, spearman
-from toulmin.circuits.discovery.edge_scores import EdgeScores, random_scores, reference_scores
+from toulmin.circuits.discovery.agreement import compare_scores, overlap, ranks, spearman
+from toulmin.circuits.discovery.edge_scores import EdgeScores
 from toulmin.circuits.edges import edge_name, parse_edge, removal_order
 from toulmin.circuits.faithfulness.card import Card, CardRow, PromptValues, judge, make_card
 from toulmin.circuits.faithfulness.curves import area_under, cmd, cpr, roc, sizes_for
 from toulmin.circuits.faithfulness.recovered import AGGREGATIONS, recovered
 from toulmin.circuits.formats import from_autocircuit, from_mib, to_autocircuit, to_mib
 from toulmin.circuits.methodology import Methodology, grid
-from toulmin.circuits.pictures import draw_audit, draw_card, draw_circuit, draw_curves, draw_percents
+from toulmin.circuits.pictures import draw_agreement, draw_card, draw_circuit, draw_curves, draw_percents
 from toulmin.evidence import Interval
 from toulmin.faults import FaultError
 from toulmin.patching.graph import Graph
@@ -179,11 +179,11 @@ def test_areas() -> None:
 
 def test_roc_against_a_count_of_pairs() -> None:
     reference = drawn(1)
-    assert roc(reference_scores(reference), reference).auroc == 1.0
+    assert roc(EdgeScores.of_circuit(reference), reference).auroc == 1.0
     rng = np.random.default_rng(0)
     values = rng.integers(0, 5, GRAPH.allowed.shape).astype(float)  # many ties
     scores = EdgeScores(GRAPH, values, "ties")
-    flat, truth = scores.flat(), reference_scores(reference).flat() > 0
+    flat, truth = scores.flat(), EdgeScores.of_circuit(reference).flat() > 0
     wins = [(a > b) + 0.5 * (a == b) for a in flat[truth] for b in flat[~truth]]
     found = roc(scores, reference)
     assert found.auroc == pytest.approx(np.mean(wins))
@@ -200,14 +200,15 @@ def test_rank_agreement() -> None:
     assert spearman(a, a**3) == pytest.approx(1)
     assert spearman(a, -a) == pytest.approx(-1)
     assert overlap(np.array([3.0, -2, 1]), np.array([1.0, 5, -4]), 2) == 0.5
-    scores = random_scores(GRAPH, np.random.default_rng(0))
+    scores = EdgeScores.random(GRAPH, np.random.default_rng(0))
     edges = [(e.source, e.receiver) for e in GRAPH.edges]
-    same = audit_scores(scores, scores, edges)
+    same = compare_scores(scores, edges, scores.values[tuple(np.array(edges).T)])
     assert same.absolute_rank_correlation == pytest.approx(1)
     assert same.top == {10: 1.0}
     assert same.sign_agreement == 1
-    assert "top-10 100%" in str(same)
-    assert draw_audit(same).rows()
+    assert "top-10 100%" in same.sentence
+    assert "overlap of the 10 largest" in str(same)
+    assert draw_agreement(same).rows()
 
 
 def test_the_card_says_what_flips() -> None:
@@ -291,7 +292,7 @@ def test_verdicts() -> None:
 
 
 def test_drawings_of_circuits_and_curves() -> None:
-    scores = random_scores(GRAPH, np.random.default_rng(0))
+    scores = EdgeScores.random(GRAPH, np.random.default_rng(0))
     figure = draw_circuit(scores.top(7), scores)
     assert len(figure.edges) == 7
     assert figure.layers[0] == "embed"

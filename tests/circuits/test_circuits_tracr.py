@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from toulmin.circuits.circuit import Circuit
-from toulmin.circuits.discovery.acdc import acdc
+from toulmin.circuits.discovery.acdc import Acdc
 from toulmin.circuits.discovery.exact_effects import effects_per_prompt, exact_effects
 from toulmin.circuits.faithfulness.curves import roc
 from toulmin.circuits.formats import from_autocircuit_name
@@ -76,7 +76,7 @@ def test_acdc_against_the_recorded_sets(shared: Path, name: str) -> None:
     runner, case = program(shared, name)
     static = edge_set(runner, case["edges_static"])
     for ablation in ABLATIONS:
-        found = acdc(runner, 1e-3, metric="max_change", ablation=ablation)
+        found = Acdc(tau=1e-3, metric="max_change", ablation=ablation).remove(runner)
         assert found.circuit <= static
         assert edge_set(runner, case[f"edges_necessary_{ablation}"]) <= static
         assert (

@@ -12,7 +12,7 @@ GENERATED = {
     "tasks.behaviour": {"n": 8},
     "paths.evaluate": {"n": 6, "resamples": 20},
     "paths.matrix": {"n": 4, "components": ["K"]},
-    "circuits.card": {"n": 4, "n_discover": 2, "size": 10, "resamples": 50, "method": "random"},
+    "circuits.card": {"n": 4, "n_discover": 2, "resamples": 50, "method": {"name": "random", "size": 10}},
 }
 
 

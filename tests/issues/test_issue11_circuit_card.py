@@ -14,12 +14,12 @@ from torch import Tensor
 from toulmin.circuits import (
     Circuit,
     CircuitRunner,
+    EapIg,
     Methodology,
     TestSettings,
     faithfulness_card,
     grid,
     hypothesis_tests,
-    integrated,
     sweep_sizes,
 )
 from toulmin.circuits.faithfulness.card import PromptValues, card_values, make_card
@@ -46,7 +46,7 @@ def runner() -> CountingRunner:
 
 @pytest.fixture(scope="module")
 def circuit(runner: CountingRunner) -> Circuit:
-    return integrated(runner, steps=2).top(60)
+    return EapIg(steps=2).scores(runner).top(60)
 
 
 def answer_logit(logits: Tensor, batch: Any) -> Tensor:
@@ -123,7 +123,7 @@ def test_results_print_and_save(runner: CountingRunner, circuit: Circuit, tmp_pa
         values = [r.value for r in rows]
         assert (low, high) == (pytest.approx(min(values), abs=0.5), pytest.approx(max(values), abs=0.5))
         assert verdicts == [sum(r.verdict == v for r in rows) for v in ("faithful", "undecided", "unfaithful")]
-    sweep = sweep_sizes(runner, integrated(runner, steps=2), [10, 60])
+    sweep = sweep_sizes(runner, EapIg(steps=2).scores(runner), [10, 60])
     table = sweep.tables()[0]
     row = table.rows[1]
     assert row[:2] == (60, pytest.approx(60 / runner.graph.n_edges))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from toulmin.circuits import Circuit, CircuitRunner, EdgeScores, Methodology, TestSettings, eap, sweep_sizes
+from toulmin.circuits import Circuit, CircuitRunner, Eap, EdgeScores, Methodology, TestSettings, sweep_sizes
 from toulmin.circuits.faithfulness.card import card_values
 from toulmin.circuits.faithfulness.tests import collect_test_data
 from toulmin.faults import FaultError
@@ -23,7 +23,7 @@ def runner() -> CircuitRunner:
 
 @pytest.fixture(scope="module")
 def scores(runner: CircuitRunner) -> EdgeScores:
-    return eap(runner, per_position=True)
+    return Eap(per_position=True).scores(runner)
 
 
 def logit_diff(runner: CircuitRunner, kept: np.ndarray) -> np.ndarray:

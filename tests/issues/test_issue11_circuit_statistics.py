@@ -11,10 +11,10 @@ import torch
 from toulmin.circuits import (
     Circuit,
     CircuitRunner,
+    EapIg,
     Methodology,
     TestSettings,
     hypothesis_tests,
-    integrated,
     worst_knockout,
 )
 from toulmin.circuits.faithfulness.card import PromptValues, make_card
@@ -42,7 +42,7 @@ def runner() -> CircuitRunner:
 def test_every_preset_can_reject_every_null_hypothesis(preset: Any) -> None:
     """On the most extreme data these settings can see: the circuit loses everywhere, its edges beat every addition."""
     study: Any = find_study("circuits.tests").preset(preset)
-    n, edges, randoms = study.n, study.size, study.randoms
+    n, edges, randoms = study.n, study.method.size, study.randoms
     outside = 257 - edges  # of embedded:induction-2l
     added = np.arange(min(study.additions, outside), dtype=float)
     full = np.random.default_rng(0).normal(size=n)
@@ -107,7 +107,7 @@ def test_the_study_refuses_such_settings_before_it_runs() -> None:
     with pytest.raises(ValueError, match="at least 29 randoms"):
         study.model_validate({**tiny, "randoms": 20})
     with pytest.raises(ValueError, match="1199 random additions"):
-        study.model_validate({**tiny, "size": 60, "correction": "holm"})
+        study.model_validate({**tiny, "method": {"name": "eap_ig", "size": 60}, "correction": "holm"})
 
 
 def test_hypothesis_tests_refuse_before_any_circuit_runs(runner: CircuitRunner) -> None:
@@ -124,7 +124,7 @@ def test_hypothesis_tests_refuse_before_any_circuit_runs(runner: CircuitRunner) 
 
 
 def test_additions_are_distinct_edges_and_all_of_the_outside_where_it_is_small(runner: CircuitRunner) -> None:
-    circuit = integrated(runner, steps=2).top(runner.graph.n_edges - 40)
+    circuit = EapIg(steps=2).scores(runner).top(runner.graph.n_edges - 40)
     found = hypothesis_tests(runner, circuit, TestSettings(randoms=29, additions=1000))
     outside = ~circuit
     whole = runner.scores([circuit], Methodology(), ["logit_diff"])["logit_diff"].mean()
@@ -260,7 +260,7 @@ def test_the_gates_of_a_knockout_replace_the_edges_that_the_runner_replaces(
 @pytest.mark.parametrize("direction", ["noising", "denoising"])
 def test_the_learned_knockout_is_worse_than_every_random_one(runner: CircuitRunner, direction: Any) -> None:
     method = Methodology(direction=direction)
-    circuit = integrated(runner, steps=3).top(80)
+    circuit = EapIg(steps=3).scores(runner).top(80)
     worst = worst_knockout(runner, circuit, size=12, method=method)
     assert len(worst) == 12
     assert worst <= circuit

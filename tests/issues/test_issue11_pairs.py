@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from toulmin.circuits import CircuitRunner, Methodology, acdc, eap, exact_effects, faithfulness_card, relp
+from toulmin.circuits import Acdc, CircuitRunner, Eap, Methodology, Relp, discover, exact_effects, faithfulness_card
 from toulmin.circuits.circuit import Circuit
 from toulmin.circuits.studies.card import FaithfulnessCard
 from toulmin.faults import FaultError
@@ -64,7 +64,7 @@ STUDIES: dict[str, Callable[[str], PromptStudy]] = {
     ),
     "paths.matrix": lambda file: MatrixStudy(subject=STORY, pairs=file, components=("K",)),
     "circuits.card": lambda file: FaithfulnessCard(
-        subject=STORY, pairs=file, n=5, n_discover=3, size=20, method="eap", resamples=50, metrics=("logit_diff", "kl")
+        subject=STORY, pairs=file, n=5, n_discover=3, method=Eap(size=20), resamples=50, metrics=("logit_diff", "kl")
     ),
 }
 
@@ -151,12 +151,13 @@ def test_a_bad_ablation_is_one_clear_fault(value: Any) -> None:
     runner = CircuitRunner(small(), good())
     for call in (
         lambda: Methodology(ablation=value),
-        lambda: eap(runner, ablation=value),
-        lambda: relp(runner, ablation=value),
-        lambda: acdc(runner, 0.1, ablation=value),
+        lambda: Eap(ablation=value),
+        lambda: Relp(ablation=value),
+        lambda: Acdc(ablation=value),
+        lambda: discover(runner, "mask_ig", ablation=value),
         lambda: exact_effects(runner, ablation=value),
     ):
-        with pytest.raises(FaultError, match=r"circuits\.methodology \[ablation\]: .*'resample', 'zero'"):
+        with pytest.raises(FaultError, match=r"circuits\.method(ology)? \[(\w+\.)?ablation\]: .*'resample', 'zero'"):
             call()
     with pytest.raises(FaultError) as caught:
         Methodology(ablation="zeros", direction="back", size=3)  # type: ignore[arg-type, call-arg]

@@ -284,3 +284,12 @@ def test_an_unknown_way_of_splitting_words_is_refused(tmp_path: Path) -> None:
     write_gguf(tmp_path / "model.gguf", architecture, model, tokenizer=add)
     with pytest.raises(FaultError, match="of-tomorrow"):
         load_gguf(tmp_path / "model.gguf")
+
+
+def test_a_gguf_file_is_a_subject_whatever_its_ending(tmp_path: Path) -> None:
+    from toulmin.subjects import load
+
+    architecture, model = original("llama")
+    write_gguf(tmp_path / "sha256-blob", architecture, model)
+    for reference in (f"gguf:{tmp_path / 'sha256-blob'}", f"file:{tmp_path / 'sha256-blob'}"):
+        same(load(reference).model, from_huggingface(model))

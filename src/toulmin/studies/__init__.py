@@ -18,6 +18,7 @@ from toulmin.studies.execution import (
     study_of,
 )
 from toulmin.studies.kinds import find_study, study_kinds
+from toulmin.studies.reference_kinds import cached_subject_folder
 from toulmin.studies.references import Reference, ReferenceKind, Resolver, find_reference_kind, parse_reference
 from toulmin.studies.registry import Registry
 from toulmin.studies.run import Pool, ProcessPool, Progress, Run
@@ -39,6 +40,7 @@ __all__ = [
     "Run",
     "Study",
     "Summary",
+    "cached_subject_folder",
     "code_hash",
     "compare_measures",
     "execute",

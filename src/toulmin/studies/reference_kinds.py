@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -13,7 +14,7 @@ _ASSETS = Path(__file__).resolve().parent.parent / "assets"
 def _embedded_name(name: str, detail: str | None) -> str | None:
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         return None
-    return "an embedded subject is named by letters, digits, '.', '_' and '-'"
+    return "an embedded or cached subject is named by letters, digits, '.', '_' and '-'"
 
 
 def _embedded(ref: Reference, resolver: Resolver) -> Path:
@@ -69,8 +70,23 @@ def _file(ref: Reference, resolver: Resolver) -> Path:
     return path
 
 
+def cached_subject_folder(name: str) -> Path:
+    """Where a subject that was fetched once is kept for this user: ``$TOULMIN_CACHE``, or the user's cache folder."""
+    base = os.environ.get("TOULMIN_CACHE") or os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "toulmin" / "subjects" / name
+
+
+def _cached(ref: Reference, resolver: Resolver) -> Path:
+    path = cached_subject_folder(ref.name)
+    if not (path / "model.safetensors").is_file():
+        raise not_found(ref, "not in the user's cache", f"toulmin subjects get {ref.name} fetches it once")
+    return path
+
+
 EMBEDDED = ReferenceKind(_embedded, fault=_embedded_name)
 HUB = ReferenceKind(_hub, separator="@")
 FOLDER = ReferenceKind(_folder)
 FILE = ReferenceKind(_file)
+CACHED = ReferenceKind(_cached, fault=_embedded_name)
+GGUF = ReferenceKind(_file)
 EVIDENCE = ReferenceKind(_evidence, separator="/", fault=_evidence_name)

@@ -4,6 +4,8 @@
     hf:NAME[@REVISION]      a model of the hub, only from the local cache unless the user asks for a download
     dir:PATH                a folder (a Hugging Face directory, say)
     file:PATH               a file
+    gguf:PATH               a model in a GGUF file
+    cached:NAME             a subject that ``toulmin subjects get NAME`` fetched
     evidence:ID/ARTEFACT    a file that a study left
 
 An installed package adds a kind by an entry point of the group ``toulmin.subjects`` (:class:`ReferenceKind`).

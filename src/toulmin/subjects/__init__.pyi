@@ -3,6 +3,8 @@ from .cache import ActivationCache as ActivationCache
 from .cache import cache_bytes as cache_bytes
 from .config import RotaryScaling as RotaryScaling
 from .config import TransformerConfig as TransformerConfig
+from .downloads import DOWNLOADS as DOWNLOADS
+from .downloads import get_subject as get_subject
 from .generation import KeyValueCache as KeyValueCache
 from .generation import generate as generate
 from .gguf import load_gguf as load_gguf
@@ -31,6 +33,7 @@ from .transformer_lens import from_transformer_lens as from_transformer_lens
 from .transformer_lens import load_modadd as load_modadd
 
 __all__ = [
+    "DOWNLOADS",
     "ActivationCache",
     "Attention",
     "ConvAutoencoder",
@@ -52,6 +55,7 @@ __all__ = [
     "from_huggingface",
     "from_transformer_lens",
     "generate",
+    "get_subject",
     "load",
     "load_gguf",
     "load_gpt2_tokenizer",

@@ -101,12 +101,21 @@ def load_gguf(path: str | Path, dtype: torch.dtype = torch.float32) -> tuple[Tra
     return model, gguf_tokenizer(metadata, path)
 
 
+def is_gguf(path: Path) -> bool:
+    """Whether a file is one of GGUF, by its first bytes: Ollama's files have no ending."""
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == b"GGUF"
+    except OSError:
+        return False
+
+
 def _open(path: Path) -> Any:
     gguf = require_extra("gguf", "gguf")
     try:
-        with path.open("rb") as file:
-            if file.read(4) != b"GGUF":
-                raise FaultError(Fault("subjects.gguf", "not a GGUF file", str(path)), ExitCode.SUBJECT)
+        path.stat()
+        if not is_gguf(path):
+            raise FaultError(Fault("subjects.gguf", "not a GGUF file", str(path)), ExitCode.SUBJECT)
         return gguf.GGUFReader(path)
     except OSError as error:
         raise FaultError(Fault("subjects.gguf", error.strerror or str(error), str(path)), ExitCode.SUBJECT) from None

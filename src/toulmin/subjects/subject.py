@@ -17,6 +17,7 @@ from torch import nn
 from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.studies import Resolver, find_reference_kind, parse_reference
 from toulmin.subjects.config import TransformerConfig
+from toulmin.subjects.gguf import is_gguf, load_gguf
 from toulmin.subjects.huggingface import load_huggingface
 from toulmin.subjects.llama2c import load_llama2c
 from toulmin.subjects.networks import ConvAutoencoder, Mlp, network_from_dict
@@ -61,10 +62,10 @@ def load(
     dtype: torch.dtype = torch.float32,
 ) -> Subject[Any]:
     """Load the subject that a reference names: ``embedded:NAME``, ``dir:PATH``, ``file:PATH``, ``hf:NAME[@REVISION]``,
-    ``evidence:ID/ARTEFACT``, or a kind that an installed package adds.
+    ``evidence:ID/ARTEFACT``, ``gguf:PATH``, ``cached:NAME``, or a kind that an installed package adds.
 
     A folder is one that :func:`save_subject` wrote, a Hugging Face model, or rib's modular addition; a file is
-    safetensors from :func:`save_subject`, a llama2.c ``.bin``, or a Tracr ``.npz``.
+    safetensors from :func:`save_subject`, a GGUF file, a llama2.c ``.bin``, or a Tracr ``.npz``.
 
     :param kind: class of the network, a transformer unless another is named; ``nn.Module`` for any.
     :param dtype: of the parameters, whatever the file stores.
@@ -156,9 +157,13 @@ def _load_file(path: Path, dtype: torch.dtype) -> Subject[Any]:
         return _load_own(path, dtype)
     if path.suffix == ".bin":
         return Subject(load_llama2c(path, dtype), find_tokenizer(path.parent))
+    if is_gguf(path):
+        return Subject(*load_gguf(path, dtype))
     if path.suffix == ".npz":
         return Subject(load_tracr(path, dtype))
-    message = f"cannot tell what a {path.suffix or 'file without ending'} is; known are .safetensors, .bin and .npz"
+    message = (
+        f"cannot tell what a {path.suffix or 'file without ending'} is; known are .safetensors, .gguf, .bin and .npz"
+    )
     raise FaultError(Fault("subjects.unknown_format", message, str(path)), ExitCode.SUBJECT)
 
 

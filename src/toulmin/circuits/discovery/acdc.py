@@ -1,36 +1,42 @@
-r"""ACDC (Conmy et al. 2023, Algorithm 1): remove edges one after the other while the output hardly changes.
+r"""ACDC (Conmy et al. 2023, Algorithm 1, https://arxiv.org/abs/2304.14997): remove edges while the output stays.
 
 Edges are visited in a fixed order, by default receivers from the logits backwards and sources from the last to the
-first (:func:`toulmin.circuits.edges.removal_order`). With d(R) the mean distance of the model without the edges R to
-the full model, an edge e is removed iff d(R + e) - d(R) < tau; R then grows. The decision on each edge depends on
-those before it, so the definition runs one circuit an edge. Here K edges are decided at once: guess each decision,
-run the K cumulative sets that the guesses imply as one batch, and accept up to and including the first wrong guess.
-Every accepted decision compares the very sets that the definition compares, so the kept edges are the same (up to a
-distance within rounding of tau). K makes the expected cost of a decision least: with e_k the chance that guess k is
-wrong, (BATCH + K) / sum_{j<=K} prod_{k<j} (1 - e_k). An edge into an input that no longer reaches the logits changes
-nothing, exactly: it is removed without a run.
+first (:func:`toulmin.circuits.edges.removal_order`); with ``per_position`` each edge at the last position first. With
+d(R) the mean distance of the model without the edges R to the full model, an edge e is removed iff
+d(R + e) - d(R) < tau; R then grows.
+
+The decision on each edge depends on those before it, so the definition runs one circuit an edge. Here K edges are
+decided at once: guess each decision, run the K cumulative sets that the guesses imply as one batch, and accept up to
+and including the first wrong guess. Every accepted decision compares the very sets that the definition compares, so the
+kept edges are the same (up to a distance within rounding of tau). K makes the expected cost of a decision least: with
+e_k the chance that guess k is wrong, (BATCH + K) / sum_{j<=K} prod_{k<j} (1 - e_k). An edge into an input that no
+longer reaches the logits changes nothing, exactly: it is removed without a run.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from toulmin.circuits.circuit import Circuit
+from toulmin.circuits.discovery.method import Discovery, DiscoveryMethod, MetricSetting, Progress, common_length
 from toulmin.circuits.edges import parse_edges, removal_order
 from toulmin.circuits.methodology import Ablation, Methodology
-from toulmin.circuits.runner import CircuitRunner
 from toulmin.faults import ExitCode, Fault, FaultError
-from toulmin.patching.graph import Graph
-from toulmin.tasks import Metric, find_metric
+from toulmin.tasks import find_metric
 
-#: masks [K, S, R] of removed edges to the mean distance to the full model of each, [K]
-Distance = Callable[[NDArray[np.bool_]], NDArray[np.float64]]
-Decision = tuple[int, int]
+if TYPE_CHECKING:
+    from toulmin.circuits.runner import CircuitRunner
+    from toulmin.patching import Graph
+
+#: an edge by (source, receiver), or by (source, receiver, position)
+Place = tuple[int, ...]
 #: what a batch costs beside its circuits, in circuits
 BATCH = 3
 #: no guess is surer than this, nor less sure than a coin
@@ -39,10 +45,10 @@ SUREST = 0.02
 
 @dataclass(frozen=True)
 class Removal:
-    """What ACDC did: the circuit kept, the distance after each accepted removal, and how many circuits were run for it.
+    """What ACDC did: the circuit kept, its distance to the full model, and how many circuits were run for it.
 
     ``circuits_run`` against ``edges``, the number the sequential definition would run. ``changes`` is d(R + e) - d(R)
-    for each edge in the order visited.
+    for each edge in the order visited, 0 where none was measured.
     """
 
     circuit: Circuit
@@ -53,112 +59,135 @@ class Removal:
     edges: int
 
 
-def acdc(
-    runner: CircuitRunner,
-    tau: float,
-    *,
-    metric: str | Metric = "kl",
-    ablation: Ablation = "resample",
-    order: Sequence[str] | None = None,
-    speculate: int = 64,
-    progress: Callable[[int], None] | None = None,
-) -> Removal:
-    """The edges that ACDC keeps at threshold ``tau``.
+class Acdc(DiscoveryMethod):
+    """ACDC: the edges whose removal, in turn, changes the metric by ``tau`` or more. It scores no edges."""
 
-    :param metric: the distance; of a metric that the full model does not have at 0, its absolute mean change.
-    :param order: edge names in the order to visit; default the documented one.
-    :param speculate: the most circuits to run at once; 1 is the sequential definition, which runs every edge.
-    :param progress: called with how many more edges are decided.
-    :raises FaultError: an order that does not name every edge once; tau not positive and finite; NaN.
-    """
-    found = find_metric(metric)
-    full = runner.full_scores([found])[found.name].mean()
-    method = Methodology(ablation=ablation)
+    title: ClassVar[str] = "ACDC"
+    scored: ClassVar[bool] = False
 
-    def distance(masks: NDArray[np.bool_]) -> NDArray[np.float64]:
-        total = np.zeros(len(masks))
-        for index, batch in enumerate(runner.batches):
-            logits = runner.run_masks(index, masks, method)
-            total += found(logits, batch, runner.full(index)).double().sum(1).cpu().numpy()
-        mean = total / runner.n
-        return mean if found.distance else np.abs(mean - full)
+    name: Literal["acdc"] = "acdc"
+    tau: float = Field(default=0.01, gt=0, allow_inf_nan=False)  #: threshold, in the metric's unit
+    metric: MetricSetting = "kl"  #: the distance; of a metric that is no distance, its absolute mean change
+    ablation: Ablation = "resample"  #: what a removed edge carries
+    per_position: bool = False  #: decide on each edge at each token position
+    order: tuple[str, ...] | None = None  #: edge names in the order to visit; default the documented one
+    speculate: int = Field(default=64, ge=1)  #: the most circuits to run at once; 1 runs the sequential definition
 
-    edges = _ordered(runner, order)
-    removed, changes, run, batches, last = _remove(runner.graph, edges, distance, tau, speculate, progress)
-    return Removal(Circuit(runner.graph, runner.graph.allowed & ~removed), last, changes, run, batches, len(edges))
+    def discover(self, runner: CircuitRunner, progress: Progress | None = None) -> Discovery:
+        """The circuit of the kept edges.
+
+        :raises FaultError: see :meth:`remove`.
+        """
+        return Discovery(self.remove(runner, progress).circuit, None, self.label)
+
+    def steps_on(self, runner: CircuitRunner) -> int:
+        """One an edge (and position)."""
+        return len(self._visited(runner))
+
+    def remove(self, runner: CircuitRunner, progress: Progress | None = None) -> Removal:
+        """Remove edges, and say how.
+
+        :raises FaultError: an order that does not name every edge once; prompts of several lengths with
+            ``per_position``; NaN.
+        """
+        found = find_metric(self.metric)
+        full = runner.full_scores([found])[found.name].mean()
+        method = Methodology(ablation=self.ablation)
+
+        def distance(masks: NDArray[np.bool_]) -> NDArray[np.float64]:
+            total = np.zeros(len(masks))
+            for index, batch in enumerate(runner.batches):
+                logits = runner.run_masks(index, masks, method)
+                total += found(logits, batch, runner.full(index)).double().sum(1).cpu().numpy()
+            mean = total / runner.n
+            return mean if found.distance else np.abs(mean - full)
+
+        search = _Search(runner, self._visited(runner), self.per_position)
+        while search.waiting:
+            before = len(search.waiting)
+            if self.speculate > 1:
+                search.remove_idle()
+            ahead, guessed, masks = search.guess(self.speculate)
+            if ahead:
+                search.decide(ahead, guessed, distance(masks), self.tau)
+            if progress is not None:
+                progress(before - len(search.waiting))
+        kept = Circuit(runner.graph, search.allowed & ~search.removed)
+        return Removal(kept, search.distance, search.changes, search.run, search.batches, len(search.edges))
+
+    def _visited(self, runner: CircuitRunner) -> list[Place]:
+        graph = runner.graph
+        edges = removal_order(graph) if self.order is None else parse_edges(graph, self.order)
+        if len(set(edges)) != graph.n_edges or len(edges) != graph.n_edges:
+            raise FaultError(Fault("circuits.order", f"the order names {len(set(edges))} of {graph.n_edges} edges"))
+        if not self.per_position:
+            return [*edges]
+        positions = range(common_length(runner, self))
+        return [(*edge, position) for edge in edges for position in reversed(positions)]
 
 
-def _ordered(runner: CircuitRunner, order: Sequence[str] | None) -> list[Decision]:
-    if order is None:
-        return removal_order(runner.graph)
-    edges = parse_edges(runner.graph, order)
-    if len(set(edges)) != runner.graph.n_edges or len(edges) != runner.graph.n_edges:
-        raise FaultError(Fault("circuits.order", f"the order names {len(set(edges))} of {runner.graph.n_edges} edges"))
-    return edges
+class _Search:
+    """The state of ACDC: which edges are removed, which still wait, and the distance so far."""
 
+    def __init__(self, runner: CircuitRunner, edges: Sequence[Place], per_position: bool) -> None:
+        graph = runner.graph
+        self.edges, self.waiting = edges, list(range(len(edges)))
+        self.allowed = graph.allowed
+        self._scored: list[int] | None = None
+        if per_position:
+            self.allowed = np.repeat(graph.allowed[:, :, None], runner.lengths[0], axis=2)
+            self._scored = sorted({int(at) for batch in runner.batches for at in batch.at})
+        self.removed = np.zeros(self.allowed.shape, dtype=bool)
+        self.changes = np.zeros(len(edges))
+        self.distance, self.run, self.batches = 0.0, 0, 0
+        self._graph, self._causal, self._guesses = graph, runner.model.config.causal, _Guesses(graph)
 
-def _remove(
-    graph: Graph,
-    edges: Sequence[Decision],
-    distance: Distance,
-    tau: float,
-    speculate: int,
-    progress: Callable[[int], None] | None,
-) -> tuple[NDArray[np.bool_], NDArray[np.float64], int, int, float]:
-    if not (np.isfinite(tau) and tau > 0) or speculate < 1:
-        raise FaultError(Fault("circuits.tau", f"tau {tau:g} must be positive, and speculate {speculate} at least 1"))
-    removed = np.zeros(graph.allowed.shape, dtype=bool)
-    changes = np.zeros(len(edges))
-    guesses, waiting = _Guesses(graph), list(range(len(edges)))
-    previous, run, batches = 0.0, 0, 0
-    while waiting:
-        before = len(waiting)
-        if speculate > 1:
-            waiting = _without_idle(graph, edges, waiting, removed)
-        chances = [guesses.removal(edges[place]) for place in waiting[:speculate]]
-        if not chances:
-            break
-        ahead = [edges[place] for place in waiting[: _batch_size(chances)]]
-        guessed = [chance >= 0.5 for chance in chances]
-        masks = np.repeat(removed[None], len(ahead), 0)
+    def remove_idle(self) -> None:
+        """Remove, without a run, the waiting edges into inputs that no longer reach the logits."""
+        circuit = Circuit(self._graph, self.allowed & ~self.removed)
+        useful = circuit.useful_receivers(causal=self._causal, scored=self._scored)
+        still: list[int] = []
+        for place in self.waiting:
+            if useful[self.edges[place][1:]]:
+                still.append(place)
+            else:
+                self.removed[self.edges[place]] = True
+        self.waiting = still
+
+    def guess(self, most: int) -> tuple[list[Place], list[bool], NDArray[np.bool_]]:
+        """The next edges, a guess whether each is removed, and for each the mask in which its trial is run."""
+        ahead = [self.edges[place] for place in self.waiting[:most]]
+        chances = [self._guesses.removal(edge) for edge in ahead]
+        count = _batch_size(chances)
+        ahead, guessed = ahead[:count], [chance >= 0.5 for chance in chances[:count]]
+        masks = np.repeat(self.removed[None], len(ahead), 0)
         for row, edge in enumerate(ahead):
-            masks[row, edge[0], edge[1]] = True  # the trial of this edge ...
+            masks[(row, *edge)] = True
             if guessed[row]:
-                masks[row + 1 :, edge[0], edge[1]] = True  # ... and its guessed removal in all later trials
-        found = distance(masks)
-        run, batches = run + len(ahead), batches + 1
+                masks[(slice(row + 1, None), *edge)] = True
+        return ahead, guessed, masks
+
+    def decide(self, ahead: Sequence[Place], guessed: Sequence[bool], found: NDArray[np.float64], tau: float) -> None:
+        """Decide on the edges of a batch, up to and including the first wrong guess."""
+        self.run, self.batches = self.run + len(ahead), self.batches + 1
         if not np.isfinite(found).all():
             edge = ahead[int(np.nonzero(~np.isfinite(found))[0][0])]
-            raise FaultError(
-                Fault("circuits.nan", f"the distance is NaN on the trial of edge {edge}"), ExitCode.NUMERICAL
-            )
+            name = f"{self._graph.sources[edge[0]]}->{self._graph.receivers[edge[1]]}"
+            fault = Fault("circuits.nan", "the distance is NaN or infinite where this edge is removed", name=name)
+            raise FaultError(fault, ExitCode.NUMERICAL)
         accepted = 0
         for row, edge in enumerate(ahead):
-            changes[waiting[row]] = found[row] - previous
-            remove = bool(found[row] - previous < tau)
+            change = float(found[row]) - self.distance
+            self.changes[self.waiting[row]] = change
+            remove = change < tau
             if remove:
-                removed[edge] = True
-                previous = float(found[row])
-            guesses.learn(edge, remove)
+                self.removed[edge] = True
+                self.distance = float(found[row])
+            self._guesses.learn(edge, remove)
             accepted += 1
             if remove != guessed[row]:
                 break
-        waiting = waiting[accepted:]
-        if progress is not None:
-            progress(before - len(waiting))
-    return removed, changes, run, batches, previous
-
-
-def _without_idle(graph: Graph, edges: Sequence[Decision], waiting: list[int], removed: NDArray[np.bool_]) -> list[int]:
-    """Remove, without a run, the waiting edges into inputs that no longer reach the logits; what still waits."""
-    useful = Circuit(graph, graph.allowed & ~removed).useful_receivers()
-    still: list[int] = []
-    for place in waiting:
-        if useful[edges[place][1]]:
-            still.append(place)
-        else:
-            removed[edges[place]] = True
-    return still
+        self.waiting = self.waiting[accepted:]
 
 
 def _batch_size(chances: Sequence[float]) -> int:
@@ -182,14 +211,14 @@ class _Guesses:
         self._kinds = [head.sub(".H", name) for name in graph.sources]
         self._inputs = [head.sub(".H", name) for name in graph.receivers]
 
-    def removal(self, edge: Decision) -> float:
+    def removal(self, edge: Place) -> float:
         known = [self._rates[key] for key in self._keys(edge) if key in self._rates]
         return sum(known) / len(known) if known else 0.5
 
-    def learn(self, edge: Decision, removed: bool) -> None:
+    def learn(self, edge: Place, removed: bool) -> None:
         for key in self._keys(edge):
             self._rates[key] = 0.7 * self._rates.get(key, float(removed)) + 0.3 * removed
 
-    def _keys(self, edge: Decision) -> tuple[tuple[str, str], ...]:
+    def _keys(self, edge: Place) -> tuple[tuple[str, str], ...]:
         into = self._inputs[edge[1]]
         return (self._kinds[edge[0]], into), (self._sources[edge[0]], into), ("", "")

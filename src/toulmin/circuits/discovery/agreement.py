@@ -1,8 +1,9 @@
-"""How well an attribution method's scores agree with exact single-edge effects. No torch.
+r"""Attribution agreement: how well a method's scores agree with exact single-edge effects.
 
-Spearman's rank correlation of scores and effects, and of their absolute values (which circuits are built from); the
-overlap of the k edges that each calls largest; and the share of the effect's sign that the scores get right, weighted
-by its size.
+On a sample of edges: Spearman's rank correlation of scores and effects, and of their absolute values (by which circuits
+are cut); the overlap of the k edges that each calls largest; and the share of the effects' sign that the scores get
+right, weighted by the effects' size: :math:`\sum_e |x_e| [\mathrm{sign}(a_e) = \mathrm{sign}(x_e)] / \sum_e |x_e|`,
+with scores a and effects x. Intervals resample edges.
 """
 
 from __future__ import annotations
@@ -15,24 +16,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toulmin.circuits.discovery.edge_scores import EdgeScores
-from toulmin.circuits.edges import Pair
+from toulmin.circuits.discovery.exact_effects import Place, effects_per_prompt
+from toulmin.circuits.discovery.method import MetricSetting, Progress
+from toulmin.circuits.edges import edge_name
 from toulmin.circuits.methodology import Ablation
-from toulmin.evidence import Interval, bootstrap
+from toulmin.evidence import Interval, Table, TabularResult, bootstrap
 from toulmin.faults import Fault, FaultError
+from toulmin.patching import Graph
 
 if TYPE_CHECKING:
     from toulmin.circuits.runner import CircuitRunner
-    from toulmin.tasks import Metric
 
 Array = NDArray[np.float64]
+LARGEST = (10, 50)  # the k whose overlap is told
 
 
-@dataclass(frozen=True)
-class Audit:
-    """Agreement of ``method`` with exact effects over ``n`` edges; intervals resample edges."""
+@dataclass(frozen=True, repr=False)
+class AttributionAgreement(TabularResult):
+    """Agreement of ``method`` with exact effects on ``n`` edges; ``top[k]`` is the overlap of the k largest."""
 
     method: str
-    n: int
+    graph: Graph
     rank_correlation: float
     rank_interval: Interval | None
     absolute_rank_correlation: float
@@ -41,14 +45,124 @@ class Audit:
     sign_agreement: float
     scores: Array
     effects: Array
-    edges: NDArray[np.int64]
+    edges: NDArray[np.int64]  #: [n, 2 or 3]: source, receiver (and position)
 
-    def __str__(self) -> str:
-        overlaps = ", ".join(f"top-{k} {share:.0%}" for k, share in self.top.items())
+    @property
+    def n(self) -> int:
+        """The number of edges compared."""
+        return len(self.edges)
+
+    @property
+    def sentence(self) -> str:
+        """The result in one sentence."""
         rank = f"rank correlation {self.absolute_rank_correlation:.2f}"
         if self.absolute_rank_interval is not None:
             rank += f" [{self.absolute_rank_interval.low:.2f}, {self.absolute_rank_interval.high:.2f}]"
-        return f"{self.method} against exact effects on {self.n} edges: {rank}; {overlaps}"
+        parts = [rank, *(f"top-{k} {share:.0%}" for k, share in self.top.items())]
+        return f"{self.method} against exact effects on {self.n} edges: {'; '.join(parts)}"
+
+    def __repr__(self) -> str:
+        return self.sentence
+
+    def overview(self) -> tuple[Table, ...]:
+        """The numbers, without the edges."""
+        return self.tables()[:1]
+
+    def tables(self) -> tuple[Table, ...]:
+        """The numbers, and each edge's score and effect."""
+
+        def row(name: str, value: float, interval: Interval | None = None) -> tuple[str | float | None, ...]:
+            return name, value, None if interval is None else interval.low, None if interval is None else interval.high
+
+        numbers = [
+            row(
+                "rank correlation of |score| and |effect|", self.absolute_rank_correlation, self.absolute_rank_interval
+            ),
+            row("rank correlation of score and effect", self.rank_correlation, self.rank_interval),
+            *(row(f"overlap of the {k} largest", share) for k, share in self.top.items()),
+            row("share of the effect with the right sign", self.sign_agreement),
+        ]
+        at = () if self.edges.shape[1] == 2 else ("position",)
+        rows = [
+            (edge_name(self.graph, place[0], place[1]), *place[2:], float(score), float(effect))
+            for place, score, effect in zip(self.edges.tolist(), self.scores, self.effects, strict=True)
+        ]
+        title = f"{self.method} against exact effects on {self.n} edges"
+        return (
+            Table(title=title, columns=("agreement", "value", "low", "high"), rows=tuple(numbers)),
+            Table(title="edges compared", columns=("edge", *at, "score", "exact effect"), rows=tuple(rows)),
+        )
+
+
+def attribution_agreement(
+    runner: CircuitRunner,
+    scores: EdgeScores,
+    *,
+    metric: MetricSetting | None = None,
+    ablation: Ablation | None = None,
+    sample: int | None = 200,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> AttributionAgreement:
+    """Compare scores with the exact effects of a sample of edges; per-position scores with effects at one position.
+
+    :param metric: whose effects are measured; default the metric that the scores estimate, else ``logit_diff``.
+    :param ablation: what a cut edge carries; default the ablation that the scores estimate, else ``resample``.
+    :param sample: how many edges, drawn uniformly without replacement; None for all.
+    :raises FaultError: fewer than three edges; prompts of several lengths with per-position scores.
+    """
+    metric, ablation = target_of(scores, metric, ablation)
+    chosen = sample_edges(scores, sample, seed)
+    effects = effects_per_prompt(runner, metric, chosen.tolist(), ablation, progress=progress).mean(1)
+    return compare_scores(scores, chosen, effects)
+
+
+def target_of(
+    scores: EdgeScores, metric: MetricSetting | None = None, ablation: Ablation | None = None
+) -> tuple[MetricSetting, Ablation]:
+    """The effect that scores are compared with: what is given, or what the scores estimate, or the default."""
+    return metric or scores.metric or "logit_diff", ablation or scores.ablation or "resample"
+
+
+def sample_edges(scores: EdgeScores, sample: int | None, seed: int) -> NDArray[np.int64]:
+    """[n, 2 or 3]: source, receiver (and position) of edges drawn uniformly without replacement, in their order."""
+    places = scores.places()
+    if sample is None or sample >= len(places):
+        return places
+    return places[np.sort(np.random.default_rng(seed).choice(len(places), size=sample, replace=False))]
+
+
+def compare_scores(
+    scores: EdgeScores, edges: NDArray[np.int64] | Sequence[Place], effects: Array, *, resamples: int = 500
+) -> AttributionAgreement:
+    """Compare ``scores`` with the ``effects`` of ``edges``.
+
+    :raises FaultError: fewer than three edges, or not one effect for each.
+    """
+    places = np.array(edges, dtype=np.int64)
+    if len(places) < 3 or len(places) != len(effects):
+        text = f"{len(places)} edges with {len(effects)} effects: at least three are compared"
+        raise FaultError(Fault("circuits.agreement", text))
+    a, b = scores.values[tuple(places.T)], np.asarray(effects, dtype=np.float64)
+    flat = len(np.unique(a)) < 2 or len(np.unique(b)) < 2
+
+    def interval(x: Array, y: Array) -> Interval | None:
+        return None if flat else bootstrap(spearman, x, y, method="percentile", resamples=resamples, seed=0)
+
+    weight = np.abs(b).sum()
+    return AttributionAgreement(
+        method=scores.method,
+        graph=scores.graph,
+        rank_correlation=spearman(a, b),
+        rank_interval=interval(a, b),
+        absolute_rank_correlation=spearman(np.abs(a), np.abs(b)),
+        absolute_rank_interval=interval(np.abs(a), np.abs(b)),
+        top={k: overlap(a, b, k) for k in LARGEST if k <= len(places)},
+        sign_agreement=float(np.abs(b)[np.sign(a) == np.sign(b)].sum() / weight) if weight > 0 else 1.0,
+        scores=a,
+        effects=b,
+        edges=places,
+    )
 
 
 def ranks(values: Array) -> Array:
@@ -70,66 +184,3 @@ def overlap(a: Array, b: Array, k: int) -> float:
     """The share of the k largest |a| that are among the k largest |b|; ties in the order given."""
     one, two = (set(np.argsort(-np.abs(v), kind="stable")[:k].tolist()) for v in (a, b))
     return len(one & two) / k
-
-
-def audit_scores(
-    scores: EdgeScores,
-    exact: EdgeScores,
-    edges: Sequence[Pair],
-    *,
-    ks: Sequence[int] = (10, 50),
-    seed: int = 0,
-    resamples: int = 500,
-) -> Audit:
-    """Compare ``scores`` with ``exact`` on ``edges``.
-
-    :raises FaultError: scores of different graphs, or fewer than three edges.
-    """
-    if scores.graph != exact.graph or len(edges) < 3:
-        raise FaultError(Fault("circuits.audit", "scores of two different graphs, or fewer than three edges"))
-    rows, columns = np.array(edges).T
-    a, b = scores.values[rows, columns], exact.values[rows, columns]
-    flat = len(np.unique(a)) < 2 or len(np.unique(b)) < 2
-
-    def interval(x: Array, y: Array) -> Interval | None:
-        return None if flat else bootstrap(spearman, x, y, method="percentile", resamples=resamples, seed=seed)
-
-    weight = np.abs(b).sum()
-    agreement = float(np.abs(b)[np.sign(a) == np.sign(b)].sum() / weight) if weight > 0 else 1.0
-    return Audit(
-        method=scores.method,
-        n=len(edges),
-        rank_correlation=spearman(a, b),
-        rank_interval=interval(a, b),
-        absolute_rank_correlation=spearman(np.abs(a), np.abs(b)),
-        absolute_rank_interval=interval(np.abs(a), np.abs(b)),
-        top={k: overlap(a, b, k) for k in ks if k <= len(edges)},
-        sign_agreement=agreement,
-        scores=a,
-        effects=b,
-        edges=np.array(edges, dtype=np.int64),
-    )
-
-
-def audit(
-    runner: CircuitRunner,
-    scores: EdgeScores,
-    *,
-    metric: str | Metric = "logit_diff",
-    ablation: Ablation = "resample",
-    sample: int | None = 200,
-    seed: int = 0,
-) -> Audit:
-    """Attribution scores against exact single-edge effects on a sample of edges.
-
-    :param sample: how many edges, drawn uniformly; None for all.
-    :raises FaultError: fewer than three edges.
-    """
-    from toulmin.circuits.discovery.exact_effects import exact_effects
-
-    edges = [(edge.source, edge.receiver) for edge in runner.graph.edges]
-    if sample is not None and sample < len(edges):
-        drawn = np.random.default_rng(seed).choice(len(edges), size=sample, replace=False)
-        edges = [edges[i] for i in np.sort(drawn)]
-    exact = exact_effects(runner, metric, ablation=ablation, edges=edges)
-    return audit_scores(scores.summed(), exact, edges)

@@ -1,97 +1,143 @@
-r"""Hard-concrete gates (Louizos et al. 2018) over edges, and circuits learned with them.
+r"""Edge probing and circuit probing: learn a gate for every edge (Miller et al. 2024, AutoCircuit).
 
-With u ~ U(0, 1): s = sigmoid((ln u - ln(1 - u) + a) / temperature), gate = clip(s (right - left) + left, 0, 1):
-exactly 0 or 1 with positive probability, and differentiable in a. The expected number of open gates is sum sigmoid(a
-- temperature ln(-left / right)). Defaults are those of subnetwork probing (Cao et al. 2021): left -0.1, right 1.1,
-temperature 2/3, open with p0 = 0.9 at the start, Adam at 0.1.
+Each edge has a hard-concrete gate (:mod:`toulmin.circuits.discovery.hard_concrete`) with a parameter a; a gate of value
+g leaves the edge its own value with weight g and the ablated value with weight 1 - g. Adam minimises over the
+parameters
 
-Edge probing minimises faithfulness loss + lambda (share of open gates); circuit probing for a given size k replaces the
-penalty by relu(open gates - k) / k and returns the k edges with the largest a (Miller et al. 2024, AutoCircuit).
+- edge probing: :math:`\mathrm{loss} + \lambda \cdot \mathrm{E}[\text{open gates}] / \text{edges}` (Cao et al. 2021,
+  https://arxiv.org/abs/2104.03514); the circuit is the edges whose gate is open with more than ``threshold``
+  probability;
+- circuit probing for k edges: :math:`\mathrm{loss} + \lambda \, \mathrm{relu}(\mathrm{E}[\text{open gates}] - k) / k`;
+  the circuit is the k edges whose gate is most likely open.
+
+The loss is how much worse the metric is than the best it can be: the metric itself where lower is better (KL by
+default), its negative where higher is. An edge scores P(its gate is open).
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
-import torch
-from jaxtyping import Float
-from torch import Tensor
+from numpy.typing import NDArray
+from pydantic import Field, field_validator
 
 from toulmin.circuits.circuit import Circuit
 from toulmin.circuits.discovery.edge_scores import EdgeScores
+from toulmin.circuits.discovery.gradient_scores import smooth
+from toulmin.circuits.discovery.method import (
+    Discovery,
+    MetricSetting,
+    Progress,
+    RankingMethod,
+    ScoringMethod,
+    common_length,
+)
 from toulmin.circuits.methodology import Ablation, Methodology
-from toulmin.circuits.runner import CircuitRunner
 from toulmin.faults import ExitCode, Fault, FaultError
-from toulmin.patching.run_circuits import run_circuits
-from toulmin.tasks import Metric, find_metric
+from toulmin.tasks import find_metric
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from toulmin.circuits.runner import CircuitRunner
 
 
-@dataclass(frozen=True)
-class HardConcrete:
-    """The gate's distribution; ``start`` is the parameter a at which a gate is open with p0."""
+class Probing(ScoringMethod):
+    """The settings that both kinds of probing share."""
 
-    left: float = -0.1
-    right: float = 1.1
-    temperature: float = 2 / 3
-    p0: float = 0.9
+    metric: MetricSetting = "kl"  #: what is optimised
+    ablation: Ablation = "resample"  #: what a closed edge carries
+    penalty: float = Field(ge=0, allow_inf_nan=False)  #: lambda, in the metric's unit
+    epochs: int = Field(default=40, ge=1)  #: passes over the prompts
+    learning_rate: float = Field(default=0.1, gt=0, allow_inf_nan=False)  #: of Adam
+    samples: int = Field(default=1, ge=1)  #: draws of all gates in a step
+    temperature: float = Field(default=2 / 3, gt=0, allow_inf_nan=False)  #: of the gates
+    start: float = Field(default=0.9, gt=0, lt=1)  #: p0, how far open a gate is at the start
+    seed: int | None = None  #: of the gates; default the study's seed, 0 outside of a study
 
-    @property
-    def start(self) -> float:
-        """ln(p / (1 - p)), p = (p0 - left) / (right - left): the stretched sigmoid of a is p0."""
-        p = (self.p0 - self.left) / (self.right - self.left)
-        return math.log(p / (1 - p))
+    @field_validator("metric")
+    @classmethod
+    def _smooth(cls, metric: MetricSetting) -> MetricSetting:
+        return smooth(metric)
 
-    def sample(self, a: Tensor, generator: torch.Generator) -> Tensor:
-        """One gate for each parameter."""
-        u = torch.rand(a.shape, generator=generator, dtype=a.dtype, device=a.device).clamp(1e-4, 1 - 1e-4)
-        s = torch.sigmoid((u.log() - (1 - u).log() + a) / self.temperature)
-        return (s * (self.right - self.left) + self.left).clamp(0.0, 1.0)
+    def steps_on(self, runner: CircuitRunner) -> int:
+        """One an epoch."""
+        return self.epochs
 
-    def open_probability(self, a: Tensor) -> Tensor:
-        """P(gate > 0)."""
-        return torch.sigmoid(a - self.temperature * math.log(-self.left / self.right))
+    def wanted(self, runner: CircuitRunner) -> int | None:
+        """How many open gates the penalty allows; None where it asks for as few as possible."""
+        return None
+
+    def scores(self, runner: CircuitRunner, progress: Progress | None = None) -> EdgeScores:
+        """P(the edge's gate is open), after training.
+
+        :raises FaultError: prompts of several lengths with ``per_position``; a loss that is NaN or infinite.
+        """
+        positions = common_length(runner, self) if self.per_position else None
+        allowed = Circuit.full(runner.graph, positions).table
+        return self.of(runner, _train(runner, self, allowed, progress), self.metric, self.ablation)
 
 
-def probe_edges(
-    runner: CircuitRunner,
-    *,
-    metric: str | Metric = "kl",
-    size: int | None = None,
-    penalty: float = 10.0,
-    epochs: int = 20,
-    learning_rate: float = 0.1,
-    samples: int = 1,
-    ablation: Ablation = "mean_counterfactual",
-    gates: HardConcrete | None = None,
-    seed: int = 0,
-    progress: Callable[[int], None] | None = None,
-) -> EdgeScores:
-    """Edge probing, or circuit probing when ``size`` is given: scores are the gates' parameters, least first set to 0.
+class EdgeProbing(Probing):
+    """Edge probing: the circuit's size follows from the penalty on open gates."""
 
-    :param metric: what is minimised (maximised where higher is better), KL to the full model by default.
-    :param penalty: lambda. :param samples: gate samples a step. :param epochs: passes over the batches.
-    :raises FaultError: a metric without gradient; a loss that is not finite.
-    """
-    found, gate = find_metric(metric, smooth=True), gates or HardConcrete()
-    allowed = torch.from_numpy(np.array(runner.graph.allowed)).to(runner.model.W_E.device)
-    n_edges, method = runner.graph.n_edges, Methodology(ablation=ablation)
-    generator = torch.Generator(device=allowed.device).manual_seed(seed)
-    a = torch.full((n_edges,), gate.start, dtype=runner.model.W_E.dtype, device=allowed.device, requires_grad=True)
-    optimizer = torch.optim.Adam([a], lr=learning_rate)
+    title: ClassVar[str] = "edge probing"
+
+    name: Literal["edge_probing"] = "edge_probing"
+    penalty: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    threshold: float = Field(default=0.5, gt=0, lt=1)  #: an edge is kept if its gate is open with more probability
+
+    def discover(self, runner: CircuitRunner, progress: Progress | None = None) -> Discovery:
+        """The circuit of the open gates, and the probabilities of all."""
+        scores = self.scores(runner, progress)
+        return Discovery(open_circuit(scores, self.threshold), scores, self.label)
+
+
+class CircuitProbing(Probing, RankingMethod):
+    """Circuit probing: the penalty asks for at most ``size`` open gates."""
+
+    title: ClassVar[str] = "circuit probing"
+
+    name: Literal["circuit_probing"] = "circuit_probing"
+    penalty: float = Field(default=10.0, ge=0, allow_inf_nan=False)
+
+    def wanted(self, runner: CircuitRunner) -> int:
+        """The circuit's size."""
+        positions = common_length(runner, self) if self.per_position else 1
+        return max(1, self.size_among(runner.graph.n_edges * positions))
+
+
+def open_circuit(scores: EdgeScores, threshold: float = 0.5) -> Circuit:
+    """The circuit of the edges whose gate is open with more than ``threshold`` probability."""
+    return Circuit(scores.graph, scores.values > threshold)
+
+
+def _train(
+    runner: CircuitRunner, settings: Probing, table: NDArray[np.bool_], progress: Progress | None
+) -> NDArray[np.float64]:
+    """P(gate > 0) of each true entry of ``table`` [S, R] or [S, R, T]; 0 elsewhere."""
+    import torch
+
+    from toulmin.circuits.discovery.hard_concrete import HardConcrete
+
+    gate = HardConcrete(temperature=settings.temperature, p0=settings.start)
+    allowed = torch.from_numpy(np.array(table)).to(runner.model.W_E.device)
+    wanted, entries = settings.wanted(runner), int(table.sum())
+    generator = torch.Generator(device=allowed.device).manual_seed(settings.seed or 0)
+    a = torch.full((entries,), gate.start, dtype=runner.model.W_E.dtype, device=allowed.device, requires_grad=True)
+    optimizer = torch.optim.Adam([a], lr=settings.learning_rate)
     frozen = [parameter for parameter in runner.model.parameters() if parameter.requires_grad]
     for parameter in frozen:
         parameter.requires_grad_(False)
     try:
-        for _ in range(epochs):
+        for _ in range(settings.epochs):
             for index in range(len(runner.batches)):
-                drawn = torch.stack([gate.sample(a, generator) for _ in range(samples)])
-                loss = _unfaithful(runner, index, found, method, _as_masks(1.0 - drawn, allowed))
+                drawn = torch.stack([gate.sample(a, generator) for _ in range(settings.samples)])
+                loss = _loss(runner, index, settings, _as_masks(1.0 - drawn, allowed))
                 expected = gate.open_probability(a).sum()
-                extra = expected / n_edges if size is None else torch.relu(expected - size) / max(1, size)
-                loss = loss + penalty * extra
+                extra = expected / entries if wanted is None else torch.relu(expected - wanted) / wanted
+                loss = loss + settings.penalty * extra
                 if not bool(torch.isfinite(loss.detach())):
                     raise FaultError(Fault("circuits.nan", "the probing loss is NaN or infinite"), ExitCode.NUMERICAL)
                 optimizer.zero_grad()
@@ -102,85 +148,22 @@ def probe_edges(
     finally:
         for parameter in frozen:
             parameter.requires_grad_(True)
-    values = np.zeros(runner.graph.allowed.shape)
-    learned = gate.open_probability(a.detach()).double().cpu().numpy()
-    values.T[runner.graph.allowed.T] = learned
-    name = "edge probing" if size is None else f"circuit probing for {size} edges"
-    return EdgeScores(runner.graph, values, f"{name} ({found.name}, {ablation}, seed {seed})")
+    values = np.zeros(table.shape)
+    values.swapaxes(0, 1)[table.swapaxes(0, 1)] = gate.open_probability(a.detach()).double().cpu().numpy()
+    return values
 
 
-def open_circuit(scores: EdgeScores, threshold: float = 0.5) -> Circuit:
-    """The circuit of edge probing: the edges whose gate is open with more than ``threshold`` probability."""
-    return Circuit(scores.graph, scores.values > threshold)
-
-
-def probe_sizes(runner: CircuitRunner, sizes: Sequence[int], **settings: object) -> EdgeScores:
-    """Circuit probing at several sizes: an edge scores by the smallest circuit it is in, as in AutoCircuit."""
-    ordered = sorted(set(sizes))
-    values = np.zeros(runner.graph.allowed.shape)
-    for rank, size in enumerate(ordered):
-        circuit = probe_edges(runner, size=size, **settings).top(size)  # type: ignore[arg-type]
-        values = np.where(circuit.table & (values == 0), float(len(ordered) - rank), values)
-    return EdgeScores(runner.graph, values, f"circuit probing for {', '.join(map(str, ordered))} edges")
-
-
-def learn_constants(
-    runner: CircuitRunner,
-    circuit: Circuit,
-    *,
-    metric: str | Metric = "kl",
-    per_position: bool = False,
-    steps: int = 100,
-    learning_rate: float = 0.02,
-    progress: Callable[[int], None] | None = None,
-) -> list[float]:
-    """Optimal ablation (Li and Janson 2024): the constants for cut edges that make the circuit most faithful.
-
-    One vector a source (and position). Starts from the means over counterfactual prompts; stores the constants in
-    ``runner.learned`` for ``ablation="learned"``, by prompt length, and returns the loss at each step.
-
-    :raises FaultError: a metric without gradient; a loss that is not finite.
-    """
-    found = find_metric(metric, smooth=True)
-    losses: list[float] = []
-    learned: dict[int, Tensor] = {}
-    for length in runner.lengths:
-        members = [i for i, b in enumerate(runner.batches) if b.clean.shape[1] == length]
-        first = runner.values(members[0], Methodology(ablation="mean_counterfactual"))
-        start = first if per_position else first.mean(2, keepdim=True)
-        constants = start.detach().clone().requires_grad_()
-        optimizer = torch.optim.Adam([constants], lr=learning_rate)
-        masks = torch.from_numpy(runner.masks([circuit], Methodology(ablation="learned"), length)).to(constants.dtype)
-        for step in range(steps):
-            index = members[step % len(members)]
-            batch = runner.batches[index]
-            logits = run_circuits(runner.model, batch.clean, constants, masks, graph=runner.graph, scored=batch.at)
-            loss = -found.sign * found(logits, batch, runner.full(index)).mean()
-            if not bool(torch.isfinite(loss.detach())):
-                raise FaultError(
-                    Fault("circuits.nan", "the loss of the constants is NaN or infinite"), ExitCode.NUMERICAL
-                )
-            (gradient,) = torch.autograd.grad(loss, constants)
-            constants.grad = gradient
-            optimizer.step()
-            losses.append(float(loss.detach()))
-            if progress is not None:
-                progress(1)
-        learned[length] = constants.detach()
-    runner.learned = learned
-    return losses
-
-
-def _as_masks(cut: Float[Tensor, "C E"], allowed: Tensor) -> Float[Tensor, "C S R"]:
-    """Values of the edges, in the graph's order (by receiver, then source), as masks."""
-    masks = cut.new_zeros(len(cut), allowed.shape[1], allowed.shape[0])
-    masks[:, allowed.T] = cut
+def _as_masks(cut: Tensor, allowed: Tensor) -> Tensor:
+    """Values [C, E] of the edges, in the graph's order (by receiver, source, position), as masks [C, S, R(, T)]."""
+    masks = cut.new_zeros(len(cut), allowed.shape[1], allowed.shape[0], *allowed.shape[2:])
+    masks[:, allowed.transpose(0, 1)] = cut
     return masks.transpose(1, 2)
 
 
-def _unfaithful(runner: CircuitRunner, index: int, metric: Metric, method: Methodology, masks: Tensor) -> Tensor:
-    batch = runner.batches[index]
-    logits = run_circuits(
-        runner.model, batch.clean, runner.values(index, method), masks, graph=runner.graph, scored=batch.at
-    )
+def _loss(runner: CircuitRunner, index: int, settings: Probing, masks: Tensor) -> Tensor:
+    from toulmin.patching import run_circuits
+
+    batch, metric = runner.batches[index], find_metric(settings.metric, smooth=True)
+    values = runner.values(index, Methodology(ablation=settings.ablation))
+    logits = run_circuits(runner.model, batch.clean, values, masks, graph=runner.graph, scored=batch.at)
     return -metric.sign * metric(logits, batch, runner.full(index)).mean()

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from toulmin.circuits.circuit import Circuit
-from toulmin.circuits.discovery.probing import HardConcrete
+from toulmin.circuits.discovery.hard_concrete import HardConcrete
 from toulmin.circuits.methodology import Methodology
 from toulmin.circuits.runner import CircuitRunner
 from toulmin.faults import Fault, FaultError

@@ -1,40 +1,43 @@
-"""What the studies of circuits share: the subject, the prompts, and how the circuit is found. No torch at the top."""
+"""What the studies of circuits share: the prompts, how the circuit is found, how it is stored. No torch at the top."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
 from toulmin.circuits.circuit import Circuit
+from toulmin.circuits.discovery.eap_ig import EapIg
 from toulmin.circuits.discovery.edge_scores import EdgeScores
-from toulmin.circuits.methodology import Ablation
+from toulmin.circuits.discovery.method import Discovery
+from toulmin.circuits.discovery.methods import MethodSetting
 from toulmin.evidence import sha256_of_json
 from toulmin.faults import ExitCode, Fault, FaultError
+from toulmin.patching import Graph
 from toulmin.studies import Doubt, Input, Items, Run
-from toulmin.tasks import Pair, PromptStudy
+from toulmin.tasks import PromptStudy
 
 if TYPE_CHECKING:
     from toulmin.circuits.runner import CircuitRunner
+    from toulmin.tasks import Pair
 
-Array = NDArray[np.float64]
-Method = Literal[
-    "acdc",
-    "eap",
-    "eap_ig",
-    "eap_ig_activations",
-    "mask_ig",
-    "relp",
-    "edge_probing",
-    "circuit_probing",
-    "exact",
-    "random",
-    "activation_magnitude",
-]
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The circuit of a study, with the runners of the prompts it was found on and of those it is measured on."""
+
+    discovering: CircuitRunner
+    measuring: CircuitRunner
+    found: Discovery
 
 
 class CircuitStudy(PromptStudy):
@@ -61,53 +64,50 @@ class CircuitStudy(PromptStudy):
     # always a number here, as prompts of a file are divided too; fields of a frozen model may be narrowed
     n: int = Field(default=100, ge=3)  #: prompts to measure on  # pyright: ignore[reportIncompatibleVariableOverride]
     n_discover: int = Field(default=32, ge=1)  #: prompts to discover with
-    batch: int = Field(default=32, ge=1)
+    batch: int = Field(default=32, ge=1)  #: prompts in one forward pass
 
     circuit: str | None = None  #: reference of a circuit: file:PATH, evidence:ID/circuit.json
-    method: Method = "eap_ig"
-    size: int | None = Field(default=None, ge=1)  #: edges of the circuit; default a twentieth of all
-    tau: float = Field(default=0.01, gt=0)  #: ACDC's threshold
-    metric: str = "logit_diff"  #: that discovery attributes (ACDC and probing minimise KL)
-    ablation: Ablation = "resample"  #: that discovery ablates with
+    method: MethodSetting = EapIg()  #: of discovery: a name, or a table of a name and settings
 
     def inputs(self) -> tuple[Input, ...]:
         """The subject, the file of the prompts and that of the circuit if there are any."""
         found = super().inputs()
         return found if self.circuit is None else (*found, self.input("circuit", self.circuit))
 
-    def prepare(self, run: Run) -> tuple[CircuitRunner, CircuitRunner]:
-        """The runners of the discovery prompts and of the measuring prompts."""
+    def prepare(self, run: Run) -> Prepared:
+        """Load the model once, generate both sets of prompts once, and find the circuit.
+
+        :raises FaultError: the model, the prompts or the circuit cannot be had.
+        """
         from toulmin.circuits.runner import CircuitRunner
 
         prompts = self.load(run)
-        first, second = prompts.disjoint_pairs((self.n_discover, self.n), run.seed)
-        return CircuitRunner(prompts.model, first, batch=self.batch), CircuitRunner(
-            prompts.model, second, batch=self.batch
-        )
+        sets = prompts.disjoint_pairs((self.n_discover, self.n), run.seed)
+        first, second = (CircuitRunner(prompts.model, pairs, batch=self.batch) for pairs in sets)
+        return Prepared(first, second, self._find(first, run))
 
-    def find_circuit(self, runner: CircuitRunner, run: Run) -> tuple[Circuit, EdgeScores | None]:
+    def _find(self, runner: CircuitRunner, run: Run) -> Discovery:
         """The circuit, read or discovered; a discovery that finished is taken up again from the work folder."""
         if self.circuit is not None:
-            return read_circuit(self.resolver.locate(self.circuit).read_text("utf-8"), self.circuit, runner), None
-        kept = run.workdir / f"discovered-{sha256_of_json([self.configuration(), run.seed])[:16]}.json"
+            text = self.resolver.locate(self.circuit).read_text("utf-8")
+            return Discovery(read_circuit(text, self.circuit, runner), None, self.circuit)
+        method = self.method.with_seed(run.seed)
+        key = [self.configuration(), [(i.role, i.sha256) for i in self.inputs()], run.seed, run.device]
+        kept = run.workdir / f"discovered-{sha256_of_json(key)[:16]}.json"
         if kept.is_file():
-            saved = json.loads(kept.read_text("utf-8"))
-            circuit = Circuit.from_json(saved["circuit"])
-            scores = saved["scores"]
-            table = None if scores is None else EdgeScores(circuit.graph, np.array(scores), saved["method"])
-            return circuit, table
-        from toulmin.circuits.discovery.methods import discover
-
-        circuit, scores = discover(
-            runner, self.method, size=self.size, tau=self.tau, metric=self.metric, ablation=self.ablation, seed=run.seed
-        )
-        listed = None if scores is None else scores.values.tolist()
-        label = self.method if scores is None else scores.method
-        run.workdir.mkdir(parents=True, exist_ok=True)
-        part = kept.with_suffix(".part")
-        part.write_text(json.dumps({"circuit": circuit.to_json(), "scores": listed, "method": label}), "utf-8")
+            return Discovery.from_json(json.loads(kept.read_text("utf-8")))
+        with run.progress.task(method.title, method.steps_on(runner)) as advance:
+            found = method.discover(runner, advance)
+        part = new_folder(run) / kept.name
+        part.write_text(json.dumps(found.to_json()), "utf-8")
         part.replace(kept)
-        return circuit, scores
+        return found
+
+
+def new_folder(run: Run) -> Path:
+    """A folder below the work folder that nobody else has."""
+    run.workdir.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(dir=run.workdir))
 
 
 def read_circuit(text: str, name: str, runner: CircuitRunner) -> Circuit:
@@ -130,13 +130,29 @@ def read_circuit(text: str, name: str, runner: CircuitRunner) -> Circuit:
 
 
 def items_of(
-    pairs: Sequence[Pair], columns: dict[str, Array], arrays: dict[str, Array], run: Run, circuit: Circuit
+    pairs: Sequence[Pair], columns: Mapping[str, Array], arrays: Mapping[str, Array], run: Run, found: Discovery
 ) -> Items:
-    """Items with one row a prompt, clustered by unit, and the circuit as an artefact."""
+    """Items with one row a prompt, clustered by unit; the circuit and its scores are among them and an artefact."""
     units = [pair.unit or f"pair-{index}" for index, pair in enumerate(pairs)]
     distinct = len(set(units)) == len(units)
     ids = units if distinct else [f"{unit}#{index}" for index, unit in enumerate(units)]
-    run.workdir.mkdir(parents=True, exist_ok=True)
-    file = run.workdir / "circuit.json"
-    file.write_text(json.dumps(circuit.to_json(), indent=1, sort_keys=True), "utf-8")
-    return Items(ids, columns, None if distinct else units, arrays, {"circuit.json": file})
+    stored: dict[str, Array] = {**arrays, "edges": found.circuit.table.astype(np.int64)}
+    about: dict[str, Any] = {"graph": found.circuit.graph.to_json(), "method": found.method}
+    if found.scores is not None:
+        stored["scores"] = found.scores.values
+    file = new_folder(run) / "circuit.json"
+    file.write_text(json.dumps(found.circuit.to_json(), indent=1, sort_keys=True), "utf-8")
+    return Items(ids, columns, None if distinct else units, stored, {"circuit.json": file}, {"discovery": about})
+
+
+def discovery_of(items: Items) -> Discovery:
+    """The circuit and its scores, as :func:`items_of` stored them.
+
+    :raises FaultError: the items do not say which graph the edges are of.
+    """
+    about = items.metadata.get("discovery")
+    if not isinstance(about, dict) or not isinstance(about.get("graph"), dict):
+        raise FaultError(Fault("circuits.items", "the items hold no circuit"), ExitCode.EVIDENCE)
+    graph, method = Graph.from_json(about["graph"]), str(about.get("method"))
+    scores = EdgeScores(graph, items.arrays["scores"], method) if "scores" in items.arrays else None
+    return Discovery(Circuit(graph, items["edges"]), scores, method)

@@ -9,18 +9,16 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from toulmin.circuits.circuit import Circuit
-from toulmin.circuits.discovery.edge_scores import EdgeScores
 from toulmin.circuits.faithfulness.card import CARD_METRICS, Card, PromptValues, make_card
 from toulmin.circuits.methodology import Methodology, grid
 from toulmin.circuits.pictures import draw_circuit
-from toulmin.circuits.studies.base import CircuitStudy, items_of
+from toulmin.circuits.studies.base import CircuitStudy, Prepared, discovery_of, items_of
 from toulmin.evidence import Items, Measure, bootstrap_mean
-from toulmin.patching.graph import Graph
 from toulmin.studies import Cost, MeasureSpec, Run, Summary
 from toulmin.tasks import find_metric
 
-_INDUCTION = {"subject": "embedded:induction-2l", "task": "induction", "method": "eap_ig"}
-_TWO_NAME = {"subject": "embedded:story-4l", "task": "story.two_name", "method": "eap_ig", "size": 150}
+_TINY = {"subject": "embedded:induction-2l", "task": "induction", "method": {"name": "eap_ig", "size": 40}}
+_TWO_NAME = {"subject": "embedded:story-4l", "task": "story.two_name", "method": {"name": "eap_ig", "size": 150}}
 _EXTREME = "an extreme over rows, each of which has its own interval in the table"
 
 
@@ -43,7 +41,7 @@ class FaithfulnessCard(CircuitStudy):
         "edges": MeasureSpec("1", "lower", "edges in the circuit"),
     }
     presets: ClassVar = {
-        "tiny": {**_INDUCTION, "n": 8, "n_discover": 4, "size": 40, "resamples": 100, "metrics": ["logit_diff", "kl"]},
+        "tiny": {**_TINY, "n": 8, "n_discover": 4, "resamples": 100, "metrics": ["logit_diff", "kl"]},
         "demo": {**_TWO_NAME, "n": 60, "n_discover": 24, "resamples": 500},
         "full": {**_TWO_NAME, "n": 400, "n_discover": 64},
     }
@@ -64,25 +62,23 @@ class FaithfulnessCard(CircuitStudy):
         """A few hundred forward passes' worth for each hundred prompts."""
         return Cost(seconds=5 + 0.2 * self.n)
 
-    def _grid(self) -> tuple[Methodology, ...]:
-        return grid()
-
     def collect(self, run: Run) -> Items:
         """c_i, f_i, e_i of every methodology and metric on each prompt."""
+        return self.card_items(self.prepare(run), run)
+
+    def card_items(self, prepared: Prepared, run: Run) -> Items:
+        """The same, where the circuit has been found."""
         from toulmin.circuits.faithfulness.card import card_values
 
-        first, second = self.prepare(run)
-        circuit, scores = self.find_circuit(first, run)
+        circuit, methodologies = prepared.found.circuit, methodologies_of(prepared.found.circuit)
         columns: dict[str, np.ndarray] = {}
-        with run.progress.task("methodologies", len(self._grid())) as advance:
-            values = card_values(second, circuit, self._grid(), self.metrics, progress=advance)
+        with run.progress.task("methodologies", len(methodologies)) as advance:
+            values = card_values(prepared.measuring, circuit, methodologies, self.metrics, progress=advance)
         for (method, metric), entry in values.items():
             columns[f"full {metric}"] = entry.full
             columns[f"circuit {method} {metric}"] = entry.circuit
             columns[f"ablated {method} {metric}"] = entry.ablated
-        arrays = {"edges": circuit.table.astype(np.int64), "graph": _graph_row(circuit.graph)}
-        arrays |= {} if scores is None else {"scores": scores.values}
-        return items_of(second.pairs, columns, arrays, run, circuit)
+        return items_of(prepared.measuring.pairs, columns, {}, run, prepared.found)
 
     def card(self, items: Items) -> Card:
         """The card of the items."""
@@ -94,7 +90,7 @@ class FaithfulnessCard(CircuitStudy):
                 shares=find_metric(metric).shares,
                 from_zero=find_metric(metric).better == "higher",
             )
-            for method in self._grid()
+            for method in methodologies_of(discovery_of(items).circuit)
             for metric in self.metrics
         }
         return make_card(
@@ -108,7 +104,7 @@ class FaithfulnessCard(CircuitStudy):
     def summarise(self, items: Items) -> Summary:
         """The rows with their verdicts, what flips them, and the figures."""
         card = self.card(items)
-        circuit, scores = circuit_of(items)
+        found = discovery_of(items)
         plain = card.find(Methodology(), "logit_diff", "percent_of_means", "ablated")
         clusters = None if items.clusters is None else list(items.clusters)
         kl = items[f"circuit {Methodology()} kl"]
@@ -132,9 +128,9 @@ class FaithfulnessCard(CircuitStudy):
             "faithful_rows": _count(card.count("faithful") / rows, "higher", n, "a count of verdicts"),
             "unfaithful_rows": _count(card.count("unfaithful") / rows, "lower", n, "a count of verdicts"),
             "flips": _count(float(card.flips), "lower", n, "a comparison of verdicts"),
-            "edges": _count(float(len(circuit)), "lower", n, "an exact count"),
+            "edges": _count(float(len(found.circuit)), "lower", n, "an exact count"),
         }  # fmt: skip
-        figures = (*card.figures(), draw_circuit(circuit, scores))
+        figures = (*card.figures(), draw_circuit(found.circuit, found.scores))
         return Summary(measures, card.tables(), figures)
 
 
@@ -142,13 +138,6 @@ def _count(value: float, better: str, n: int, why: str) -> Measure:
     return Measure.model_validate({"value": value, "unit": "1", "better": better, "n": n, "no_interval": why})
 
 
-def _graph_row(graph: Graph) -> np.ndarray:
-    return np.array([graph.n_layers, graph.n_heads, graph.has_mlp, graph.parallel, graph.merged_qkv], dtype=np.int64)
-
-
-def circuit_of(items: Items) -> tuple[Circuit, EdgeScores | None]:
-    """The circuit and its scores as stored among the arrays of the items."""
-    layers, heads, mlp, parallel, merged = (int(x) for x in items["graph"])
-    graph = Graph.transformer(layers, heads, has_mlp=bool(mlp), parallel=bool(parallel), merged_qkv=bool(merged))
-    scores = EdgeScores(graph, items.arrays["scores"], "score") if "scores" in items.arrays else None
-    return Circuit(graph, items["edges"]), scores
+def methodologies_of(circuit: Circuit) -> tuple[Methodology, ...]:
+    """The methodologies that a card of the circuit compares; with positions, also all of them kept at every one."""
+    return grid(all_positions=circuit.positions is not None)

@@ -1,4 +1,8 @@
-"""The study ``circuits.discover``: find a circuit, and measure it on other prompts: card, curve over sizes, audit."""
+"""The study ``circuits.discover``: find a circuit, and measure it on other prompts.
+
+Beside the circuit's card it records the curve of faithfulness over circuit sizes, and how well the scores agree with
+exact single-edge effects (attribution agreement).
+"""
 
 from __future__ import annotations
 
@@ -9,22 +13,24 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from toulmin.circuits.discovery.agreement import Audit, audit_scores
-from toulmin.circuits.discovery.edge_scores import EdgeScores
+from toulmin.circuits.discovery.agreement import AttributionAgreement, compare_scores
 from toulmin.circuits.faithfulness.curves import cmd, cpr, sizes_for
-from toulmin.circuits.pictures import draw_audit, draw_curves
+from toulmin.circuits.pictures import draw_agreement, draw_curves
+from toulmin.circuits.studies.base import discovery_of
 from toulmin.circuits.studies.card import FaithfulnessCard
 from toulmin.evidence import Items, Measure, Table, bootstrap
-from toulmin.patching.graph import Graph
+from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.studies import Cost, MeasureSpec, Run, Summary
 
 _INDUCTION: dict[str, Any] = {"subject": "embedded:induction-2l", "task": "induction"}
+_SIXTY = {"name": "eap_ig", "size": 60}
 
 
-class Discovery(FaithfulnessCard):
-    """A discovered circuit with its card, its faithfulness at every size, and an audit of the scores it was cut from.
+class CircuitDiscovery(FaithfulnessCard):
+    """A discovered circuit with its card, its faithfulness at every size, and the agreement of its scores.
 
-    Methods without scores (ACDC) have no curve and no audit: ``cpr``, ``cmd``, ``audit`` are not among their measures.
+    Without scores of all edges (ACDC, or a circuit that is read) there is no curve and no agreement: ``cpr``, ``cmd``
+    and ``agreement`` are not among the measures.
     """
 
     kind: ClassVar = "circuits.discover"
@@ -32,73 +38,74 @@ class Discovery(FaithfulnessCard):
     curve_measures: ClassVar[Mapping[str, MeasureSpec]] = {
         "cpr": MeasureSpec("1", "higher", "area under faithfulness over the share of edges (MIB), logit_diff"),
         "cmd": MeasureSpec("1", "lower", "area between faithfulness and 1 over the share of edges (MIB), logit_diff"),
-        "audit": MeasureSpec("1", "higher", "rank correlation of |score| with |exact single-edge effect| over edges"),
+        "agreement": MeasureSpec(
+            "1", "higher", "rank correlation of |score| with |exact single-edge effect| over edges"
+        ),
     }
     presets: ClassVar = {
         "tiny": {
-            **_INDUCTION, "method": "eap", "n": 8, "n_discover": 4, "size": 40, "points": 4, "audited": 12,
+            **_INDUCTION, "method": {"name": "eap", "size": 40}, "n": 8, "n_discover": 4, "points": 4, "compared": 12,
             "resamples": 100, "metrics": ["logit_diff", "kl"],
         },
-        "demo": {**_INDUCTION, "method": "eap_ig", "n": 100, "n_discover": 24, "size": 60},
-        "full": {
-            **_INDUCTION, "method": "eap_ig", "n": 400, "n_discover": 64, "size": 60, "points": 30, "audited": 400,
-        },
+        "demo": {**_INDUCTION, "method": _SIXTY, "n": 100, "n_discover": 24},
+        "full": {**_INDUCTION, "method": _SIXTY, "n": 400, "n_discover": 64, "points": 30, "compared": 400},
     }  # fmt: skip
 
     points: int = Field(default=16, ge=2)  #: sizes on the curve
-    audited: int = Field(default=150, ge=3)  #: edges whose exact effect is measured
+    compared: int = Field(default=150, ge=3)  #: edges whose exact effect is measured
 
     @property
     def scored(self) -> bool:
         """Whether the circuit comes with scores of all edges."""
-        return self.circuit is None and self.method != "acdc"
+        return self.circuit is None and self.method.scored
 
     def measure_specs(self) -> Mapping[str, MeasureSpec]:
-        """The card's measures, and those of the curve and the audit where there are scores."""
+        """The card's measures, and those of the curve and the agreement where there are scores."""
         return {**self.measures, **(self.curve_measures if self.scored else {})}
 
     def cost(self) -> Cost:
-        """The card, the curve, the audit."""
-        return Cost(seconds=10 + 0.3 * self.n + 0.05 * self.audited)
+        """The card, the curve, the agreement."""
+        return Cost(seconds=10 + 0.3 * self.n + 0.05 * self.compared)
 
     def collect(self, run: Run) -> Items:
         """The card's items, and with scores: the metric at every size, and exact effects of a sample of edges."""
-        from toulmin.circuits.discovery.agreement import audit
+        from toulmin.circuits.discovery.agreement import attribution_agreement
         from toulmin.circuits.faithfulness.curves import sweep_sizes
 
-        items = super().collect(run)
-        if not self.scored:
+        prepared = self.prepare(run)
+        items, scores = self.card_items(prepared, run), prepared.found.scores
+        if scores is None:
             return items
-        first, second = self.prepare(run)
-        _, scores = self.find_circuit(first, run)
-        assert scores is not None
-        sizes = sizes_for(second.graph.n_edges, self.points)
-        sweep = sweep_sizes(second, scores, sizes, metrics=["logit_diff", "kl"])
-        found = audit(first, scores, metric=self.metric, ablation=self.ablation, sample=self.audited, seed=run.seed)
+        sizes = sizes_for(len(scores.flat()), self.points)
+        sweep = sweep_sizes(prepared.measuring, scores, sizes, metrics=["logit_diff", "kl"])
+        with run.progress.task("exact effects", self.compared) as advance:
+            found = attribution_agreement(
+                prepared.discovering, scores, sample=self.compared, seed=run.seed, progress=advance
+            )
         columns = {**items.columns, "sweep logit_diff": sweep.scores["logit_diff"].T, "sweep kl": sweep.scores["kl"].T}
         columns["sweep ablated"] = sweep.ablated["logit_diff"]
         arrays = {**items.arrays, "sizes": np.array(sizes)}
-        arrays |= {"audit_edges": found.edges, "audit_effects": found.effects}
-        return Items(items.units, columns, items.clusters, arrays, items.files)
+        arrays |= {"compared_edges": found.edges, "compared_effects": found.effects}
+        return Items(items.units, columns, items.clusters, arrays, items.files, items.metadata)
 
-    def audit_of(self, items: Items) -> Audit:
-        """The audit, from the stored effects."""
-        graph = _graph_of(items)
-        exact = np.zeros(graph.allowed.shape)
-        rows, columns = items["audit_edges"].T
-        exact[rows, columns] = items["audit_effects"]
-        scores = EdgeScores(graph, items["scores"], self.method)
-        edges = [(int(s), int(r)) for s, r in items["audit_edges"]]
-        return audit_scores(scores, EdgeScores(graph, exact, "exact"), edges, resamples=200)
+    def agreement(self, items: Items) -> AttributionAgreement:
+        """The agreement, from the stored scores and effects.
+
+        :raises FaultError: the circuit came without scores.
+        """
+        scores = discovery_of(items).scores
+        if scores is None:
+            raise FaultError(Fault("circuits.agreement", "this circuit has no scores"), ExitCode.EVIDENCE)
+        return compare_scores(scores, items["compared_edges"], items["compared_effects"], resamples=200)
 
     def summarise(self, items: Items) -> Summary:
-        """The card's summary, the curve and the audit."""
+        """The card's summary, the curve and the agreement."""
         summary = super().summarise(items)
         if not self.scored:
             return summary
         full, none, sweep = items["full logit_diff"], items["sweep ablated"], items["sweep logit_diff"]
-        sizes = items["sizes"]
-        shares = sizes / _graph_of(items).n_edges
+        sizes, found = items["sizes"], self.agreement(items)
+        shares = sizes / sizes[-1]
 
         def faithfulness(c: NDArray[Any], f: NDArray[Any], e: NDArray[Any]) -> NDArray[Any]:
             return np.asarray((c.mean(0) - e.mean()) / (f.mean() - e.mean()))
@@ -114,9 +121,8 @@ class Discovery(FaithfulnessCard):
             measures[name] = Measure(
                 value=statistic(sweep, full, none), unit=spec.unit, better=spec.better, n=items.n, interval=interval
             )
-        found = self.audit_of(items)
-        spec = self.curve_measures["audit"]
-        measures["audit"] = Measure(
+        spec = self.curve_measures["agreement"]
+        measures["agreement"] = Measure(
             value=found.absolute_rank_correlation, unit=spec.unit, better=spec.better, n=found.n, n_of="edges",
             interval=found.absolute_rank_interval,
             no_interval=None if found.absolute_rank_interval is not None else "scores or effects are all equal",
@@ -133,14 +139,9 @@ class Discovery(FaithfulnessCard):
         )
         figures = (
             draw_curves(
-                {self.method: (sizes, curve)}, title="Faithfulness over circuit sizes", y="logit_diff recovered, %",
+                {found.method: (sizes, curve)}, title="Faithfulness over circuit sizes", y="logit_diff recovered, %",
                 threshold=self.threshold,
             ),
-            draw_audit(found),
+            draw_agreement(found),
         )  # fmt: skip
-        return Summary(measures, (*summary.tables, table), (*summary.figures, *figures))
-
-
-def _graph_of(items: Items) -> Graph:
-    layers, heads, mlp, parallel, merged = (int(x) for x in items["graph"])
-    return Graph.transformer(layers, heads, has_mlp=bool(mlp), parallel=bool(parallel), merged_qkv=bool(merged))
+        return Summary(measures, (*summary.tables, *found.overview(), table), (*summary.figures, *figures))

@@ -8,16 +8,18 @@ from typing import ClassVar, Self
 import numpy as np
 from pydantic import model_validator
 
+from toulmin.circuits.discovery.method import RankingMethod
 from toulmin.circuits.faithfulness.statistics import TestSettings
 from toulmin.circuits.faithfulness.tests import HypothesisTests, TestData, edge_labels, evaluate_tests
 from toulmin.circuits.pictures import draw_circuit
-from toulmin.circuits.studies.base import CircuitStudy, items_of
-from toulmin.circuits.studies.card import circuit_of
+from toulmin.circuits.studies.base import CircuitStudy, discovery_of, items_of
 from toulmin.evidence import Items, Measure, wilson
 from toulmin.faults import FaultError
 from toulmin.studies import Cost, MeasureSpec, Run, Summary
+from toulmin.tasks import find_metric
 
-_INDUCTION = {"subject": "embedded:induction-2l", "task": "induction", "method": "eap_ig"}
+_INDUCTION = {"subject": "embedded:induction-2l", "task": "induction"}
+_SIXTY = {"name": "eap_ig", "size": 60}
 
 
 class CircuitTests(CircuitStudy, TestSettings):
@@ -41,15 +43,19 @@ class CircuitTests(CircuitStudy, TestSettings):
         "passed": MeasureSpec("1", "higher", "how many of the four single tests speak for the circuit"),
     }
     presets: ClassVar = {
-        "tiny": {**_INDUCTION, "n": 12, "n_discover": 4, "size": 12, "randoms": 30},
-        "demo": {**_INDUCTION, "n": 60, "n_discover": 24, "size": 60, "randoms": 60},
-        "full": {**_INDUCTION, "n": 200, "n_discover": 64, "size": 60, "randoms": 200},
+        "tiny": {**_INDUCTION, "method": {"name": "eap_ig", "size": 12}, "n": 12, "n_discover": 4, "randoms": 30},
+        "demo": {**_INDUCTION, "method": _SIXTY, "n": 60, "n_discover": 24, "randoms": 60},
+        "full": {**_INDUCTION, "method": _SIXTY, "n": 200, "n_discover": 64, "randoms": 200},
     }
+
+    metric: str = "logit_diff"  #: the task metric that is compared
 
     @model_validator(mode="after")
     def _decidable(self) -> Self:
         try:
-            self.check(units=self.n, edges=None if self.circuit is not None else self.size)
+            find_metric(self.metric)
+            size = self.method.size if isinstance(self.method, RankingMethod) else None
+            self.check(units=self.n, edges=None if self.circuit is not None else size)
         except FaultError as error:
             raise ValueError("; ".join(str(fault) for fault in error.faults)) from None
         return self
@@ -62,26 +68,22 @@ class CircuitTests(CircuitStudy, TestSettings):
         """Per-prompt metrics of circuit, model and complement; distances of the random circuits."""
         from toulmin.circuits.faithfulness.tests import collect_test_data
 
-        first, second = self.prepare(run)
-        circuit, scores = self.find_circuit(first, run)
-        data = collect_test_data(second, circuit, self, metric=self.metric, seed=run.seed)
+        prepared = self.prepare(run)
+        runner, circuit = prepared.measuring, prepared.found.circuit
+        data = collect_test_data(runner, circuit, self, metric=self.metric, seed=run.seed)
         columns = {"full": data.full, "circuit": data.circuit, "complement": data.complement}
-        graph = circuit.graph
         arrays = {
-            "edges": circuit.table.astype(np.int64),
-            "graph": np.array([graph.n_layers, graph.n_heads, graph.has_mlp, graph.parallel, graph.merged_qkv]),
             "effects": data.effects,
             "added": data.added,
             "distances": np.array([data.distance, data.knocked_out]),
             "random_distances": data.random_distances,
             "random_knocked_out": data.random_knocked_out,
         }
-        arrays |= {} if scores is None else {"scores": scores.values}
-        return items_of(second.pairs, columns, arrays, run, circuit)
+        return items_of(runner.pairs, columns, arrays, run, prepared.found)
 
     def tests(self, items: Items) -> HypothesisTests:
         """The tests of the stored numbers."""
-        circuit, _ = circuit_of(items)
+        circuit = discovery_of(items).circuit
         distance, knocked = items["distances"]
         data = TestData(
             edges=edge_labels(circuit),
@@ -100,7 +102,7 @@ class CircuitTests(CircuitStudy, TestSettings):
 
     def summarise(self, items: Items) -> Summary:
         """Each test's statistic and p-value, and every edge's."""
-        circuit, scores = circuit_of(items)
+        discovery = discovery_of(items)
         found = self.tests(items)
         same, enough, needed = found.equivalence, found.sufficiency, found.partial_necessity
         minimal, edges = len(found.minimal_edges), len(found.data.edges)
@@ -132,4 +134,4 @@ class CircuitTests(CircuitStudy, TestSettings):
                 no_interval="a count of tests",
             ),
         }  # fmt: skip
-        return Summary(measures, found.tables(), (*found.figures(), draw_circuit(circuit, scores)))
+        return Summary(measures, found.tables(), (*found.figures(), draw_circuit(discovery.circuit, discovery.scores)))

@@ -1,0 +1,34 @@
+"""Relevance patching (RelP; Jafari et al. 2025, https://arxiv.org/abs/2508.21258): EAP with relevance propagation.
+
+The gradient of EAP is replaced by the propagation rules of layer-wise relevance (Achtibat et al. 2024,
+https://arxiv.org/abs/2402.05602): a norm's scale, an attention pattern and the slope f(x)/x of an activation function
+are constants, and the two factors of a gate take half each. Queries and keys get no relevance: their edges score 0.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from toulmin.circuits.discovery.edge_scores import EdgeScores
+from toulmin.circuits.discovery.gradient_scores import GradientMethod, mask_gradients
+from toulmin.circuits.discovery.method import Progress
+from toulmin.circuits.methodology import Ablation
+
+if TYPE_CHECKING:
+    from toulmin.circuits.runner import CircuitRunner
+
+
+class Relp(GradientMethod):
+    """Relevance patching."""
+
+    title: ClassVar[str] = "RelP"
+
+    name: Literal["relp"] = "relp"
+    ablation: Ablation = "resample"  #: what a cut edge carries
+
+    def scores(self, runner: CircuitRunner, progress: Progress | None = None) -> EdgeScores:
+        """The score of every edge.
+
+        :raises FaultError: prompts of several lengths with ``per_position``; NaN.
+        """
+        return mask_gradients(self, runner, self.ablation, rules="relp", progress=progress)
