@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from toulmin.case import Freshness, Health, Probability
 from toulmin.case.argument.confidence import Quantities, propagate
 from toulmin.case.argument.cutsets import cut_sets
-from toulmin.case.argument.dependencies import staleness
 from toulmin.case.argument.evaluate import evaluate
+from toulmin.case.argument.freshness import staleness
 from toulmin.case.argument.graph import Argument, Vertex
 from toulmin.case.argument.sensitivity import hinges, leaf_effects, leaves_of, tornado
 

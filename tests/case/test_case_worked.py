@@ -166,10 +166,11 @@ def test_the_positive_control_fails(worked):
     assert any("its positive control P is refuted" in str(reason) for reason in verdict.reasons)
 
 
-def test_evidence_against_the_claim_refutes_it(worked):
+def test_evidence_that_fails_refutes_what_it_is_direct_evidence_of_and_leaves_the_rest_unsupported(worked):
     (worked.folder / "coin.txt").write_text("0.5")
     verdict = run_case(worked.folder).checked.verdict
-    assert (verdict.exit_code, verdict.health) == (ExitCode.NOT_SUPPORTED, Health.REFUTED)
+    assert (verdict.exit_code, verdict.health) == (ExitCode.NOT_SUPPORTED, Health.UNSUPPORTED)
+    assert verdict.nodes["S"].health is Health.REFUTED
 
 
 def test_nobody_accepts_the_assumption(worked):
@@ -310,7 +311,7 @@ def test_history_is_kept(worked):
     (worked.folder / "coin.txt").write_text("0.5")
     run_case(worked.folder)
     history = worked.check().lock.history
-    assert [(m.health, m.exit_code) for m in history] == [("conditional", 0), ("refuted", 1)]
+    assert [(m.health, m.exit_code) for m in history] == [("conditional", 0), ("unsupported", 1)]
     first, second = states_of(history)
     assert first["E"] == "supported"
     assert second["E"] == "refuted"

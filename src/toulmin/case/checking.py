@@ -15,8 +15,9 @@ from toulmin.case.argument.confidence import (
     quantify_evidence,
     warn_of_rare_failures,
 )
-from toulmin.case.argument.dependencies import resting, staleness
+from toulmin.case.argument.dependencies import resting
 from toulmin.case.argument.evaluate import Evaluation, evaluate
+from toulmin.case.argument.freshness import staleness
 from toulmin.case.argument.graph import Argument, LeafState, build_argument
 from toulmin.case.argument.health import Freshness, Health, Label, Outcome
 from toulmin.case.argument.modules import ModuleStates, check_modules

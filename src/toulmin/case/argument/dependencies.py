@@ -1,17 +1,16 @@
-"""What is carried upward beside health: what a conclusion rests on, and whether it is stale.
+"""What a conclusion rests on: the assumptions, accepted doubts and bare answers without which it would not hold.
 
 A claim rests on the assumptions in its context, on what the children rest on that give it its health, and on the doubts
-a person accepted and the bare answers that keep attacks off it. It is stale where its health could change if its stale
-parts were made again: combining stale children as refuted or as supported gives different results.
+a person accepted and the bare answers that keep attacks off it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from toulmin.case.argument.evaluate import Evaluation
+from toulmin.case.argument.evaluate import Evaluation, contrary_evidence
 from toulmin.case.argument.graph import Argument, Vertex
-from toulmin.case.argument.health import Health, Label, combine
+from toulmin.case.argument.health import Label
 
 
 def resting(
@@ -91,44 +90,12 @@ def _of_defeater(vertex: Vertex, state: Evaluation, masks: dict[str, int], bit: 
         return 0
     if label is Label.OUT:
         beaten = [attacker for attacker in vertex.attackers if state.labels[attacker] is Label.IN]
-        mask = 0 if beaten else bit(vertex.id)
-        for attacker in beaten:
+        against = [] if vertex.accepted else [child.id for child in contrary_evidence(vertex, state)]
+        mask = 0 if beaten or against else bit(vertex.id)
+        for attacker in (*beaten, *against):
             mask |= masks[attacker]
         return mask
     mask = 0 if vertex.children else bit(vertex.id)
     for below in (*vertex.children, *vertex.attackers):
         mask |= masks[below]
     return mask
-
-
-def staleness(argument: Argument, state: Evaluation) -> frozenset[str]:
-    """The vertices that are stale."""
-    stale: set[str] = set()
-    for component in argument.order:
-        changed = True
-        while changed:
-            changed = False
-            for identifier in component:
-                if identifier not in stale and is_stale(argument.vertices[identifier], state, stale):
-                    stale.add(identifier)
-                    changed = len(component) > 1
-    return frozenset(stale)
-
-
-def is_stale(vertex: Vertex, state: Evaluation, stale: set[str]) -> bool:
-    """Whether a vertex is stale, given which others are."""
-    if vertex.stale or vertex.control in stale or any(context in stale for context in vertex.contexts):
-        return True
-    if any(attacker in stale for attacker in vertex.attackers):
-        return True
-    touched = [child for child in vertex.children if child in stale]
-    touched += [child for child, several in vertex.link_attackers.items() if any(a in stale for a in several)]
-    if not touched:
-        return False
-    if vertex.type == "defeater":
-        return True
-    spread = [
-        combine([value if child in touched else state.low[child] for child in vertex.children], vertex.mode)
-        for value in (Health.REFUTED, Health.SUPPORTED)
-    ]
-    return spread[0] != spread[1]

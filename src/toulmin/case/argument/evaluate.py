@@ -3,9 +3,10 @@ r"""The semantics: health, labels of defeaters, freshness, and what everything r
 Defeaters are labelled by grounded semantics (Dung 1995; Caminada 2006) over the attack graph. A defeater d whose
 support has health s(d) (supported where it needs none) is
 
-    OUT         if s(d) <= undermined, or a person accepts the doubt, or some attacker of d is IN
+    OUT         if evidence of d itself shows the contrary and every attacker of that evidence is OUT,
+                or a person accepts the doubt, or some attacker of d is IN
     IN          if s(d) >= conditional and every attacker of d is OUT
-    UNDECIDED   otherwise: its own evidence is missing or inconclusive, or it attacks in a circle
+    UNDECIDED   otherwise: its own support is missing, inconclusive or doubted, or it attacks in a circle
 
 and the least fixpoint in the order of information is taken, so a rebutted rebuttal reinstates, and a circle decides
 nothing. Since support may itself be attacked, every health is computed twice: ``low`` with undecided attackers
@@ -15,10 +16,13 @@ An answered attack carries a caveat where every answer to it rests on somebody's
 evidence, an answer that is itself conditional. Caveats are the greatest fixpoint once the labels are known, so that on
 a circle they do not depend on the order of elements.
 
-Health of a claim: the k-th best of its children (worst for "all", best for "any"); then capped: by undeveloped where so
-marked; by conditional where an assumption is in its context, or where an attack on it is OUT only because a person
-accepts it or because of an answer without evidence; by the health of its contexts; by undermined while an attack
-stands, and by refuted where a rebuttal stands on evidence that supports it.
+So a doubt whose support merely fails is not answered: that takes contrary evidence, or somebody's decision.
+
+Health of a claim: the k-th best of its children (worst for "all", best for "any"), where a refuted child that is not
+evidence counts as unsupported, since the falsehood of one ground does not show the claim false; then capped: by
+undeveloped where so marked; by conditional where an assumption is in its context, or where an attack on it is OUT only
+because a person accepts it or because of an answer without evidence; by the health of its contexts; by undermined while
+an attack stands, and by refuted where a rebuttal stands on evidence that supports it.
 """
 
 from __future__ import annotations
@@ -27,11 +31,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from toulmin.case.argument.graph import Argument, Vertex
-from toulmin.case.argument.health import Health, Label, combine
+from toulmin.case.argument.health import Health, Label, combine, of_support
 
 _UNDECIDED, _IN, _OUT = Label.UNDECIDED, Label.IN, Label.OUT
 _OWN = {"context": Health.SUPPORTED, "justification": Health.SUPPORTED, "assumption": Health.CONDITIONAL}
-Snapshot = tuple[Health, Health, Label | None, tuple[Health, Health] | None, bool | None]
+Caps = tuple[Health, Health]
+Snapshot = tuple[Health, Health, Label | None, Caps | None, bool | None]
 NONE: Mapping[str, Health] = {}
 
 
@@ -46,7 +51,7 @@ class Evaluation:
     low: dict[str, Health] = field(default_factory=dict[str, Health])
     high: dict[str, Health] = field(default_factory=dict[str, Health])
     labels: dict[str, Label] = field(default_factory=dict[str, Label])
-    caps: dict[str, tuple[Health, Health]] = field(default_factory=dict[str, tuple[Health, Health]])
+    caps: dict[str, Caps] = field(default_factory=dict[str, Caps])
     caveats: dict[str, bool] = field(default_factory=dict[str, bool])
 
     def of(self, identifier: str) -> Snapshot:
@@ -123,7 +128,8 @@ def _update_defeater(vertex: Vertex, state: Evaluation, own: Health | None, froz
     before = (state.low.get(identifier), state.high.get(identifier), state.caps[identifier], state.caveats[identifier])
     low = min((state.low[child] for child in vertex.children), default=Health.SUPPORTED)
     high = min((state.high[child] for child in vertex.children), default=Health.SUPPORTED)
-    fails = high <= Health.UNDERMINED or (own is not None and own < Health.CONDITIONAL)
+    against = contrary_evidence(vertex, state)
+    fails = bool(against) or (own is not None and own < Health.CONDITIONAL)
     beaten = [attacker for attacker in attackers if state.labels[attacker] is _IN]
     if frozen:
         label = state.labels[identifier]
@@ -135,7 +141,8 @@ def _update_defeater(vertex: Vertex, state: Evaluation, own: Health | None, froz
         label = _UNDECIDED
     if label is _OUT:
         # one answer that rests on nobody's word is enough
-        caveat = not fails and all(state.caveats[attacker] for attacker in beaten)
+        sure = fails and not all(any(state.caveats[a] for a in child.attackers) for child in against)
+        caveat = not (sure or (fails and not against)) and all(state.caveats[attacker] for attacker in beaten)
     else:
         bare = not vertex.children
         caveat = label is _IN and (bare or low < Health.SUPPORTED or any(state.caveats[a] for a in attackers))
@@ -153,10 +160,19 @@ def _update_defeater(vertex: Vertex, state: Evaluation, own: Health | None, froz
     return before != (low, high, caps, caveat)
 
 
+def contrary_evidence(vertex: Vertex, state: Evaluation) -> list[Vertex]:
+    """The evidence of a defeater that shows the contrary of it, and that no standing attack makes doubtful."""
+    return [
+        child
+        for child in vertex.evidence
+        if state.high[child.id] is Health.REFUTED and all(state.labels[a] is _OUT for a in child.attackers)
+    ]
+
+
 def local_health(
     vertex: Vertex,
     health: Mapping[str, Health],
-    caps: Mapping[str, tuple[Health, Health]],
+    caps: Mapping[str, Caps],
     side: int = 0,
     own: Health | None = None,
 ) -> Health:
@@ -170,7 +186,7 @@ def local_health(
     else:
         result = _combined(vertex, health, caps, side, own)
         for context in vertex.contexts:
-            result = min(result, health[context])
+            result = min(result, of_support(health[context]))
     for attacker in vertex.attackers:
         result = min(result, caps[attacker][side])
     return result
@@ -179,14 +195,15 @@ def local_health(
 def _combined(
     vertex: Vertex,
     health: Mapping[str, Health],
-    caps: Mapping[str, tuple[Health, Health]],
+    caps: Mapping[str, Caps],
     side: int,
     own: Health | None,
 ) -> Health:
     mark = Health.UNDEVELOPED if own is None else own
     if not vertex.children:
         return mark
-    healths = [health[child] for child in vertex.children]
+    direct = vertex.direct
+    healths = [health[child] if child in direct else of_support(health[child]) for child in vertex.children]
     for child, attackers in vertex.link_attackers.items():
         place = vertex.children.index(child)
         healths[place] = min(healths[place], *(caps[attacker][side] for attacker in attackers))

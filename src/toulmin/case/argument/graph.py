@@ -36,6 +36,9 @@ class Vertex:
     control: str | None = None
     kind: str = ""  #: of a defeater: rebut, undercut, undermine
     accepted: bool = False  #: of a defeater: a person lives with the doubt, today
+    dormant: bool = False  #: of a defeater: there is nothing yet to doubt, and it attacks nothing
+    evidence: tuple[Vertex, ...] = ()  #: the children that are evidence; set by the argument
+    direct: frozenset[str] = frozenset()  #: their ids
     attackers: list[str] = field(default_factory=list[str])
     link_attackers: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
 
@@ -48,6 +51,9 @@ class Vertex:
         yield from self.attackers
         for several in self.link_attackers.values():
             yield from several
+        if self.type == "defeater":  # whether its own evidence is to be believed against it
+            for child in self.evidence:
+                yield from child.attackers
 
 
 @dataclass
@@ -56,6 +62,13 @@ class Argument:
 
     vertices: Mapping[str, Vertex]
     root: str
+
+    def __post_init__(self) -> None:
+        for vertex in self.vertices.values():
+            if vertex.children:
+                below = (self.vertices[child] for child in vertex.children)
+                vertex.evidence = tuple(child for child in below if child.type == "evidence")
+                vertex.direct = frozenset(child.id for child in vertex.evidence)
 
     @cached_property
     def order(self) -> Sequence[tuple[str, ...]]:
@@ -181,9 +194,15 @@ def build_argument(
             kind=defeater.kind,
             accepted=defeater.id in accepted,
         )
+    hosts: dict[str, list[str]] = {}
+    if any(defeater.dormant_until_developed for defeater in case.parsed.defeater):
+        for identifier, vertex in vertices.items():
+            for context in vertex.contexts:
+                hosts.setdefault(context, []).append(identifier)
     for defeater in (*case.parsed.defeater, *attached):
         targets = dict.fromkeys(defeater.attacks)
-        if defeater.dormant_until_developed and not _is_developed(vertices, targets):
+        if defeater.dormant_until_developed and not _is_developed(vertices, hosts, targets):
+            vertices[defeater.id].dormant = True
             continue
         for target in targets:
             link = split_link(target)
@@ -194,15 +213,19 @@ def build_argument(
     return Argument(vertices, root)
 
 
-def _is_developed(vertices: Mapping[str, Vertex], targets: Iterable[str]) -> bool:
-    """Whether anything below the targets of a defeater is bound to a study, or is another case."""
+def _is_developed(vertices: Mapping[str, Vertex], hosts: Mapping[str, Sequence[str]], targets: Iterable[str]) -> bool:
+    """Whether anything below the targets of a defeater is bound to a study, or is another case.
+
+    Below a context or an assumption is what is below the claims that it is a context of (``hosts``).
+    """
     pending = [(split_link(target) or (target, target))[1] for target in targets]
-    seen: set[str] = set()
+    pending += [host for target in pending for host in hosts.get(target, ())]
+    seen = set(pending)
     while pending:
-        identifier = pending.pop()
-        vertex = vertices[identifier]
-        if vertex.base not in (None, Health.UNDEVELOPED):
+        vertex = vertices[pending.pop()]
+        if vertex.type == "defeater" or vertex.base not in (None, Health.UNDEVELOPED):
             return True
-        pending += [child for child in vertex.children if child not in seen]
-        seen.update(vertex.children)
+        below = [child for child in vertex.children if child not in seen]
+        pending += below
+        seen.update(below)
     return False

@@ -13,7 +13,7 @@ from enum import Enum, IntEnum
 class Health(IntEnum):
     """What the argument shows of a node; larger is better."""
 
-    REFUTED = 0  #: the evidence shows the contrary
+    REFUTED = 0  #: its own evidence, or a rebuttal that stands on evidence, shows the contrary
     UNDERMINED = 1  #: a defeater is open
     UNSUPPORTED = 2  #: evidence is missing, in error or inconclusive
     UNDEVELOPED = 3  #: declared as not argued yet
@@ -40,8 +40,8 @@ class Label(Enum):
     """State of a defeater in the grounded extension."""
 
     IN = "in"  #: stands: every attack on it is answered, or there is none
-    OUT = "out"  #: defeated, or its own support failed
-    UNDECIDED = "undecided"  #: neither follows (a circle of attacks)
+    OUT = "out"  #: defeated, accepted by a person, or its own evidence shows the contrary
+    UNDECIDED = "undecided"  #: neither follows: its support decides nothing, or a circle of attacks
 
 
 class Outcome(Enum):
@@ -65,6 +65,14 @@ _HEALTH_OF = {
     Outcome.FAIL: Health.REFUTED,
     Outcome.UNDEVELOPED: Health.UNDEVELOPED,
 }
+
+
+def of_support(health: Health) -> Health:
+    """What a refuted claim or module is worth to what it supports: its being false leaves the parent unsupported.
+
+    Only what is shown of a claim itself refutes it: its own evidence failing, or a rebuttal.
+    """
+    return Health.UNSUPPORTED if health is Health.REFUTED else health
 
 
 def needed(mode: str | int, children: int) -> int:

@@ -64,17 +64,25 @@ def _take(case: Case, module: Module, nested: Checked, states: ModuleStates) -> 
         what = f"has no goal {module.goal}" if module.goal and verdict.nodes else "cannot be evaluated"
         states.faults.append(case.fault("C020", f"{module.case} {what}", module.id, "goal" if module.goal else "case"))
         return
-    stale = node.freshness is Freshness.STALE
-    states.leaves[module.id] = LeafState(node.health, stale)
+    top = verdict.nodes.get(verdict.root or "")
+    worth, of_case = node.health, verdict.health if verdict.health is not None else Health.UNSUPPORTED
+    stale = node.freshness is Freshness.STALE or verdict.freshness is Freshness.STALE
+    # what stands against the whole case, or what the whole case rests on, is not left behind by naming one goal of it
+    states.leaves[module.id] = LeafState(min(worth, of_case), stale)
     if node.probability is not None:
         states.probabilities[module.id] = node.probability
-    states.rests_on[module.id] = frozenset(f"{module.id}/{name}" for name in node.rests_on)
-    for entry in nested.resting_of(node.id):
+    names = {*node.rests_on, *(top.rests_on if top else ())}
+    states.rests_on[module.id] = frozenset(f"{module.id}/{name}" for name in names)
+    for entry in (*nested.resting_of(node.id), *(nested.resting_of(top.id) if top else ())):
         name = f"{module.id}/{entry.id}"
         states.resting[name] = Dependencies(
             name, entry.kind, entry.accepted_by, entry.accepted_on, entry.until, entry.expired
         )
+    reasons: list[Reason] = []
     if node.health is not Health.SUPPORTED or stale:
-        states.reasons[module.id] = tuple(
-            Reason("module", module.id, f"{goal}: {reason.text}") for reason in node.reasons
-        )
+        reasons += [Reason("module", module.id, f"{goal}: {reason.text}") for reason in node.reasons]
+    if of_case < worth:
+        text = f"its case as a whole is {of_case.word}, and a goal of it is worth no more"
+        reasons += [Reason("module", module.id, text)]
+        reasons += [Reason("module", module.id, str(reason)) for reason in verdict.reasons]
+    states.reasons[module.id] = tuple(reasons)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from toulmin.case.argument.evaluate import Evaluation
+from toulmin.case.argument.evaluate import Evaluation, contrary_evidence
 from toulmin.case.argument.graph import Argument, Vertex
 from toulmin.case.argument.health import Health, Label, Outcome
 from toulmin.case.argument.verdict import Binding, Comparison, Reason
@@ -88,17 +88,21 @@ class Explainer:
     def _of_defeater(self, vertex: Vertex) -> Iterator[Reason]:
         label, low = self.state.labels[vertex.id], self.state.low
         beaten = [a for a in vertex.attackers if self.state.labels[a] is Label.IN]
-        if label is Label.OUT:
+        against = [child.id for child in contrary_evidence(vertex, self.state)]
+        if vertex.dormant:
+            yield self._said(vertex, "dormant: nothing below what it attacks is bound to a study yet")
+        elif label is Label.OUT:
             if beaten:
                 yield self._said(vertex, f"defeated by {_named(beaten)}", beaten)
-            elif self.state.high[vertex.id] <= Health.UNDERMINED:
-                yield self._said(vertex, f"its own support fails: {_listed(vertex.children, low)}", vertex.children)
+            elif against:
+                text = f"its own evidence shows the contrary: {_listed(against, low)}"
+                yield self._said(vertex, text, against)
             elif vertex.accepted:
                 yield self._said(vertex, "a person accepts the doubt")
         elif label is Label.IN:
             yield self._said(vertex, "stands on its support" if vertex.children else "open: nothing answers it")
         elif low[vertex.id] < Health.CONDITIONAL:
-            text = f"open: its own evidence decides nothing ({_listed(vertex.children, low)})"
+            text = f"open: what supports it decides nothing ({_listed(vertex.children, low)}), which answers nothing"
             yield self._said(vertex, text, vertex.children)
         else:
             yield self._said(vertex, f"open: undecided against {_named(vertex.attackers)}", vertex.attackers)

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 
 from toulmin.case.argument.confidence import Quantities, propagate
 from toulmin.case.argument.cutsets import CutSets, cut_sets
-from toulmin.case.argument.dependencies import is_stale
 from toulmin.case.argument.evaluate import Evaluation, Snapshot, evaluate, local_health, update
+from toulmin.case.argument.freshness import staleness
 from toulmin.case.argument.graph import Argument, Vertex
-from toulmin.case.argument.health import Freshness, Health, combine, needed
+from toulmin.case.argument.health import Freshness, Health, combine, needed, of_support
 from toulmin.case.argument.verdict import UNKNOWN, Probability
 
 MAX_BARS = 200
@@ -104,31 +104,32 @@ def effect_of(argument: Argument, state: Evaluation, stale: frozenset[str], iden
 
 def leaf_effects(argument: Argument, state: Evaluation, stale: frozenset[str]) -> tuple[LeafEffect, ...]:
     """The root under each single change of a leaf."""
-    responses, reaches = _responses(argument, state, stale)
+    responses = _responses(argument, state)
+    alone = not any(vertex.stale for vertex in argument.vertices.values())
     effects: list[LeafEffect] = []
     for leaf in leaves_of(argument):
         response = responses.get(leaf)
         if response is not None:
             vertex = argument.vertices[leaf]
             # what the leaf has of itself is still under its control and its attackers
-            answers = [response[local_health(vertex, state.low, state.caps, 0, own)] for own in _TRIED]
-            staleness = Freshness.STALE if argument.root in stale or reaches[leaf] else Freshness.CURRENT
+            answers = {own: response[local_health(vertex, state.low, state.caps, 0, own)] for own in _ALL}
         else:
-            answers = [root_if(argument, state, leaf, own) for own in _TRIED]
-            staleness = _freshness_if(argument, state, stale, leaf)
-        effects.append(LeafEffect(leaf, answers[0], answers[1], staleness))
+            answers = {own: root_if(argument, state, leaf, own) for own in _TRIED}
+        if alone and response is not None:
+            moves = leaf == argument.root or len(set(answers.values())) > 1
+            if_stale = Freshness.STALE if moves else Freshness.CURRENT
+        else:
+            if_stale = _freshness_if(argument, state, stale, leaf)
+        effects.append(LeafEffect(leaf, *(answers[own] for own in _TRIED), if_stale))
     return tuple(effects)
 
 
 _TRIED = (Health.REFUTED, Health.UNSUPPORTED)
 
 
-def _responses(
-    argument: Argument, state: Evaluation, stale: frozenset[str]
-) -> tuple[dict[str, Response], dict[str, bool]]:
-    """For vertices with a single way up: the root's health for each health of theirs, and whether staleness rises."""
+def _responses(argument: Argument, state: Evaluation) -> dict[str, Response]:
+    """For vertices with a single way up: the root's health for each health of theirs."""
     responses: dict[str, Response] = {argument.root: _ALL}
-    reaches: dict[str, bool] = {argument.root: True}
     for component in reversed(argument.order):
         parent = component[0]
         vertex = argument.vertices[parent]
@@ -138,28 +139,25 @@ def _responses(
         caps = [state.caps[attacker][0] for attacker in vertex.attackers]
         if vertex.undeveloped:
             caps.append(Health.UNDEVELOPED)
-        cap = min([*caps, *(low[context] for context in vertex.contexts)], default=Health.SUPPORTED)
-        healths = _child_healths(vertex, state)
-        # a child going stale matters if the parent could then be anything else, other stale children being anything
-        loose = [c in stale or any(a in stale for a in vertex.link_attackers.get(c, ())) for c in vertex.children]
-        floors = _clamps(vertex, [Health.REFUTED if s else h for s, h in zip(loose, healths, strict=True)])
-        ceilings = _clamps(vertex, [Health.SUPPORTED if s else h for s, h in zip(loose, healths, strict=True)])
-        for child, (floor, ceiling) in _clamps(vertex, healths).items():
+        cap = min([*caps, *(of_support(low[context]) for context in vertex.contexts)], default=Health.SUPPORTED)
+        for child, (floor, ceiling) in _clamps(vertex, _child_healths(vertex, state)).items():
             if argument.dependents[child] == (parent,) and child not in vertex.link_attackers:
-                responses[child] = tuple(response[min(cap, max(floor, min(h, ceiling)))] for h in _ALL)
-                reaches[child] = reaches[parent] and floors[child][0] != ceilings[child][1]
+                worth = _ALL if child in vertex.direct else tuple(of_support(h) for h in _ALL)
+                responses[child] = tuple(response[min(cap, max(floor, min(h, ceiling)))] for h in worth)
         combined = local_health(vertex, low, state.caps)
         for context in vertex.contexts:
             if argument.dependents[context] == (parent,):
-                others = [low[other] for other in vertex.contexts if other != context]
+                others = [of_support(low[other]) for other in vertex.contexts if other != context]
                 rest = min([*caps, *others, _combined_alone(vertex, state, combined)])
-                responses[context] = tuple(response[min(rest, h)] for h in _ALL)
-                reaches[context] = reaches[parent]
-    return responses, reaches
+                responses[context] = tuple(response[min(rest, of_support(h))] for h in _ALL)
+    return responses
 
 
 def _child_healths(vertex: Vertex, state: Evaluation) -> list[Health]:
-    return [min([state.low[c], *(state.caps[a][0] for a in vertex.link_attackers.get(c, ()))]) for c in vertex.children]
+    """What each child is worth to the vertex."""
+    low = state.low
+    worth = {c: low[c] if c in vertex.direct else of_support(low[c]) for c in vertex.children}
+    return [min([worth[c], *(state.caps[a][0] for a in vertex.link_attackers.get(c, ()))]) for c in vertex.children]
 
 
 def _combined_alone(vertex: Vertex, state: Evaluation, otherwise: Health) -> Health:
@@ -210,14 +208,8 @@ def root_if(argument: Argument, state: Evaluation, leaf: str, own: Health) -> He
 
 def _freshness_if(argument: Argument, state: Evaluation, stale: frozenset[str], leaf: str) -> Freshness:
     """The root's freshness with one more leaf stale."""
-    reached = set(stale) | {leaf}
-    queue = [leaf]
-    while queue and argument.root not in reached:
-        for above in argument.dependents[queue.pop()]:
-            if above not in reached and is_stale(argument.vertices[above], state, reached):
-                reached.add(above)
-                queue.append(above)
-    return Freshness.STALE if argument.root in reached else Freshness.CURRENT
+    root = argument.root
+    return Freshness.STALE if root in stale or root in staleness(argument, state, {leaf}) else Freshness.CURRENT
 
 
 def hinges(argument: Argument) -> tuple[Hinge, ...]:

@@ -142,6 +142,7 @@ class NodeVerdict:
     binding: Binding | None = None
     module: str | None = None  #: of a module: the case it refers to
     depth: int = 0  #: layer from the root, which is 0
+    dormant: bool = False  #: of a defeater: there is nothing yet to doubt
 
 
 @dataclass(frozen=True, slots=True)

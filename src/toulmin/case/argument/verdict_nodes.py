@@ -57,6 +57,7 @@ def node_verdicts(
             binding=explainer.bindings.get(identifier),
             module=element.case if isinstance(element, Module) else None,
             depth=layer.get(identifier, 0),
+            dormant=argument.vertices[identifier].dormant,
         )
     return nodes
 
