@@ -29,6 +29,7 @@ from toulmin.case.evidence.binding import Binder
 from toulmin.case.evidence.doubts import attach_doubts
 from toulmin.case.evidence.registration import compare_with_lock
 from toulmin.case.evidence.resolve import Resolution, Resolver
+from toulmin.case.evidence.subjects import check_subjects
 from toulmin.case.file.casefile import LOCK_NAME, Case, load_case
 from toulmin.case.file.contents import accepted_contents
 from toulmin.case.file.decisions import check_decisions, standing_decisions
@@ -202,7 +203,7 @@ def _resolve_all(case: Case, resolver: Resolver) -> tuple[dict[str, Resolution],
         faults += resolution.faults
         faults += warn_of_rare_failures(case, node, resolution.binding, resolution.records)
         resolutions[node.id], bindings[node.id] = resolution, resolution.binding
-    return resolutions, bindings, faults
+    return resolutions, bindings, [*faults, *check_subjects(case, resolutions)]
 
 
 def _evaluate(found: Checked, root: str, bindings: Mapping[str, Binding], faults: list[Fault]) -> Checked:

@@ -34,6 +34,7 @@ class ControlEvaluation(Study):
         "worst_case": MeasureSpec("1", "lower", "bound on the probability of an unnoticed success in N deployments"),
     }
     presets: ClassVar = {}
+    recorded_elsewhere: ClassVar = True
     doubts: ClassVar = (
         PROVENANCE,
         Doubt(

@@ -35,6 +35,7 @@ class InspectEvaluation(Study):
         "missing": MeasureSpec("samples", "lower", "samples times epochs that are absent or in error"),
     }
     presets: ClassVar = {}
+    recorded_elsewhere: ClassVar = True
     doubts: ClassVar = (PROVENANCE,)
 
     log: str  #: reference of the log
@@ -51,6 +52,10 @@ class InspectEvaluation(Study):
         if self._sidecar().is_file():
             found.append(self.input("model identity", f"file:{self._sidecar()}"))
         return tuple(found)
+
+    def stated_subject(self) -> str | None:
+        """The weights the log must be of."""
+        return self.model_sha256
 
     def seed_changes_data(self) -> bool:
         """No: the data are in the file."""

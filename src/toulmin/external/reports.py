@@ -26,6 +26,7 @@ class JUnitReport(Study):
         "failures": MeasureSpec("tests", "lower", "test cases that failed, were in error, or were skipped undeclared"),
     }
     presets: ClassVar = {}
+    recorded_elsewhere: ClassVar = True
     doubts: ClassVar = (PROVENANCE,)
 
     report: str  #: reference of the XML file
@@ -101,6 +102,7 @@ class JsonUnits(Study):
     version: ClassVar = 1
     measures: ClassVar = {"value": MeasureSpec("", "neither", "mean over units, clusters resampled together")}
     presets: ClassVar = {}
+    recorded_elsewhere: ClassVar = True
     doubts: ClassVar = (PROVENANCE,)
 
     report: str  #: reference of the JSON file

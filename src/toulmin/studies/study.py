@@ -75,6 +75,7 @@ class Study(BaseModel, ABC):
     measures: ClassVar[Mapping[str, MeasureSpec]]
     presets: ClassVar[Mapping[PresetName, Mapping[str, Any]]]
     doubts: ClassVar[tuple[Doubt, ...]] = ()
+    recorded_elsewhere: ClassVar[bool] = False  #: its inputs are logs of another tool, and the subject is none of them
     _resolver: Resolver = PrivateAttr(default_factory=Resolver)
 
     @classmethod
@@ -118,6 +119,10 @@ class Study(BaseModel, ABC):
     @abstractmethod
     def inputs(self) -> tuple[Input, ...]:
         """What the study reads, with hashes."""
+
+    def stated_subject(self) -> str | None:
+        """The SHA-256 of the subject's weights as the data state it, where they were recorded elsewhere."""
+        return None
 
     def seed_changes_data(self) -> bool:
         """Whether a run with another seed collects other data; if not, several seeds are one observation."""

@@ -1,7 +1,8 @@
 """From the state of the root to the exit status, with every reason.
 
 The exit status is the first that applies of: 2 some fault of form, 4 some fault of evidence, 1 the root is not
-supported, or conditional on something nobody accepted, 3 it is stale, 0. Every reason is listed, whichever wins.
+supported, or conditional on something nobody accepted, or the case is unfinished, 3 it is stale, 0. Every reason is
+listed, whichever wins.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ def conclude(
     by_class: dict[ExitCode, list[Reason]] = {
         ExitCode.INVALID: reasons_of_faults(faults, "invalid"),
         ExitCode.EVIDENCE: reasons_of_faults(faults, "evidence"),
-        ExitCode.NOT_SUPPORTED: [],
+        ExitCode.NOT_SUPPORTED: reasons_of_faults(faults, "unfinished"),
         ExitCode.STALE: reasons_of_faults(faults, "stale"),
     }
     health = explainer.state.low[root]
     if health < Health.CONDITIONAL:
-        by_class[ExitCode.NOT_SUPPORTED] = [Reason("state", root, state=health.word), *explainer.causes(root)]
+        by_class[ExitCode.NOT_SUPPORTED] += [Reason("state", root, state=health.word), *explainer.causes(root)]
     elif health is Health.CONDITIONAL:
-        by_class[ExitCode.NOT_SUPPORTED] = [_dependency(e) for e in entries if e.accepted_by is None or e.expired]
+        by_class[ExitCode.NOT_SUPPORTED] += [_dependency(e) for e in entries if e.accepted_by is None or e.expired]
     if root in explainer.stale:
         by_class[ExitCode.STALE] += [Reason("state", root, state="stale"), *explainer.stale_leaves(root)]
     exit_code = next((code for code in _ORDER if by_class[code]), ExitCode.OK)
@@ -48,7 +49,12 @@ def conclude(
 
 def reasons_of_faults(faults: Iterable[Fault], how_bad: str) -> list[Reason]:
     """The faults of one severity as reasons; ``about`` is the element, where the fault names one."""
-    kinds: dict[str, ReasonKind] = {"invalid": "form", "evidence": "evidence", "stale": "registration"}
+    kinds: dict[str, ReasonKind] = {
+        "invalid": "form",
+        "evidence": "evidence",
+        "unfinished": "unfinished",
+        "stale": "registration",
+    }
     return [Reason(kinds[how_bad], f.name or "", str(f)) for f in faults if severity(f) == how_bad]
 
 

@@ -34,6 +34,7 @@ Bound = Literal["value", "low", "high", "n", "seeds"]
 ReasonKind = Literal[
     "form",  # the case is not well formed
     "evidence",  # evidence is damaged or does not follow
+    "unfinished",  # something must be said or done before the case can be released
     "registration",  # what is judged is not what was registered
     "state",  # the state of the conclusion itself
     "undeveloped",  # not argued yet

@@ -195,7 +195,7 @@ class Resolver:
         faults: list[Fault] = []
         for name in dict.fromkeys(n for n in (node.subject, *node.data) if n is not None):
             declared = case.parsed.subjects.get(name) or case.parsed.data.get(name)
-            if declared is None:
+            if declared is None or (name == node.subject and question.study.recorded_elsewhere):
                 continue
             found = [i for i in inputs if i.reference == declared.reference]
             if not found:

@@ -1,8 +1,9 @@
 """Every numbered diagnostic of a case: what it is about, and what it does to the exit status.
 
 ``invalid`` (exit 2): the case is not well formed, or claims more than its form allows. ``evidence`` (exit 4): the
-evidence is damaged or does not follow. ``stale`` (exit 3): what is judged is not what was registered, until somebody
-accepts it. ``warning``: reported; its effect on the verdict shows in health and freshness.
+evidence is damaged or does not follow. ``unfinished`` (exit 1): the case lacks something that must be said or done
+before it can be released. ``stale`` (exit 3): what is judged is not what was registered, until somebody accepts it.
+``warning``: reported; its effect on the verdict shows in health and freshness.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from toulmin.faults import Fault
 
-Severity = Literal["invalid", "evidence", "stale", "warning"]
+Severity = Literal["invalid", "evidence", "unfinished", "stale", "warning"]
 
 
 class Diagnostic(NamedTuple):
@@ -86,6 +87,11 @@ DIAGNOSTICS: dict[str, Diagnostic] = {
     "C079": Diagnostic("invalid", "a decision on a date that cannot be"),
     "C080": Diagnostic("invalid", "a decision by nobody"),
     "C081": Diagnostic("warning", "a decision that accepted another text"),
+    "C090": Diagnostic("unfinished", "a declared subject that no evidence is of"),
+    "C091": Diagnostic("invalid", "evidence of another model than the case declares"),
+    "C092": Diagnostic("unfinished", "evidence recorded elsewhere that does not name its subject"),
+    "C093": Diagnostic("invalid", "the same edge twice"),
+    "C094": Diagnostic("warning", "an undeveloped mark beside support or a study"),
 }
 
 #: what `case accept` settles
@@ -99,8 +105,8 @@ def severity(fault: Fault) -> Severity:
 
 
 def worst_first(faults: Iterable[Fault]) -> tuple[Fault, ...]:
-    """Each fault once: invalid, then evidence, then stale, then warnings; by file, line, code and name within."""
-    order = {"invalid": 0, "evidence": 1, "stale": 2, "warning": 3}
+    """Each fault once: invalid, evidence, unfinished, stale, then warnings; by file, line, code and name within."""
+    order = {"invalid": 0, "evidence": 1, "unfinished": 2, "stale": 3, "warning": 4}
     unique = dict.fromkeys(faults)
     return tuple(
         sorted(unique, key=lambda f: (order[severity(f)], f.file or "", f.line or 0, f.code, f.name or "", f.message))

@@ -72,6 +72,10 @@ def _references(case: Case, attached: frozenset[str]) -> Iterator[Fault]:
         if isinstance(element, Claim):
             links += [("strengthened_by", target, permitted) for target in element.strengthened_by]
             links += [("in_context_of", target, CONTEXTS) for target in element.in_context_of]
+        attacks = element.attacks if isinstance(element, Defeater) else ()
+        yield from _twice(
+            case, identifier, [*((key, target) for key, target, _ in links), *(("attacks", a) for a in attacks)]
+        )
         for key, target, types in links:
             if target in known:
                 if known[target].type not in types:
@@ -81,6 +85,12 @@ def _references(case: Case, attached: frozenset[str]) -> Iterator[Fault]:
                 yield case.fault("C005", f"{key} names {target}, which does not exist", identifier, key)
         if isinstance(element, Defeater):
             yield from _attacks(case, element, attached)
+
+
+def _twice(case: Case, identifier: str, links: list[tuple[str, str]]) -> Iterator[Fault]:
+    if len(set(links)) < len(links):
+        for key, target in dict.fromkeys(link for link in links if links.count(link) > 1):
+            yield case.fault("C093", f"{key} names {target} more than once", identifier, key)
 
 
 def _attacks(case: Case, defeater: Defeater, attached: frozenset[str]) -> Iterator[Fault]:
@@ -113,6 +123,8 @@ def _element(case: Case, identifier: str) -> Iterator[Fault]:
         yield from _prose(case, element)
     if isinstance(element, Claim):
         yield from _claim(case, element)
+    elif isinstance(element, EvidenceNode) and element.undeveloped and element.study is not None:
+        yield case.fault("C094", "it is bound to a study: the mark says nothing", identifier, "undeveloped")
     elif isinstance(element, Assumption):
         for code, key, value in (
             ("C014", "owner", (element.owner or "").strip()),
@@ -127,6 +139,8 @@ def _element(case: Case, identifier: str) -> Iterator[Fault]:
 
 
 def _claim(case: Case, claim: Claim) -> Iterator[Fault]:
+    if claim.supported_by and claim.undeveloped:
+        yield case.fault("C094", "it has support: it counts as undeveloped all the same", claim.id, "undeveloped")
     if not claim.supported_by and not claim.undeveloped:
         yield case.fault("C012", "support it, or mark it undeveloped = true", claim.id)
     if isinstance(claim.mode_key, int) and claim.mode_key > len(claim.supported_by) and claim.supported_by:
