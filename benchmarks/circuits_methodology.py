@@ -79,7 +79,8 @@ def write_real_text_pairs(folder: Path, subject: str, text: Path, count: int, le
 def describe(name: str, method: str, seed: int, evidence: Evidence) -> str:
     """One line of the page."""
     m = evidence.measures
-    cells = [row for row in evidence.tables[0].rows if isinstance(row[4], float)]
+    card = next(table for table in evidence.tables if "percent" in table.columns)
+    cells: list[Any] = [row for row in card.rows if isinstance(row[4], float)]
     alike = [row for row in cells if tuple(row[1:4]) == ("logit_diff", "percent_of_means", "ablated")]
     low, high = (f(alike, key=lambda row: row[4]) for f in (min, max))
 

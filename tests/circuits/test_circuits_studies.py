@@ -6,10 +6,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
-from toulmin.circuits import Circuit
+from toulmin.circuits import Circuit, CircuitRunner, Eap, Methodology, exact_effects
+from toulmin.circuits.studies.base import discovery_of
 from toulmin.evidence import Heatmap, Store
 from toulmin.faults import FaultError
 from toulmin.patching import Graph
@@ -24,13 +28,58 @@ def test_tiny_gives_evidence_that_re_derives(kind: str, tmp_path: Path) -> None:
     evidence = execute(study, store, Run(tmp_path / "work"))
     assert re_derive(evidence, store) == []
     assert set(evidence.measures) == set(study.measure_specs())
-    assert any(artefact.name == "circuit.json" for artefact in evidence.artefacts)
-    assert (store.artefact(evidence.id, "circuit.json")).is_file()
+    stored = json.loads(store.artefact(evidence.id, "circuit.json").read_text())
+    found = discovery_of(store.items(evidence))
+    assert Circuit.from_json(stored) == found.circuit
+    assert found.scores is not None
+    assert found.scores.top(len(found.circuit)) == found.circuit
     if kind != "circuits.tests":
         heatmap = next(figure for figure in evidence.figures if isinstance(figure, Heatmap))
-        assert len(heatmap.y_labels) > 10
-        assert evidence.measures["lowest"].value <= evidence.measures["recovered"].value
-        assert evidence.measures["recovered"].value <= evidence.measures["highest"].value
+        assert len(heatmap.y_labels) == 23  # methodologies
+
+
+def test_the_numbers_of_a_study_are_those_of_its_prompts(tmp_path: Path) -> None:
+    """Recovered, KL, the curve and the agreement, from the stored circuit, scores and the same prompts."""
+    study: Any = find_study("circuits.discover").preset("tiny")
+    store, run = Store(tmp_path / "store"), Run(tmp_path / "work", seed=2)
+    evidence = execute(study, store, run)
+    items, prompts = store.items(evidence), study.load(run)
+    found = discovery_of(items)
+    assert found.scores is not None
+    discovering, measuring = (
+        CircuitRunner(prompts.model, pairs) for pairs in prompts.disjoint_pairs((study.n_discover, study.n), 2)
+    )
+    assert set(discovering.units).isdisjoint(measuring.units)
+    np.testing.assert_allclose(found.scores.values, Eap().scores(discovering).values, atol=1e-5)
+    empty, whole = Circuit.empty(measuring.graph), Circuit.full(measuring.graph)
+    sizes = items["sizes"].tolist()
+    circuits = [found.circuit, empty, whole, *found.scores.sweep(sizes)]
+    scores = measuring.scores(circuits, Methodology(), ["logit_diff", "kl"])
+    c, e, f, *sweep = scores["logit_diff"].mean(1)
+    assert evidence.measures["recovered"].value == pytest.approx(100 * (c - e) / (f - e), rel=1e-4)
+    assert evidence.measures["kl"].value == pytest.approx(scores["kl"][0].mean(), rel=1e-4)
+    share, curve = np.array(sizes) / sizes[-1], (np.array(sweep) - e) / (f - e)
+    area = float(((curve[1:] + curve[:-1]) / 2 * np.diff(share)).sum())
+    assert sizes[-1] == measuring.graph.n_edges
+    assert evidence.measures["cpr"].value == pytest.approx(area, rel=1e-4)
+    edges = tuple(items["compared_edges"].T)
+    exact = exact_effects(discovering).values[edges]
+    np.testing.assert_allclose(items["compared_effects"], exact, atol=1e-5)
+    rank = spearmanr(np.abs(found.scores.values[edges]), np.abs(items["compared_effects"])).statistic
+    assert evidence.measures["agreement"].value == pytest.approx(rank, abs=1e-9)
+    card = next(table for table in evidence.tables if "percent" in table.columns)
+    rows = [row[card.columns.index("percent")] for row in card.rows]
+    assert evidence.measures["lowest"].value == pytest.approx(min(rows))
+    assert evidence.measures["highest"].value == pytest.approx(max(rows))
+
+
+def test_a_study_of_acdc_has_no_curve(tmp_path: Path) -> None:
+    tiny = find_study("circuits.discover").preset("tiny").configuration()
+    study: Any = find_study("circuits.discover").model_validate({**tiny, "method": {"name": "acdc", "tau": 0.5}})
+    evidence = execute(study, Store(tmp_path / "store"), Run(tmp_path / "work"))
+    assert {"recovered", "edges"} <= set(evidence.measures)
+    assert not {"cpr", "cmd", "agreement"} & set(evidence.measures)
+    assert not study.model_copy(update={"method": Eap(), "circuit": "file:x"}).scored
 
 
 def test_the_circuit_of_one_study_is_the_input_of_another(tmp_path: Path) -> None:
