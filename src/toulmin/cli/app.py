@@ -9,7 +9,7 @@ import typer
 from toulmin import __version__
 from toulmin.cli import case, demo, evidence, go, run, subjects
 from toulmin.cli.output import print_faults
-from toulmin.faults import ExitCode, FaultError
+from toulmin.faults import ExitCode, Fault, FaultError
 
 EXIT_STATUSES = "  ".join(f"{code.value} {code.name.lower().replace('_', ' ')}" for code in ExitCode)
 
@@ -58,3 +58,10 @@ def main() -> None:
     except BrokenPipeError:  # the reader of our output went away: `toulmin ... | head`
         sys.stderr.close()
         sys.exit(int(ExitCode.OK))
+    except OSError as error:  # a full or read-only disk, a file that vanished: said, never a traceback
+        why = error.strerror or str(error)
+        print_faults([Fault("system.file", why, str(error.filename) if error.filename else None)])
+        sys.exit(int(ExitCode.EVIDENCE))
+    except MemoryError:
+        print_faults([Fault("system.memory", "memory is exhausted", hint="a smaller setting (n, batch) needs less")])
+        sys.exit(int(ExitCode.LIMIT))
