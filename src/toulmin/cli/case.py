@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from toulmin.cli.output import JSON_OPTION, TRUST_HELP, print_json, print_table
+from toulmin.cli import seal
+from toulmin.cli.output import JSON_OPTION, TRUST_HELP, print_json, print_table, write_new
 from toulmin.faults import ExitCode, Fault, FaultError
 
 if TYPE_CHECKING:
@@ -239,7 +240,7 @@ def import_(
     from toulmin.case.interchange import import_case
 
     parsed, losses = import_case(source, form)
-    _write_new(out, write_case(parsed))
+    write_new(out, write_case(parsed))
     for loss in losses:
         typer.echo(f"not kept: {loss}")
     typer.echo(str(out))
@@ -267,20 +268,14 @@ def export(
     if out is None:
         typer.echo(text)
     else:
-        _write_new(out, text)
+        write_new(out, text)
         typer.echo(str(out))
     for loss in losses:
         typer.echo(f"not kept: {loss}", err=True)
 
 
-def _write_new(path: Path, text: str) -> None:
-    try:
-        with path.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-    except FileExistsError:
-        raise FaultError(Fault("file.exists", "there is a file already; it was left as it is", str(path))) from None
-    except OSError as error:
-        raise FaultError(Fault("file.unwritable", error.strerror or str(error), str(path))) from None
+app.command("seal")(seal.seal)
+app.command("verify-seal")(seal.verify_seal)
 
 
 @app.command()

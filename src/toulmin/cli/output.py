@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -34,6 +35,20 @@ def print_faults(faults: FaultError | Iterable[Fault]) -> None:
         return
     for fault in listed:
         typer.echo(f"error: {fault}", err=True)
+
+
+def write_new(path: Path, text: str) -> None:
+    """Write a file that must not exist yet.
+
+    :raises FaultError: there is one, or it cannot be written.
+    """
+    try:
+        with path.open("x", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+    except FileExistsError:
+        raise FaultError(Fault("file.exists", "there is a file already; it was left as it is", str(path))) from None
+    except OSError as error:
+        raise FaultError(Fault("file.unwritable", error.strerror or str(error), str(path))) from None
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
