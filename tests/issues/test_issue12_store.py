@@ -176,7 +176,7 @@ def test_other_code_is_stale_until_it_is_reproduced(bench, coins) -> None:
         source.write_text(before + "# another rule\n")
         checked = bench.check()
         assert checked.verdict.exit_code is ExitCode.STALE
-        assert any("made by other code than today's" in reason for reason in checked.verdict.reasons)
+        assert any("made by other code than today's" in str(reason) for reason in checked.verdict.reasons)
         study = find_study("coins.rate").model_validate(record.configuration).at(Resolver(bench.folder, bench.store))
         assert find_current(study, bench.store) is None
         assert reproduce(record, bench.store, Run(bench.folder / "work"), Resolver(bench.folder, bench.store)) == []
