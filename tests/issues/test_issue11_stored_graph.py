@@ -1,4 +1,4 @@
-"""A stored graph comes back whole: split embeddings, merged inputs and terms were dropped when a circuit was written."""
+"""A stored graph comes back whole: a circuit's file dropped split embeddings."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""The one evaluator: what a model computes when some of its paths, edges or nodes read other inputs.
+"""What a model computes when some of its paths, edges or components read another input, exactly and many at once.
 
-``pathset`` holds sets of paths as minimal automata, ``graph`` the graph of a Transformer, ``plan`` which copies of
-which nodes must be computed, ``execute`` computes them, ``edges`` runs circuits (sets of edges), ``ablation`` gives the
-values that cut edges carry, and ``scalar`` is the small reference executor over arbitrary scalar graphs.
+``Graph`` is the computational graph as data, ``Computation`` a model that computes its stages. ``run_circuits`` runs
+sets of edges, ``run_paths`` sets of paths (``PathSet``), ``edge_gradients`` scores all edges at once; ``source_values``
+is the cache of a plain run, ``zero_values`` and ``mean_values`` are other values for cut edges. ``ScalarGraph`` is a
+small reference executor over arbitrary functions.
 """
 
 import lazy_loader as _lazy
