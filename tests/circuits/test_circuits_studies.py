@@ -65,10 +65,10 @@ def test_the_numbers_of_a_study_are_those_of_its_prompts(tmp_path: Path) -> None
     edges = tuple(items["compared_edges"].T)
     exact = exact_effects(discovering).values[edges]
     np.testing.assert_allclose(items["compared_effects"], exact, atol=1e-5)
-    rank = spearmanr(np.abs(found.scores.values[edges]), np.abs(items["compared_effects"])).statistic
+    rank = spearmanr(np.abs(found.scores.values[edges]), np.abs(items["compared_effects"]))[0]
     assert evidence.measures["agreement"].value == pytest.approx(rank, abs=1e-9)
     card = next(table for table in evidence.tables if "percent" in table.columns)
-    rows = [row[card.columns.index("percent")] for row in card.rows]
+    rows: list[Any] = [row[card.columns.index("percent")] for row in card.rows]
     assert evidence.measures["lowest"].value == pytest.approx(min(rows))
     assert evidence.measures["highest"].value == pytest.approx(max(rows))
 

@@ -64,7 +64,8 @@ class WrittenOut:
         replace: dict[str, Tensor] | None = None,
         relp: bool = False,
     ) -> None:
-        self.model, self.graph, self.relp = runner.model, runner.graph, relp
+        self.graph, self.relp = runner.graph, relp
+        self.model: Any = runner.model
         self.mask, self.change, self.replace = mask, change, replace or {}
         self.written: list[Tensor] = []
         self.total = torch.zeros(T, D, dtype=torch.float64)  # of all stages so far, with biases b_O
