@@ -5,8 +5,8 @@
 A mutant is one change of one expression: a comparison moved by its boundary, + for -, * for /, & for |, and for or, a
 number off by one, a flag turned over, `not`, a minus sign or ~ dropped, a slice's end off by one, two arguments
 exchanged, a condition negated. Text, annotations, what a `raise` says and what is only for type checkers are left
-alone. A mutant is killed if the test command fails or takes five times as long as without it. Survivors are named: each
-is a test that is missing, or a change that makes no difference.
+alone. A mutant is killed if the test command fails or takes more than `--timeout` seconds (default: five times what it
+takes without mutants). Survivors are named: each is a test that is missing, or a change that makes no difference.
 
 Standard library only. The command runs in the copy, with its `src` first on the import path; data outside of the
 repository are found through TOULMIN_SHARED.
@@ -181,6 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("paths", nargs="+", help="files or folders to mutate, relative to the repository")
     parser.add_argument("--sample", type=int, help="how many mutants, drawn at random; default all")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--timeout", type=float, help="seconds in which the tests must end")
     parser.add_argument("--least", type=float, default=0.0, help="exit with 1 where a smaller share is killed")
     given = list(sys.argv[1:] if arguments is None else arguments)
     if "--" not in given:
@@ -201,12 +202,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print("the tests fail without any mutant", file=sys.stderr)
             return 2
         timeout, survivors = max(LEAST_TIMEOUT, 5 * (time.monotonic() - started)), list[Mutant]()
+        timeout = timeout if chosen.timeout is None else chosen.timeout
         for number, mutant in enumerate(mutants, 1):
             place = folder / mutant.file
             original = place.read_text("utf-8")
             place.write_text(mutant.source, "utf-8")
             alive = run(command, folder, timeout)
             place.write_text(original, "utf-8")
+            print(f"[{number}/{len(mutants)}] {'alive' if alive else 'killed'}", file=sys.stderr, flush=True)
             if alive:
                 survivors.append(mutant)
                 print(f"[{number}/{len(mutants)}] survives {mutant}", flush=True)

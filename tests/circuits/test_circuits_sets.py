@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from toulmin.circuits.circuit import Circuit
 from toulmin.circuits.discovery.agreement import compare_scores, overlap, ranks, spearman
-from toulmin.circuits.discovery.edge_scores import EdgeScores
+from toulmin.circuits.edge_scores import EdgeScores
 from toulmin.circuits.edges import edge_name, parse_edge, removal_order
 from toulmin.circuits.faithfulness.card import Card, CardRow, PromptValues, judge, make_card
 from toulmin.circuits.faithfulness.curves import area_under, cmd, cpr, roc, sizes_for

@@ -7,7 +7,6 @@ from .discovery.baselines import RandomScores as RandomScores
 from .discovery.eap import Eap as Eap
 from .discovery.eap_ig import EapIg as EapIg
 from .discovery.eap_ig import EapIgActivations as EapIgActivations
-from .discovery.edge_scores import EdgeScores as EdgeScores
 from .discovery.exact_effects import ExactEffects as ExactEffects
 from .discovery.exact_effects import exact_effects as exact_effects
 from .discovery.learned_constants import learn_constants as learn_constants
@@ -19,6 +18,7 @@ from .discovery.methods import discover as discover
 from .discovery.probing import CircuitProbing as CircuitProbing
 from .discovery.probing import EdgeProbing as EdgeProbing
 from .discovery.relp import Relp as Relp
+from .edge_scores import EdgeScores as EdgeScores
 from .faithfulness.card import Card as Card
 from .faithfulness.card import faithfulness_card as faithfulness_card
 from .faithfulness.completeness import Knockout as Knockout

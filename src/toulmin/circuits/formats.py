@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toulmin.circuits.circuit import Circuit
-from toulmin.circuits.discovery.edge_scores import EdgeScores
+from toulmin.circuits.edge_scores import EdgeScores
 from toulmin.circuits.edges import parse_edges, table_of
 from toulmin.faults import Fault, FaultError
 from toulmin.patching import GRAPH_FORMAT, Graph, TransformerShape

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toulmin.circuits.circuit import Circuit
-from toulmin.circuits.discovery.edge_scores import EdgeScores
+from toulmin.circuits.edge_scores import EdgeScores
 from toulmin.circuits.edges import parse_edge, receiver_components
-from toulmin.circuits.faithfulness.recovered import round_percent
 from toulmin.evidence import Chart, Graph, Heatmap, format_number
 from toulmin.evidence.figures import Edge, Node
 
@@ -20,6 +19,11 @@ if TYPE_CHECKING:
     from toulmin.circuits.faithfulness.card import Card, CardRow
 
 Array = NDArray[np.float64]
+
+
+def round_percent(percent: float) -> float:
+    """A percentage for people: whole, with three digits below 1."""
+    return float(f"{percent:.3g}") if abs(percent) < 1 else float(round(percent))
 
 
 def draw_circuit(

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from toulmin.circuits.discovery.edge_scores import EdgeScores
 from toulmin.circuits.discovery.exact_effects import Place, effects_per_prompt
 from toulmin.circuits.discovery.method import MetricSetting, Progress
+from toulmin.circuits.edge_scores import EdgeScores
 from toulmin.circuits.edges import edge_name
 from toulmin.circuits.methodology import Ablation
 from toulmin.evidence import Interval, Table, TabularResult, bootstrap

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
-from toulmin.circuits.discovery.edge_scores import EdgeScores
 from toulmin.circuits.discovery.method import Progress, RankingMethod, common_length
+from toulmin.circuits.edge_scores import EdgeScores
 
 if TYPE_CHECKING:
     from toulmin.circuits.runner import CircuitRunner

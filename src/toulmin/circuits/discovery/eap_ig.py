@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from toulmin.circuits.discovery.edge_scores import EdgeScores
 from toulmin.circuits.discovery.gradient_scores import (
     Endpoints,
     IntegratedMethod,
@@ -25,6 +24,7 @@ from toulmin.circuits.discovery.gradient_scores import (
     gradient_table,
 )
 from toulmin.circuits.discovery.method import Progress
+from toulmin.circuits.edge_scores import EdgeScores
 from toulmin.circuits.methodology import Ablation
 
 if TYPE_CHECKING:

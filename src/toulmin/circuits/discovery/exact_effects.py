@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from toulmin.circuits.discovery.edge_scores import EdgeScores
 from toulmin.circuits.discovery.method import MetricSetting, Progress, RankingMethod, common_length
+from toulmin.circuits.edge_scores import EdgeScores
 from toulmin.circuits.methodology import Ablation, Methodology
 from toulmin.tasks import find_metric
 

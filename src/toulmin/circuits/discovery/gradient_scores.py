@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator
 
-from toulmin.circuits.discovery.edge_scores import EdgeScores
 from toulmin.circuits.discovery.method import MetricSetting, Progress, RankingMethod, common_length
+from toulmin.circuits.edge_scores import EdgeScores
 from toulmin.circuits.methodology import Ablation, Methodology
 from toulmin.faults import FaultError
 from toulmin.tasks import Metric, find_metric

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from toulmin.circuits.discovery.edge_scores import EdgeScores
 from toulmin.circuits.discovery.gradient_scores import Endpoints, GradientMethod, IntegratedMethod, mask_gradients
 from toulmin.circuits.discovery.method import Progress
+from toulmin.circuits.edge_scores import EdgeScores
 from toulmin.circuits.methodology import Ablation
 
 if TYPE_CHECKING:

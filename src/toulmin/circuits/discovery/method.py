@@ -26,7 +26,7 @@ from pydantic import (
 )
 
 from toulmin.circuits.circuit import Circuit
-from toulmin.circuits.discovery.edge_scores import EdgeScores
+from toulmin.circuits.edge_scores import EdgeScores
 from toulmin.circuits.methodology import Ablation
 from toulmin.evidence import Table, TabularResult
 from toulmin.faults import Fault, FaultError, faults_of_validation

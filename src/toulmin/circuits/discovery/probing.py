@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from toulmin.circuits.circuit import Circuit
-from toulmin.circuits.discovery.edge_scores import EdgeScores
 from toulmin.circuits.discovery.gradient_scores import smooth
 from toulmin.circuits.discovery.method import (
     Discovery,
@@ -33,6 +32,7 @@ from toulmin.circuits.discovery.method import (
     ScoringMethod,
     common_length,
 )
+from toulmin.circuits.edge_scores import EdgeScores
 from toulmin.circuits.methodology import Ablation, Methodology
 from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.tasks import find_metric

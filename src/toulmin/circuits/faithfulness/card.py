@@ -24,9 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toulmin.circuits.circuit import Circuit
-from toulmin.circuits.faithfulness.recovered import AGGREGATIONS, Aggregation, Baseline, recovered, round_percent
+from toulmin.circuits.faithfulness.recovered import AGGREGATIONS, Aggregation, Baseline, recovered
 from toulmin.circuits.methodology import Methodology, grid
-from toulmin.circuits.pictures import draw_card, draw_percents
+from toulmin.circuits.pictures import draw_card, draw_percents, round_percent
 from toulmin.evidence import Figure, Interval, Table, TabularResult, format_number
 from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.tasks import MetricLike, find_metric

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toulmin.circuits.circuit import Circuit
-from toulmin.circuits.discovery.edge_scores import EdgeScores
+from toulmin.circuits.edge_scores import EdgeScores
 from toulmin.circuits.faithfulness.recovered import Recovered, recovered
 from toulmin.circuits.methodology import Methodology
 from toulmin.circuits.pictures import draw_curves

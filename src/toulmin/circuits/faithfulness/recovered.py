@@ -112,8 +112,3 @@ def _aggregate(
     except FaultError:
         return value, None, "the mean effect is zero on a resample"
     return value, interval, None
-
-
-def round_percent(percent: float) -> float:
-    """A percentage for people: whole, with three digits below 1."""
-    return float(f"{percent:.3g}") if abs(percent) < 1 else float(round(percent))

@@ -15,9 +15,9 @@ from pydantic import Field
 
 from toulmin.circuits.circuit import Circuit
 from toulmin.circuits.discovery.eap_ig import EapIg
-from toulmin.circuits.discovery.edge_scores import EdgeScores
 from toulmin.circuits.discovery.method import Discovery
 from toulmin.circuits.discovery.methods import MethodSetting
+from toulmin.circuits.edge_scores import EdgeScores
 from toulmin.evidence import sha256_of_json
 from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.patching import Graph
