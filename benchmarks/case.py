@@ -172,6 +172,12 @@ def report(repeats: int, environment: dict[str, str]) -> None:
         assert said["root"] == expected, (said, expected)
         row("read, check and explain, 10,000 elements", cpus, walls, "2.0")
         print(f"  root {said['root']}, as the plain recursion says; {said['nodes']} elements")
+        accept = [sys.executable, "-c", CLI, "case", "accept", str(large), "--by", "Jane", "--why", "a benchmark"]
+        subprocess.run(accept, capture_output=True, check=False, env=environment)
+        assert (Path(folder) / "case.lock").read_text().count("\n") > 10_000
+        cpus, walls, output = measure([sys.executable, "-c", LARGE, str(large)], repeats, environment)
+        assert json.loads(output)["root"] == expected, output
+        row("the same, every element compared with the lock", cpus, walls, "2.0")
         _, _, output = measure([sys.executable, "-c", HINGES, str(large)], 1, environment)
         hinges = json.loads(output)
         print(f"  everything the conclusion hinges on: {hinges['seconds']:.2f} s more for {hinges['leaves']} leaves")
