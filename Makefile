@@ -4,7 +4,7 @@ PYTHON ?= python3
 export OMP_NUM_THREADS ?= 1
 BIN = .venv/bin
 
-.PHONY: demo test test-slow fuzz check bench docs setup setup-dev
+.PHONY: demo test test-slow coverage fuzz check bench docs setup setup-dev
 
 setup:
 	@$(PYTHON) scripts/setup.py --extras go,gguf
@@ -20,6 +20,9 @@ test: setup-dev        ## the tests, at most 10 minutes on 2 cores
 
 test-slow: setup-dev   ## kills, compilation, the whole demo, external programs
 	$(BIN)/pytest -m "slow and not fuzz"
+
+coverage: setup-dev    ## the tests with the share of lines they run
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not fuzz" --cov=toulmin --cov-report=term:skip-covered
 
 fuzz: setup-dev        ## random bytes into every reader; TOULMIN_FUZZ_SECONDS=600 for longer
 	$(BIN)/pytest -m fuzz

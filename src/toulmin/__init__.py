@@ -1,6 +1,6 @@
 """Toulmin: experiments on an AI system become evidence, and evidence a safety case that re-checks itself.
 
-The rooms, each usable alone, in the order in which they may import one another:
+The packages, each usable alone, in the order in which they may import one another:
 
 ``faults`` → ``evidence`` → ``studies`` → ``subjects`` → ``tasks`` → ``training`` → ``patching`` → ``go`` →
 the methods (``paths``, ``circuits``, …) → ``case`` → ``report`` → ``cli``.

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from toulmin.faults import FaultError
-from toulmin.go import Games, Rules, board
+from toulmin.go import Games, Rules
 from toulmin.go import action_of as act
+from toulmin.go.engine import board
 from toulmin.go.engine.compiled import user_cache_directory
 
 PASS = None

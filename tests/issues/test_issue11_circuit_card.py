@@ -109,7 +109,10 @@ def test_running_circuits_a_few_at_a_time_changes_nothing(runner: CountingRunner
         np.testing.assert_allclose(by_twos[name], at_once[name], atol=1e-5)
 
 
-def test_results_print_and_save(runner: CountingRunner, circuit: Circuit, tmp_path: Path) -> None:
+def test_results_print_and_save(
+    runner: CountingRunner, circuit: Circuit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "140")
     card = faithfulness_card(runner, circuit, metrics=["logit_diff", "kl"], resamples=50)
     text = str(card)
     assert "edges/resample/noising" in text

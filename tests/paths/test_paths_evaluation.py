@@ -31,7 +31,9 @@ def test_golden_metrics(shared: Path, name: str) -> None:
     vocabulary = clean.shape[-1]
     wrong = torch.tensor([[i for i in range(vocabulary) if i != a] for a in answers[:, 0].tolist()])
     tokens = torch.zeros(4, 1, dtype=torch.long)
-    batch = PairBatch(tokens, tokens, answers, wrong, torch.zeros(4), ("a", "b", "c", "d"), (0, 1, 2, 3))
+    batch = PairBatch(
+        tokens, tokens, answers, wrong, torch.zeros(4, dtype=torch.long), ("a", "b", "c", "d"), (0, 1, 2, 3)
+    )
     # the reference subtracts the mean logit of the whole vocabulary, the right id among them: right - mean(all) is
     # (V - 1) / V times right - mean(others)
     scale = {"sqld": ((vocabulary - 1) / vocabulary) ** 2}

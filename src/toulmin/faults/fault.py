@@ -31,7 +31,7 @@ class ExitCode(IntEnum):
 class Fault:
     """One thing that is wrong.
 
-    ``code`` is stable and documented (``room.what``, or a numbered diagnostic such as ``C014``); ``message`` is one
+    ``code`` is stable and documented (``package.what``, or a numbered diagnostic such as ``C014``); ``message`` is one
     plain sentence; ``file``, ``line`` (from 1) and ``name`` (of the tensor, key, node, edge) say where; ``hint`` what
     to do about it.
     """

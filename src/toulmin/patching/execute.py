@@ -1,6 +1,6 @@
 """Runs a plan on a model: stage by stage, all copies of all sets and circuits together, on the leading axis.
 
-Streams are kept as deviations from the plan's base run, so a row costs only what differs in it, and of the other run
+Streams are kept as deviations from the plan's base run, so a row costs only what differs in it, and of the second run
 only the sources that some row reads are computed. What the last layer of a Transformer writes is read at the scored
 positions only, so its queries, mixed values and MLP are computed there only. Where a gradient is recorded, everything
 is out of place.
@@ -113,7 +113,7 @@ class Execution:
         return found
 
     def _opposite_sum(self, number: int) -> Tensor:
-        """The deviation of the stream in which every source that the stage reads has the other run's value."""
+        """The deviation of the stream in which every source that the stage reads has the second run's value."""
         if number not in self._opposite_sums:
             self._opposite_sums[number] = self.opposite.stream(number) - self.base.stream(number)
         return self._opposite_sums[number]

@@ -1,6 +1,6 @@
 """How the rows of a plan are made with the fewest additions.
 
-The base of a row is the cheapest of: the base run's stream (nothing to add), the other run's stream, a row of an
+The base of a row is the cheapest of: the base run's stream (nothing to add), the second run's stream, a row of an
 earlier stage that this one continues, or a similar row of the same stage, a *shared base*. Where the sources of a stage
 (the heads of a layer) all have the value of one run or of one layer group, they are one addend instead of many.
 """

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Shaped
 from torch import Tensor
 
 from toulmin.faults import ExitCode, Fault, FaultError
@@ -31,8 +31,8 @@ DEFAULT_BYTES = 2 * 1024**3
 def run_paths(
     model: Model,
     sets: Sequence[PathSet],
-    clean: Int[Tensor, "B T"],
-    counterfactual: Int[Tensor, "B T"],
+    clean: Shaped[Tensor, "B ..."],
+    counterfactual: Shaped[Tensor, "..."],
     *,
     graph: Graph | None = None,
     classes: PositionClasses | None = None,

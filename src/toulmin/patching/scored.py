@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from toulmin.faults import Fault, FaultError
@@ -64,7 +64,7 @@ def scored_of_rows(scored: Scored, rows: slice) -> Scored:
     return scored if scored is None or isinstance(scored, int | slice | str) else torch.as_tensor(scored)[rows]
 
 
-def check_tokens(model: Transformer, *runs: Int[Tensor, "B T"]) -> None:
+def check_tokens(model: Transformer, *runs: Tensor) -> None:
     """Refuse tokens that no run can read, and runs of unequal shape.
 
     :raises FaultError: ``patching.tokens``, ``patching.lengths``.

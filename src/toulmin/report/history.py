@@ -165,7 +165,7 @@ def _strip(
 
 
 def _ticks(moments: Sequence[HistoryEntry], step: float) -> Iterable[Tick]:
-    """A tick a run; dates where there is room for them, the first and the last before the others."""
+    """A tick a run; dates where they fit, the first and the last before the others."""
     if not moments:
         return
     width, free, said = step * len(moments), 0.0, ""

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 
 class KeyValueCache:
-    """The keys and values of every token so far, for each layer: room for ``capacity`` positions, made on first use."""
+    """The keys and values of every token so far, for each layer: space for ``capacity`` positions, made on first
+    use."""
 
     def __init__(self, n_layers: int, capacity: int) -> None:
         self.length, self._capacity, self._last = 0, capacity, n_layers - 1
@@ -55,7 +56,7 @@ def generate(
     top_k: int | None = None,
     stop: Collection[int] = (),
     generator: torch.Generator | None = None,
-) -> Int[Tensor, "*B T+N"]:
+) -> Int[Tensor, "*B _"]:
     """The prompt and up to ``n_tokens`` tokens after it.
 
     :param temperature: 0 takes the likeliest token; otherwise samples from ``softmax(logits / temperature)``.

@@ -30,7 +30,7 @@ class Normalise(nn.Module):
             return nn.functional.layer_norm(x, (self.width,), self.w, self.b, self.eps)
         return nn.functional.rms_norm(x, (self.width,), self.w, self.eps)
 
-    def share(self, part: Float[Tensor, "*B D"], whole: Float[Tensor, " D"]) -> Float[Tensor, "*B D"]:
+    def share(self, part: Float[Tensor, "*#B D"], whole: Float[Tensor, "*#B D"]) -> Float[Tensor, "*C D"]:
         """What an addend ``part`` of ``whole`` contributes to ``forward(whole)``, the scale held at that of the whole.
 
         The shares of all addends sum to ``forward(whole)`` less the bias b: this is direct logit attribution's step

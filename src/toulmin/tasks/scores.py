@@ -27,13 +27,13 @@ def _gather(values: Tensor, ids: Tensor, fill: float) -> Tensor:
     return values.gather(-1, ids.clamp(min=0)).masked_fill(ids < 0, fill)
 
 
-def kl(clean: Float[Tensor, "*B V"], logits: Float[Tensor, "*B V"]) -> Float[Tensor, "*B"]:
+def kl(clean: Float[Tensor, "*#B V"], logits: Float[Tensor, "*#B V"]) -> Float[Tensor, "*B"]:
     """KL(p || q) = sum_v p_v (ln p_v - ln q_v), p the softmax of ``clean``, q of ``logits``; nats."""
     p, q = clean.log_softmax(-1), logits.log_softmax(-1)
     return (p.exp() * (p - q)).sum(-1)
 
 
-def cross_entropy(logits: Float[Tensor, "*B V"], answers: Int[Tensor, "*B A"]) -> Float[Tensor, "*B"]:
+def cross_entropy(logits: Float[Tensor, "*#B V"], answers: Int[Tensor, "*#B A"]) -> Float[Tensor, "*B"]:
     """-ln p(answers), p summed over the right ids; nats."""
     return -_gather(logits.log_softmax(-1), answers, -torch.inf).logsumexp(-1)
 
@@ -44,7 +44,7 @@ def token_cross_entropy(logits: Float[Tensor, "B T V"], tokens: Int[Tensor, "B T
 
 
 def logit_diff(
-    logits: Float[Tensor, "*B V"], answers: Int[Tensor, "*B A"], wrong: Int[Tensor, "*B W"]
+    logits: Float[Tensor, "*#B V"], answers: Int[Tensor, "*#B A"], wrong: Int[Tensor, "*#B W"]
 ) -> Float[Tensor, "*B"]:
     """Mean logit of the right ids minus mean logit of the wrong ids.
 
@@ -66,7 +66,7 @@ def _mean(logits: Tensor, ids: Tensor) -> Tensor:
 
 
 def prob_diff(
-    logits: Float[Tensor, "*B V"], answers: Int[Tensor, "*B A"], wrong: Int[Tensor, "*B W"]
+    logits: Float[Tensor, "*#B V"], answers: Int[Tensor, "*#B A"], wrong: Int[Tensor, "*#B W"]
 ) -> Float[Tensor, "*B"]:
     """p(right ids) - p(wrong ids).
 
@@ -78,9 +78,9 @@ def prob_diff(
 
 
 def accuracy(
-    logits: Float[Tensor, "*B V"],
-    answers: Int[Tensor, "*B A"],
-    wrong: Int[Tensor, "*B W"] | None = None,
+    logits: Float[Tensor, "*#B V"],
+    answers: Int[Tensor, "*#B A"],
+    wrong: Int[Tensor, "*#B W"] | None = None,
 ) -> Float[Tensor, "*B"]:
     """1 where the most likely id is right: of the whole vocabulary, or, given ``wrong``, of the right and wrong ids.
 

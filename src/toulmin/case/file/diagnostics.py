@@ -99,7 +99,7 @@ ACCEPTABLE = frozenset({"C051", "C052", "C057", *(f"C{number:03}" for number in 
 
 
 def severity(fault: Fault) -> Severity:
-    """How bad a fault is; faults of other rooms are ``invalid``."""
+    """How bad a fault is; faults of other packages are ``invalid``."""
     known = DIAGNOSTICS.get(fault.code)
     return known.severity if known else "invalid"
 

@@ -2,7 +2,7 @@
 
 Numba's default is to write beside the source, which is inside an installed package; and its cache notices a changed
 file but not a changed callee in another file. So every kernel goes to a directory of the user's own, named by the
-hash of all the compiled sources of this room: ``$NUMBA_CACHE_DIR`` where it is set, else the platform's cache
+hash of all the compiled sources of this package: ``$NUMBA_CACHE_DIR`` where it is set, else the platform's cache
 directory (``$XDG_CACHE_HOME`` or ``~/.cache``, ``~/Library/Caches``, ``%LOCALAPPDATA%``) under ``toulmin/numba``.
 Deleting it is always safe. Kernels are iterative: a self-recursive function crashes when it is loaded from the cache.
 They allocate nothing, and are compiled without numba's counting of references to arrays (``_nrt``): counting, atomic

@@ -26,7 +26,8 @@ _EXTRA = board.ZOBRIST_BLOCK[-5:] | 1
 class Games:
     """``batch`` games on boards of ``size``, each with its own rules and komi.
 
-    ``rules`` is one value for all or one per game. ``capacity`` is the room for moves at the start; it grows by itself.
+    ``rules`` is one value for all or one per game. ``capacity`` is how many moves are stored at first; it grows by
+    itself.
     Raises :class:`FaultError` (``go.size``) outside 2 to 19.
     """
 
