@@ -153,13 +153,17 @@ class Computation:
     def constants(self) -> list[Tensor | None]:
         """By stage, the constant it reads beside its sources: the sum of the biases of the stages that it reads."""
         found: list[Tensor | None] = []
-        for numbers in self.graph.read_numbers:
-            total: Tensor | None = None
-            for stage in sorted({self.graph.stage_of_source[source] for source in numbers.tolist()} - {-1}):
+        read: list[set[int]] = []
+        for step, numbers in zip(self.graph.stream_steps, self.graph.read_numbers, strict=True):
+            stages = {self.graph.stage_of_source[source] for source in numbers.tolist()} - {-1}
+            known = set[int]() if step.earlier is None else read[step.earlier]
+            total = None if step.earlier is None else found[step.earlier]
+            for stage in sorted(stages - known):
                 bias = self.kernels[stage].bias
                 if bias is not None:
                     total = bias if total is None else total + bias
             found.append(total)
+            read.append(stages)
         return found
 
 

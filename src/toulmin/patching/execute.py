@@ -204,6 +204,12 @@ class Execution:
         kernel, writes = self.computation.kernels[stage.number], self.plan.graph.writes[stage.number]
         first = {component: at for at, (component, number) in reversed(list(enumerate(kernel.places))) if not number}
         for component, numbers, out in kernel.copies(self, stage.copies):
+            if not kernel.split and all(stage.slots[number] for number in numbers):
+                source = writes.start + component
+                self._store(
+                    [stage.slots[number][source] for number in numbers], out - self._like(self.base.value(source), out)
+                )
+                continue
             by_source: dict[int, list[int]] = {}
             for at, number in enumerate(numbers):
                 for source in stage.slots[number]:

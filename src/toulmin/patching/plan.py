@@ -14,14 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from toulmin.patching.graph import Graph
-from toulmin.patching.stages import Stage
+from toulmin.patching.stages import Stage, consecutive
 
 COUNTERFACTUAL, CLEAN = 0, 1
 COUNTERFACTUAL_ROW, CLEAN_ROW = -2, -1
@@ -129,14 +129,10 @@ class Planner:
         places: Sequence[int] = (0,),
     ) -> None:
         self.graph, self.base_run, self.counterfactual_is_run = graph, base_run, counterfactual_is_run
-        self.n_places = len(places)
-        self.columns = tuple(Column(source, place) for source in range(len(graph.sources)) for place in places)
-        self.reads = [_columns_read(reads, self.n_places) for reads in graph.stage_reads]  #: by stage
-        numbers = np.arange(len(self.columns))
-        self.width = [len(numbers[reads]) for reads in self.reads]  #: by stage, the length of a key
+        self.layout = layout_of(graph, tuple(places))
         self.stages = [StagePlan(number, stage) for number, stage in enumerate(graph.stages)]
         self.rows: list[dict[bytes, int]] = [
-            {np.full(n, run, np.int32).tobytes(): run - 2 for run in (CLEAN, COUNTERFACTUAL)} for n in self.width
+            {np.full(n, run, np.int32).tobytes(): run - 2 for run in (CLEAN, COUNTERFACTUAL)} for n in self.layout.width
         ]
         self.keys: list[list[Key]] = [[] for _ in graph.stages]
         self.uses: list[list[int]] = [[] for _ in graph.stages]
@@ -145,13 +141,6 @@ class Planner:
         self.whole: dict[int, int] = {}  #: by value, the slot of all sources of the stage together
         self._numbers: dict[tuple[int, Copy], int] = {}
         self._groups: dict[tuple[int, int], int] = {}
-        self._sources: list[list[range]] = []
-        for stage, numbers in zip(graph.stages, graph.writes, strict=True):
-            at = numbers.start
-            self._sources.append([])
-            for component in stage.components:
-                self._sources[-1].append(range(at, at + len(component.sources)))
-                at += len(component.sources)
 
     def row(self, stage: int, key: Key) -> int:
         """The number of the row with these values, of the columns that the stage reads."""
@@ -168,6 +157,9 @@ class Planner:
 
     def copy(self, stage: int, copy: Copy) -> int:
         """The value of a component whose inputs read these rows."""
+        found = self._numbers.get((stage, copy))
+        if found is not None:
+            return found
         rows = {row for some in copy.rows for row in some}
         if rows == {CLEAN_ROW}:
             return CLEAN
@@ -175,21 +167,19 @@ class Planner:
             return COUNTERFACTUAL
         if len(rows) == 1 and (group := self._groups.get((stage, next(iter(rows))))) is not None:
             return group + copy.component
-        if all(len(set(some)) == 1 for some in copy.rows):
-            copy = Copy(copy.component, tuple(some[:1] for some in copy.rows))
-        found = self._numbers.get((stage, copy))
-        if found is None:
-            plan, sources = self.stages[stage], self._sources[stage][copy.component]
-            slots = dict(zip(sources, range(self.slots, self.slots + len(sources)), strict=True))
-            self.slots += len(sources)
-            self.copies.append(slots)
-            found = self._numbers[stage, copy] = len(self.copies) + 1
-            if len(sources) > 1 and len(plan.stage.components) == 1:
-                self.whole[found] = self.slots
-                slots = slots | {WHOLE: self.slots}
-                self.slots += 1
-            plan.slots.append(slots)
-            plan.copies.append(copy)
+        if any(len(some) > 1 for some in copy.rows) and all(len(set(some)) == 1 for some in copy.rows):
+            return self.copy(stage, Copy(copy.component, tuple(some[:1] for some in copy.rows)))
+        plan, sources = self.stages[stage], self.layout.component_sources[stage][copy.component]
+        slots = dict(zip(sources, range(self.slots, self.slots + len(sources)), strict=True))
+        self.slots += len(sources)
+        self.copies.append(slots)
+        found = self._numbers[stage, copy] = len(self.copies) + 1
+        if len(sources) > 1 and len(plan.stage.components) == 1:
+            self.whole[found] = self.slots
+            slots = slots | {WHOLE: self.slots}
+            self.slots += 1
+        plan.slots.append(slots)
+        plan.copies.append(copy)
         return found
 
     def group(self, stage: int, row: int) -> Key | int:
@@ -198,7 +188,7 @@ class Planner:
             return CLEAN
         if row == COUNTERFACTUAL_ROW and self.counterfactual_is_run:
             return COUNTERFACTUAL
-        first, sources = self._groups.get((stage, row)), self._sources[stage]
+        first, sources = self._groups.get((stage, row)), self.layout.component_sources[stage]
         if first is None:
             first = self._groups[stage, row] = len(self.copies) + 2
             self.whole[first] = self.slots
@@ -213,12 +203,43 @@ class Planner:
             self.stages[stage].group_slots.append(slots)
         return np.arange(first, first + len(sources), dtype=np.int32)
 
-    def component_of(self, stage: int) -> NDArray[np.int64]:
-        """By source of the stage, the number of its component."""
-        return np.repeat(np.arange(len(self._sources[stage])), [len(numbers) for numbers in self._sources[stage]])
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """How the keys of rows are laid out for a graph: what planning needs to know of it, whatever is planned.
+
+    :param columns: every source at every class of positions.
+    :param reads: by stage, the columns that its keys cover.
+    :param width: by stage, the length of a key.
+    :param component_sources: by stage and component, the numbers of the sources.
+    :param component_of: by stage, the number of the component of each of its sources.
+    :param component_reading: by stage, the number of the component of each of its receivers.
+    """
+
+    graph: Graph
+    n_places: int
+    columns: tuple[Column, ...]
+    reads: tuple[NDArray[np.int64], ...]
+    width: tuple[int, ...]
+    component_sources: tuple[tuple[range, ...], ...]
+    component_of: tuple[NDArray[np.int64], ...]
+    component_reading: tuple[NDArray[np.int64], ...]
 
 
-def _columns_read(reads: slice | NDArray[np.int64], places: int) -> slice | NDArray[np.int64]:
-    if isinstance(reads, slice):
-        return slice(0, reads.stop * places)
-    return (reads[:, None] * places + np.arange(places)).reshape(-1)
+@lru_cache(maxsize=4)
+def layout_of(graph: Graph, places: tuple[int, ...]) -> Layout:
+    """The layout for a graph and classes of positions, which many plans share."""
+    columns = tuple(Column(source, place) for source in range(len(graph.sources)) for place in places)
+    count = np.arange(len(places))
+    reads = tuple((numbers[:, None] * len(places) + count).reshape(-1) for numbers in graph.read_numbers)
+    sources = tuple(
+        consecutive(writes.start, (len(component.sources) for component in stage.components))
+        for stage, writes in zip(graph.stages, graph.writes, strict=True)
+    )
+    component_of = tuple(np.repeat(np.arange(len(some)), [len(numbers) for numbers in some]) for some in sources)
+    reading = tuple(
+        np.repeat(np.arange(len(stage.components)), [len(component.inputs) for component in stage.components])
+        for stage in graph.stages
+    )
+    width = tuple(map(len, reads))
+    return Layout(graph, len(places), columns, reads, width, sources, component_of, reading)

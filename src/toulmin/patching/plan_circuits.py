@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toulmin.patching.graph import Graph
-from toulmin.patching.plan import CLEAN, CLEAN_ROW, COUNTERFACTUAL, Copy, Plan, Planner
+from toulmin.patching.plan import CLEAN, CLEAN_ROW, COUNTERFACTUAL, Copy, Layout, Plan, Planner
 from toulmin.patching.plan_rows import finish
+from toulmin.patching.stages import consecutive
 
 TABLE_ENTRIES = 4_000_000  # of the table of keys that is held at once
 
@@ -30,16 +31,16 @@ def plan_circuits(graph: Graph, masks: NDArray[np.bool_], *, counterfactual_is_r
     planner = Planner(
         graph, counterfactual_is_run=counterfactual_is_run, base_run=base_run, places=tuple(range(positions))
     )
-    wanted = _wanted(graph, np.any(live, axis=3, keepdims=False))
+    wanted = _wanted(planner.layout, np.any(live, axis=3, keepdims=False))
     values = np.full((circuits, len(graph.sources)), CLEAN, dtype=np.int32)
     outputs: list[int] = []
     for number, stage in enumerate(graph.stages):
         reads, receivers, writes = graph.stage_reads[number], graph.stage_receivers[number], graph.writes[number]
-        of_source = planner.component_of(number)
-        of_receiver = _component_of_receiver(graph, number)
-        first_source = np.searchsorted(of_source, np.arange(len(stage.components)))
-        splits = np.searchsorted(of_receiver, np.arange(1, len(stage.components)))
-        width, last = planner.width[number] // positions, number == len(graph.stages) - 1
+        of_source, of_receiver = planner.layout.component_of[number], planner.layout.component_reading[number]
+        sources = planner.layout.component_sources[number]
+        first_source = [numbers.start - writes.start for numbers in sources]
+        inputs = consecutive(0, (len(component.inputs) for component in stage.components))
+        width, last = planner.layout.width[number] // positions, number == len(graph.stages) - 1
         step = max(1, TABLE_ENTRIES // max(1, width * len(receivers) * positions))
         for start in range(0, circuits, step):
             some = slice(start, start + step)
@@ -65,38 +66,33 @@ def plan_circuits(graph: Graph, masks: NDArray[np.bool_], *, counterfactual_is_r
                 continue
             grouped = ~any_cut & (positions == 1) & (2 * own.sum(1) >= len(stage.components))
             grouped &= len(stage.components) > 1
-            touched = own & (changed[:, None] | np.logical_or.reduceat(cut, [0, *splits], axis=1))
+            touched = own & (changed[:, None] | np.logical_or.reduceat(cut, [span.start for span in inputs], axis=1))
             active = active[touched[active].any(1)]
             for c in active.tolist():
                 if grouped[c]:
                     made = planner.group(number, int(rows[c, 0]))
                     values[start + c, writes.start : writes.stop] = made if isinstance(made, int) else made[of_source]
                     continue
-                by_component = np.split(rows[c], splits)
+                read_rows = rows[c].tolist()
                 for component in np.flatnonzero(touched[c]).tolist():
-                    inputs = tuple((row,) for row in by_component[component].tolist())
-                    value = planner.copy(number, Copy(component, inputs))
-                    at = writes.start + int(first_source[component])
-                    values[start + c, at : at + len(stage.components[component].sources)] = value
+                    own_rows = read_rows[inputs[component].start : inputs[component].stop]
+                    value = planner.copy(number, Copy(component, tuple((row,) for row in own_rows)))
+                    values[start + c, sources[component].start : sources[component].stop] = value
     return finish(planner, outputs)
 
 
-def _component_of_receiver(graph: Graph, stage: int) -> NDArray[np.int64]:
-    components = graph.stages[stage].components
-    return np.repeat(np.arange(len(components)), [len(component.inputs) for component in components])
-
-
-def _wanted(graph: Graph, live: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _wanted(layout: Layout, live: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """[C, S] whether a live path leads from the source to the output."""
+    graph = layout.graph
     wanted = np.zeros(live.shape[:2], dtype=np.bool_)
     for number in reversed(range(len(graph.stages))):
-        stage, writes, receivers = graph.stages[number], graph.writes[number], graph.stage_receivers[number]
+        writes, receivers = graph.writes[number], graph.stage_receivers[number]
         into = live[:, graph.stage_reads[number], receivers.start : receivers.stop]
         if number == len(graph.stages) - 1:
             reached = into.any(2)
         else:
-            sources = np.cumsum([0, *(len(component.sources) for component in stage.components[:-1])])
-            own = np.logical_or.reduceat(wanted[:, writes.start : writes.stop], sources, axis=1)
-            reached = (into & own[:, None, _component_of_receiver(graph, number)]).any(2)
+            starts = [numbers.start - writes.start for numbers in layout.component_sources[number]]
+            own = np.logical_or.reduceat(wanted[:, writes.start : writes.stop], starts, axis=1)
+            reached = (into & own[:, None, layout.component_reading[number]]).any(2)
         wanted[:, graph.stage_reads[number]] |= reached
     return wanted

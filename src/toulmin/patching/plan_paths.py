@@ -64,7 +64,7 @@ def plan_paths(
     here = sorted({split_name(link.sender)[1] for link in dag.in_links[ROOT]})
     planner = Planner(graph, counterfactual_is_run=counterfactual_is_run, places=here)
     split = graph.split_terms
-    number = {(*split[graph.sources[c.source]], c.place): index for index, c in enumerate(planner.columns)}
+    number = {(*split[graph.sources[c.source]], c.place): index for index, c in enumerate(planner.layout.columns)}
     known: dict[str, dict[int, int]] = {node: {} for node in dag.order}
     for index, stage in enumerate(graph.stages[:-1]):
         for position, component in enumerate(stage.components):
@@ -94,17 +94,19 @@ def _row(planner: Planner, stage: int, reader: _Reader, slot: str, kind: int, va
         return None
     where, columns = reader.parts[slot, kind]
     values = values[where]
-    if len(columns) == planner.width[stage]:
+    if len(columns) == planner.layout.width[stage]:
         return planner.row(stage, values)
     # where no edge exists, what makes most rows equal
-    everywhere = np.full(len(planner.columns), CLEAN if (values == CLEAN).all() else COUNTERFACTUAL, dtype=np.int32)
+    everywhere = np.full(
+        len(planner.layout.columns), CLEAN if (values == CLEAN).all() else COUNTERFACTUAL, dtype=np.int32
+    )
     everywhere[columns] = values
-    return planner.row(stage, np.ascontiguousarray(everywhere[planner.reads[stage]]))
+    return planner.row(stage, np.ascontiguousarray(everywhere[planner.layout.reads[stage]]))
 
 
 def _output(planner: Planner, dag: Dag, one: PathSet, number: Numbers, known: Mapping[str, Mapping[int, int]]) -> int:
     """The row that the output reads: each class of positions from its own copy of the last component."""
-    key = np.full(len(planner.columns), COUNTERFACTUAL, dtype=np.int32)
+    key = np.full(len(planner.layout.columns), COUNTERFACTUAL, dtype=np.int32)
     for link, state in zip(dag.in_links[ROOT], dag.children(ROOT, one.state), strict=True):
         reader = _Reader(dag, link.sender, number)
         _, columns = reader.parts["in", 0]
@@ -113,4 +115,4 @@ def _output(planner: Planner, dag: Dag, one: PathSet, number: Numbers, known: Ma
         else:
             key[columns] = reader.values(dag.children(link.sender, state), known)
     last = len(planner.graph.stages) - 1
-    return planner.row(last, np.ascontiguousarray(key[planner.reads[last]]))
+    return planner.row(last, np.ascontiguousarray(key[planner.layout.reads[last]]))

@@ -10,11 +10,13 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from toulmin.patching.plan import CLEAN, LOOK_BACK, Column, Key, Plan, Planner, RowProgram, StagePlan
+from toulmin.patching.plan import CLEAN, LOOK_BACK, Column, Key, Layout, Plan, Planner, RowProgram, StagePlan
 
 MAX_SHARED_BASES = 64
 
@@ -48,29 +50,25 @@ class _Wholes:
 class _Addends:
     """What the rows of one stage are sums of: the columns it reads and, after the sources of a stage, their sum."""
 
-    def __init__(self, planner: Planner, stage: int) -> None:
-        graph = planner.graph
-        columns = np.arange(len(planner.columns))[planner.reads[stage]].tolist()
-        read = {planner.columns[column].source for column in columns}
+    def __init__(self, layout: Layout, stage: int) -> None:
+        graph = layout.graph
+        read = set(graph.read_numbers[stage].tolist())
         self.columns: list[Column] = []
         single: list[int] = []
         wholes: dict[int, list[tuple[list[int], int, NDArray[np.int64]]]] = {}
-        for column in columns:
-            one = planner.columns[column]
+        for column in layout.reads[stage].tolist():
+            one = layout.columns[column]
             single.append(len(self.columns))
             self.columns.append(one)
             writer = graph.stage_of_source[one.source]
             sources = graph.writes[writer] if writer >= 0 else range(0)
-            if planner.n_places == 1 and len(sources) > 1 and one.source == sources[-1] and read.issuperset(sources):
+            if layout.n_places == 1 and len(sources) > 1 and one.source == sources[-1] and read.issuperset(sources):
                 at = single[-len(sources) :]
-                wholes.setdefault(len(sources), []).append((at, len(self.columns), planner.component_of(writer)))
+                wholes.setdefault(len(sources), []).append((at, len(self.columns), layout.component_of[writer]))
                 self.columns.append(Column(sources[0], whole=True))
         self.single = np.array(single)
         self.wholes = [
-            _Wholes(
-                np.array([m for m, _, _ in some]), np.array([s for _, s, _ in some]), np.stack([o for *_, o in some])
-            )
-            for some in wholes.values()
+            _Wholes(*map(np.stack, zip(*((m, s, o) for m, s, o in some), strict=True))) for some in wholes.values()
         ]
 
     def collect(self, keys: NDArray[np.int32], has_sum: NDArray[np.bool_], base_run: int) -> NDArray[np.int32]:
@@ -89,26 +87,56 @@ class _Addends:
         return out
 
 
+class _Shared(NamedTuple):
+    """What plans over one layout share: by stage the addends of its rows; the first table slots; by stage the earlier
+    stages whose rows it may continue."""
+
+    addends: tuple[_Addends, ...]
+    deltas: dict[tuple[int, bool], int]
+    earlier: tuple[tuple[int, ...], ...]
+
+
+@lru_cache(maxsize=4)
+def _shared(layout: Layout) -> _Shared:
+    addends = tuple(_Addends(layout, stage) for stage in range(len(layout.graph.stages)))
+    kinds = dict.fromkeys((c.source, c.whole) for some in addends for c in some.columns)
+    earlier = tuple(
+        tuple(m for m in range(n - 1, max(n - LOOK_BACK, 0) - 1, -1) if _continues(layout, n, m))
+        for n in range(len(addends))
+    )
+    return _Shared(addends, {kind: slot for slot, kind in enumerate(kinds)}, earlier)
+
+
+def _continues(layout: Layout, number: int, stage: int) -> bool:
+    """Whether the rows of a stage begin with all that an earlier stage reads, up to the end of some stage."""
+    now, then = layout.reads[number], layout.reads[stage]
+    if len(then) > len(now) or not np.array_equal(now[: len(then)], then):
+        return False
+    if len(then) == len(now):
+        return True
+    last, following = (layout.columns[now[len(then) - back]].source for back in (1, 0))
+    written = layout.graph.stage_of_source
+    return written[last] != written[following] or layout.n_places > 1
+
+
 class _RowMaker:
     def __init__(self, planner: Planner) -> None:
         self.planner = planner
-        self.addends = [_Addends(planner, stage) for stage in range(len(planner.stages))]
-        kinds = dict.fromkeys((c.source, c.whole) for addends in self.addends for c in addends.columns)
-        self.deltas = {kind: slot for slot, kind in enumerate(kinds)}
+        self.addends, self.deltas, self.earlier = _shared(planner.layout)
         self.used: set[int] = set()
         self.has_sum = np.zeros(len(planner.copies) + 2, dtype=np.bool_)
         self.has_sum[list(planner.whole)] = True
 
     def make(self, number: int, plan: StagePlan) -> None:
         """Choose how to make every row of a stage."""
-        planner = self.planner
+        planner, layout = self.planner, self.planner.layout
         raw, uses = planner.keys[number], planner.uses[number]
         base_run, opposite = planner.base_run, 1 - planner.base_run
         plan.rows = [RowProgram((number, base_run - 2)) for _ in raw]
         if not raw:
             return
         addends = self.addends[number]
-        stacked = np.stack([*raw, np.full(planner.width[number], opposite, dtype=np.int32)])
+        stacked = np.stack([*raw, np.full(layout.width[number], opposite, dtype=np.int32)])
         stacked = addends.collect(stacked, self.has_sum, base_run)
         keys, all_opposite = stacked[:-1], stacked[-1]
         shared_bases = np.empty((MAX_SHARED_BASES, stacked.shape[1]), dtype=np.int32)
@@ -118,11 +146,7 @@ class _RowMaker:
         differs = list(zip(columns.tolist(), keys[which, columns].tolist(), strict=True))
         ends = [0, *np.cumsum(np.bincount(which, minlength=len(keys))).tolist()]
         from_opposite = (keys != all_opposite).sum(1).tolist()
-        earlier = [
-            (stage, planner.width[stage], len(self.addends[stage].columns))
-            for stage in range(number - 1, max(number - LOOK_BACK, 0) - 1, -1)
-            if self._continues(number, stage)
-        ]
+        earlier = [(m, layout.width[m], len(self.addends[m].columns)) for m in self.earlier[number]]
         for index in sorted(range(len(keys)), key=lambda i: -uses[i]):
             first, end = ends[index], ends[index + 1]
             base: Key | None = None
@@ -145,29 +169,17 @@ class _RowMaker:
             if not second_pass and len(shared_rows) < MAX_SHARED_BASES:
                 shared_bases[len(shared_rows)] = keys[index]
                 shared_rows.append(index)
-            if base is not None or planner.n_places > 1:
+            if base is not None or layout.n_places > 1:
                 entries = self._entries(addends, keys[index], base, differs[first:end])
             else:  # the common case
                 entries = [(self._slot(addends.columns[at], value) or 0, 1.0, -1) for at, value in differs[first:end]]
             plan.rows[index] = RowProgram(place, entries, second_pass)
 
-    def _continues(self, number: int, stage: int) -> bool:
-        """Whether the rows of a stage begin with all that an earlier stage reads, up to the end of some stage."""
-        columns = np.arange(len(self.planner.columns))
-        now, then = columns[self.planner.reads[number]], columns[self.planner.reads[stage]]
-        if len(then) > len(now) or not np.array_equal(now[: len(then)], then):
-            return False
-        if len(then) == len(now):
-            return True
-        last, following = (self.planner.columns[now[len(then) - back]].source for back in (1, 0))
-        written = self.planner.graph.stage_of_source
-        return written[last] != written[following] or self.planner.n_places > 1
-
     def _entries(
         self, addends: _Addends, key: Key, base: Key | None, differs: Sequence[tuple[int, int]]
     ) -> list[tuple[int, float, int]]:
         """What must be added to the base; where that is the base run's stream (None), it ``differs`` there."""
-        places = self.planner.n_places
+        places = self.planner.layout.n_places
         if base is not None:
             columns = np.flatnonzero(key != base)
             differs = list(zip(columns.tolist(), key[columns].tolist(), strict=True))
