@@ -15,12 +15,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from toulmin.circuits.discovery.method import MetricSetting, Progress, RankingMethod, common_length
+from toulmin.circuits.discovery.method import Progress, RankingMethod, SmoothMetric, common_length
 from toulmin.circuits.edge_scores import EdgeScores
 from toulmin.circuits.methodology import Ablation, Methodology
-from toulmin.faults import FaultError
 from toulmin.tasks import Metric, find_metric
 
 if TYPE_CHECKING:
@@ -35,12 +34,7 @@ Endpoints = Literal["both", "clean", "counterfactual", "midpoints"]
 class GradientMethod(RankingMethod):
     """A scoring method that needs the gradient of ``metric``."""
 
-    metric: MetricSetting = "logit_diff"  #: the scores estimate its change
-
-    @field_validator("metric")
-    @classmethod
-    def _smooth(cls, metric: MetricSetting) -> MetricSetting:
-        return smooth(metric)
+    metric: SmoothMetric = "logit_diff"  #: the scores estimate its change
 
     def steps_on(self, runner: CircuitRunner) -> int:
         """One a batch."""
@@ -70,18 +64,6 @@ class IntegratedMethod(GradientMethod):
     def steps_on(self, runner: CircuitRunner) -> int:
         """One a batch and point."""
         return len(runner.batches) * len(self.points)
-
-
-def smooth(metric: MetricSetting) -> MetricSetting:
-    """Refuse a metric without a gradient, for a pydantic validator.
-
-    :raises ValueError: the metric has no gradient.
-    """
-    try:
-        find_metric(metric, smooth=True)
-    except FaultError as error:
-        raise ValueError("; ".join(str(fault) for fault in error.faults)) from None
-    return metric
 
 
 def average(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import numpy as np
@@ -41,9 +42,9 @@ INSIDE = {"inside": "a study"}
 Progress = Callable[[int], None]
 
 
-def _known_metric(metric: Any) -> Any:
+def _known(metric: Any, *, smooth: bool = False) -> Any:
     try:
-        find_metric(metric)
+        find_metric(metric, smooth=smooth)
     except FaultError as error:
         raise ValueError("; ".join(str(fault) for fault in error.faults)) from None
     return metric
@@ -53,10 +54,12 @@ def _metric_name(metric: Any) -> str:
     return find_metric(metric).name
 
 
+#: a name of the catalogue, a Metric or a function of logits, of which the name is stored; smooth: with a gradient
 if TYPE_CHECKING:
-    MetricSetting = MetricLike
-else:  #: a name of the catalogue, a Metric or a function of logits; its name is what is stored
-    MetricSetting = Annotated[Any, PlainValidator(_known_metric), PlainSerializer(_metric_name)]
+    MetricSetting = SmoothMetric = MetricLike
+else:
+    MetricSetting = Annotated[Any, PlainValidator(_known), PlainSerializer(_metric_name)]
+    SmoothMetric = Annotated[Any, PlainValidator(partial(_known, smooth=True)), PlainSerializer(_metric_name)]
 
 
 @dataclass(frozen=True)

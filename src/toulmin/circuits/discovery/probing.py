@@ -20,16 +20,15 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from toulmin.circuits.circuit import Circuit
-from toulmin.circuits.discovery.gradient_scores import smooth
 from toulmin.circuits.discovery.method import (
     Discovery,
-    MetricSetting,
     Progress,
     RankingMethod,
     ScoringMethod,
+    SmoothMetric,
     common_length,
 )
 from toulmin.circuits.edge_scores import EdgeScores
@@ -46,7 +45,7 @@ if TYPE_CHECKING:
 class Probing(ScoringMethod):
     """The settings that both kinds of probing share."""
 
-    metric: MetricSetting = "kl"  #: what is optimised
+    metric: SmoothMetric = "kl"  #: what is optimised
     ablation: Ablation = "resample"  #: what a closed edge carries
     penalty: float = Field(ge=0, allow_inf_nan=False)  #: lambda, in the metric's unit
     epochs: int = Field(default=40, ge=1)  #: passes over the prompts
@@ -55,11 +54,6 @@ class Probing(ScoringMethod):
     temperature: float = Field(default=2 / 3, gt=0, allow_inf_nan=False)  #: of the gates
     start: float = Field(default=0.9, gt=0, lt=1)  #: p0, how far open a gate is at the start
     seed: int | None = None  #: of the gates; default the study's seed, 0 outside of a study
-
-    @field_validator("metric")
-    @classmethod
-    def _smooth(cls, metric: MetricSetting) -> MetricSetting:
-        return smooth(metric)
 
     def steps_on(self, runner: CircuitRunner) -> int:
         """One an epoch."""
