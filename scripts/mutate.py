@@ -7,6 +7,7 @@ number off by one, a flag turned over, `not`, a minus sign or ~ dropped, a slice
 exchanged, a condition negated. Text, annotations, what a `raise` says and what is only for type checkers are left
 alone. A mutant is killed if the test command fails or takes more than `--timeout` seconds (default: five times what it
 takes without mutants). Survivors are named: each is a test that is missing, or a change that makes no difference.
+Ctrl-C ends with the share so far.
 
 Standard library only. The command runs in the copy, with its `src` first on the import path; data outside of the
 repository are found through TOULMIN_SHARED.
@@ -175,6 +176,17 @@ def copied(root: Path, folder: Path) -> Path:
     return target
 
 
+def survives(mutant: Mutant, command: Sequence[str], folder: Path, timeout: float) -> bool:
+    """Whether the tests pass with the mutant in the copy; the copy is as before afterwards."""
+    place = folder / mutant.file
+    original = place.read_text("utf-8")
+    place.write_text(mutant.source, "utf-8")
+    try:
+        return run(command, folder, timeout)
+    finally:
+        place.write_text(original, "utf-8")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -194,7 +206,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     mutants = [mutant for file in files for mutant in mutants_of(file, file.read_text("utf-8"))]
     total = len(mutants)
     if chosen.sample is not None and chosen.sample < total:
-        mutants = [mutants[i] for i in sorted(random.Random(chosen.seed).sample(range(total), chosen.sample))]
+        mutants = random.Random(chosen.seed).sample(mutants, chosen.sample)  # in this order, so that a part is a sample
     with tempfile.TemporaryDirectory() as scratch:
         folder = copied(root, Path(scratch))
         started = time.monotonic()
@@ -203,19 +215,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 2
         timeout, survivors = max(LEAST_TIMEOUT, 5 * (time.monotonic() - started)), list[Mutant]()
         timeout = timeout if chosen.timeout is None else chosen.timeout
-        for number, mutant in enumerate(mutants, 1):
-            place = folder / mutant.file
-            original = place.read_text("utf-8")
-            place.write_text(mutant.source, "utf-8")
-            alive = run(command, folder, timeout)
-            place.write_text(original, "utf-8")
-            print(f"[{number}/{len(mutants)}] {'alive' if alive else 'killed'}", file=sys.stderr, flush=True)
-            if alive:
-                survivors.append(mutant)
-                print(f"[{number}/{len(mutants)}] survives {mutant}", flush=True)
-    killed = len(mutants) - len(survivors)
-    share = killed / len(mutants) if mutants else 1.0
-    print(f"{killed} of {len(mutants)} mutants killed ({share:.0%}), of {total} in {len(files)} files")
+        done = 0
+        try:
+            for mutant in mutants:
+                alive = survives(mutant, command, folder, timeout)
+                done += 1
+                print(f"[{done}/{len(mutants)}] {'alive' if alive else 'killed'}", file=sys.stderr, flush=True)
+                if alive:
+                    survivors.append(mutant)
+                    print(f"[{done}/{len(mutants)}] survives {mutant}", flush=True)
+        except KeyboardInterrupt:
+            print(f"stopped after {done} of {len(mutants)}", file=sys.stderr)
+    killed = done - len(survivors)
+    share = killed / done if done else 1.0
+    print(f"{killed} of {done} mutants killed ({share:.0%}), of {total} in {len(files)} files")
     return 0 if share >= chosen.least else 1
 
 
