@@ -122,6 +122,9 @@ def test_percentages_by_hand() -> None:
     assert recovered(c, f, e, "percent_of_means", baseline="zero").value == pytest.approx(60)
     tiny = recovered(np.array([1.0, 1.0]), np.array([1.0, 1e-6]), np.zeros(2), "mean_of_percents")
     assert tiny.small == 1
+    # a large effect of the other sign is not small
+    turned = recovered(np.ones(3), np.array([1.0, 0.01, -1.0]), np.zeros(3), "percent_of_means")
+    assert turned.small == 1
     assert tiny.value > 1e6
     none = recovered(np.array([1.0, 1.0, 1.0]), np.array([1.0, 0.0, 2.0]), np.zeros(3), "mean_of_percents")
     assert none.interval is None

@@ -156,6 +156,31 @@ def test_agreement_is_with_the_effect_that_the_scores_estimate(runner: CircuitRu
     assert attribution_agreement(runner, EdgeScores.random(runner.graph, np.random.default_rng(0)), sample=5).n == 5
 
 
+def test_a_method_of_ones_own(runner: CircuitRunner) -> None:
+    """The edges into the logits, as a class outside of the package."""
+
+    class IntoLogits(DiscoveryMethod):
+        title = "into logits"
+        scored = False
+        limit: float = 0.0
+
+        def discover(self, runner: CircuitRunner, progress: Any = None) -> Discovery:
+            names = [name for name in Circuit.full(runner.graph) if name.endswith("->logits")]
+            return Discovery(Circuit.of(runner.graph, names), None, self.label)
+
+        def steps_on(self, runner: CircuitRunner) -> int:
+            return 0
+
+    found = discover(runner, IntoLogits())
+    assert len(found.circuit) == len(runner.graph.sources)
+    assert found.method == "into logits (limit 0.0)"
+    with pytest.raises(FaultError, match=r"IntoLogits\.limits"):
+        IntoLogits(limits=1)  # type: ignore[call-arg]
+    assert MaskGradient(mix=0).label == "mask gradient (metric logit_diff, mix 0.0, ablation resample)"
+    assert RandomScores(seed=0).label == "random (seed 0)"
+    assert (RandomScores().with_seed(4).seed, RandomScores(seed=0).with_seed(4).seed) == (4, 0)
+
+
 STUDY = """
 study = "circuits.discover"
 preset = "tiny"

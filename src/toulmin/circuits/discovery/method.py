@@ -136,7 +136,7 @@ class DiscoveryMethod(BaseModel, ABC):
         except ValidationError as error:
             if info.context is INSIDE:
                 raise
-            key = str(cls.model_fields["name"].default)
+            key = name_of(cls)
             hint = f"{key} takes {', '.join(field for field in cls.model_fields if field != 'name')}"
             faults = faults_of_validation(error, "circuits.method", prefix=(key,))
             raise FaultError([Fault(f.code, f.message, name=f.name, hint=hint) for f in faults]) from None
@@ -144,7 +144,7 @@ class DiscoveryMethod(BaseModel, ABC):
     @property
     def key(self) -> str:
         """The method's name in files: its field ``name``."""
-        return str(getattr(self, "name", type(self).__name__))
+        return name_of(type(self))
 
     @abstractmethod
     def discover(self, runner: CircuitRunner, progress: Progress | None = None) -> Discovery:
@@ -164,9 +164,15 @@ class DiscoveryMethod(BaseModel, ABC):
         """The title with the settings that decide what the method computes."""
         skipped = {"name", "size", "signed", "order", "speculate", "together"}
         values = self.model_dump(mode="json", exclude=skipped)
-        settings = [name if value is True else f"{name} {value}" for name, value in values.items()]
-        shown = [s for s, value in zip(settings, values.values(), strict=True) if value not in (None, False)]
+        given = {name: value for name, value in values.items() if value is not None and value is not False}
+        shown = [name if value is True else f"{name} {value}" for name, value in given.items()]
         return f"{self.title} ({', '.join(shown)})" if shown else self.title
+
+
+def name_of(method: type[DiscoveryMethod]) -> str:
+    """The default of the field ``name``, by which a method is found; of a class without one, the class's name."""
+    field = method.model_fields.get("name")
+    return method.__name__ if field is None else str(field.default)
 
 
 class ScoringMethod(DiscoveryMethod):

@@ -20,7 +20,7 @@ from toulmin.circuits.discovery.eap import Eap
 from toulmin.circuits.discovery.eap_ig import EapIg, EapIgActivations
 from toulmin.circuits.discovery.exact_effects import ExactEffects
 from toulmin.circuits.discovery.mask_gradient import MaskGradient, MaskIg
-from toulmin.circuits.discovery.method import INSIDE, Discovery, DiscoveryMethod, Progress
+from toulmin.circuits.discovery.method import INSIDE, Discovery, DiscoveryMethod, Progress, name_of
 from toulmin.circuits.discovery.probing import CircuitProbing, EdgeProbing
 from toulmin.circuits.discovery.relp import Relp
 from toulmin.faults import Fault, FaultError
@@ -33,7 +33,7 @@ _CLASSES: tuple[type[DiscoveryMethod], ...] = (
     MaskIg, RandomScores, Relp,
 )  # fmt: skip
 #: the methods by the name that is their ``name`` field
-METHODS: dict[str, type[DiscoveryMethod]] = {cls.model_fields["name"].default: cls for cls in _CLASSES}
+METHODS: dict[str, type[DiscoveryMethod]] = {name_of(cls): cls for cls in _CLASSES}
 
 
 def _read(value: Any) -> DiscoveryMethod:
