@@ -37,6 +37,7 @@ from toulmin.case.file.diagnostics import severity, worst_first
 from toulmin.case.file.elements import Acceptance, Assumption, Defeater, EvidenceNode, Header
 from toulmin.case.file.garbage import collector_paused
 from toulmin.case.file.lock import Lock, read_lock
+from toulmin.case.file.readiness import check_readiness
 from toulmin.case.file.structure import check_structure, find_root
 from toulmin.evidence import Store
 from toulmin.faults import ExitCode, Fault, FaultError
@@ -143,7 +144,7 @@ def check_case(
     faults += lock_faults
     attached = attach_doubts(case)
     structural = check_structure(case, frozenset(d.id for d in attached))
-    structural += check_decisions(case, today)
+    structural += [*check_decisions(case, today), *check_readiness(case)]
     form = [fault for fault in faults + structural if severity(fault) == "invalid"]
     kept, store_faults = _open_store(case, store)
     faults += store_faults

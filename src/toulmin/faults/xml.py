@@ -16,10 +16,10 @@ class _Refused(Exception):
     pass
 
 
-def parse_xml(data: bytes, file: str) -> Element:
+def parse_xml(data: bytes, file: str, lines: dict[Element, int] | None = None) -> Element:
     """The root element of ``data``.
 
-    Names are ``{namespace}local``, as in :mod:`xml.etree`.
+    Names are ``{namespace}local``, as in :mod:`xml.etree`. Where ``lines`` is given, it gets the line of each element.
 
     :raises FaultError: not XML (with the line), too large, nested too deeply, or with a document type.
     """
@@ -36,7 +36,9 @@ def parse_xml(data: bytes, file: str) -> Element:
         depth += 1
         if depth > MAX_DEPTH:
             raise _Refused(f"nested deeper than {MAX_DEPTH}")
-        builder.start(_qualified(name), {_qualified(key): value for key, value in attributes.items()})
+        element = builder.start(_qualified(name), {_qualified(key): value for key, value in attributes.items()})
+        if lines is not None:
+            lines[element] = parser.CurrentLineNumber
 
     def end(name: str) -> None:
         nonlocal depth

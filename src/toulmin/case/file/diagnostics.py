@@ -91,6 +91,9 @@ DIAGNOSTICS: dict[str, Diagnostic] = {
     "C091": Diagnostic("invalid", "evidence of another model than the case declares"),
     "C092": Diagnostic("unfinished", "evidence recorded elsewhere that does not name its subject"),
     "C093": Diagnostic("invalid", "the same edge twice"),
+    "C096": Diagnostic("invalid", "one person in two roles that must not be one person's"),
+    "C097": Diagnostic("unfinished", "something is still to be instantiated"),
+    "C098": Diagnostic("unfinished", "a role, or the risk threshold, that nobody has filled"),
     "C094": Diagnostic("warning", "an undeveloped mark beside support or a study"),
 }
 

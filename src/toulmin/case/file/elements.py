@@ -201,8 +201,24 @@ class Declared(Strict):
     description: Words = ""
 
 
+class RiskThreshold(Strict):
+    """The risk that may be taken at most, and who decided so (``[case.risk]``).
+
+    With a ``probability``, a case is releasable only if its root holds with at least one minus that probability.
+    """
+
+    text: Annotated[str, StringConstraints(min_length=1)]
+    set_by: Annotated[str, StringConstraints(min_length=1)]
+    on: dt.date | None = None
+    probability: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
+
+
 class Header(Strict):
-    """The ``[case]`` table. ``store`` is the folder of evidence, relative to the case."""
+    """The ``[case]`` table. ``store`` is the folder of evidence, relative to the case.
+
+    ``author``, ``approver`` and ``assessor`` are three people: who wrote the argument, who answers for it, and who
+    tried to break it.
+    """
 
     title: Words = ""
     deployment: Words = ""
@@ -210,6 +226,10 @@ class Header(Strict):
     root: str | None = None
     store: str = ".toulmin"
     template: str | None = None
+    author: str | None = None
+    approver: str | None = None
+    assessor: str | None = None
+    risk: RiskThreshold | None = None
 
 
 class CaseFile(Strict):
@@ -239,3 +259,18 @@ ARRAYS: tuple[str, ...] = (
     "module",
     "defeater",
 )
+
+#: what may support what; after the GSN Community Standard v3, but that strategies may rest on evidence directly
+SUPPORTS: dict[str, frozenset[str]] = {
+    "goal": frozenset({"goal", "strategy", "evidence", "module"}),
+    "strategy": frozenset({"goal", "evidence", "module"}),
+    "defeater": frozenset({"goal", "strategy", "evidence", "module"}),
+}
+#: what an element may stand in the context of
+CONTEXTS = frozenset({"context", "assumption", "justification"})
+#: what each kind of defeater may attack
+ATTACKS: dict[str, frozenset[str]] = {
+    "rebut": frozenset({"goal", "module", "defeater"}),
+    "undercut": frozenset({"goal", "strategy", "evidence", "defeater"}),
+    "undermine": frozenset({"evidence", "assumption", "context", "justification", "defeater", "module"}),
+}

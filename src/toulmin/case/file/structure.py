@@ -6,6 +6,9 @@ from collections.abc import Iterator
 
 from toulmin.case.file.casefile import MAX_PROSE_BYTES, Case
 from toulmin.case.file.elements import (
+    ATTACKS,
+    CONTEXTS,
+    SUPPORTS,
     Assumption,
     Claim,
     Defeater,
@@ -14,19 +17,6 @@ from toulmin.case.file.elements import (
     Goal,
 )
 from toulmin.faults import Fault
-
-# After the GSN Community Standard v3; strategies may also rest on evidence directly, as gsn2x and SACM files do.
-SUPPORTS: dict[str, frozenset[str]] = {
-    "goal": frozenset({"goal", "strategy", "evidence", "module"}),
-    "strategy": frozenset({"goal", "evidence", "module"}),
-    "defeater": frozenset({"goal", "evidence", "module"}),
-}
-CONTEXTS = frozenset({"context", "assumption", "justification"})
-ATTACKS: dict[str, frozenset[str]] = {
-    "rebut": frozenset({"goal", "module", "defeater"}),
-    "undercut": frozenset({"goal", "strategy", "evidence", "defeater"}),
-    "undermine": frozenset({"evidence", "assumption", "context", "justification", "defeater", "module"}),
-}
 
 
 def supports_of(element: Element) -> tuple[str, ...]:

@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from toulmin.case.file.elements import CaseFile
+from toulmin.case.file.elements import ARRAYS, CaseFile
 from toulmin.case.interchange.gsn2x import read_gsn2x, write_gsn2x
 from toulmin.case.interchange.items import Document, case_of, document_of, note_extensions, refuse
 from toulmin.case.interchange.markdown import write_markdown
-from toulmin.case.interchange.sacm import read_sacm, write_sacm
+from toulmin.case.interchange.sacm import write_sacm
+from toulmin.case.interchange.sacm_reader import read_sacm
 from toulmin.case.interchange.tea import read_tea, write_tea
-from toulmin.faults import Fault, FaultError
+from toulmin.faults import ExitCode, Fault, FaultError
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ def export_case(parsed: CaseFile, name: str) -> tuple[str, list[Fault]]:
     :raises FaultError: no such format.
     """
     document = document_of(parsed)
+    for decision in parsed.acceptance:
+        document.lose("a decision stays with the case it was made for", decision.of)
     note_extensions(document)
     return _format(name).write(document), document.losses
 
@@ -65,9 +68,11 @@ def export_case(parsed: CaseFile, name: str) -> tuple[str, list[Fault]]:
 def import_case(path: Path, name: str | None = None) -> tuple[CaseFile, list[Fault]]:
     """Read a case of another tool, and what of it a case has no place for, line by line.
 
-    :raises FaultError: no such format, one that is only written, or a file that is not of the format at all.
+    :raises FaultError: no such format, one that is only written, a file that is not of the format at all, or one in
+        which no element was found.
     """
-    form = _format(name or guess_format(path))
+    name = name or guess_format(path)
+    form = _format(name)
     if form.read is None:
         raise refuse("format", "that format is only written", str(path))
     try:
@@ -78,4 +83,8 @@ def import_case(path: Path, name: str | None = None) -> tuple[CaseFile, list[Fau
         document = form.read(data, str(path))
     except RecursionError:
         raise refuse("syntax", "nested too deeply", str(path)) from None
-    return case_of(document), document.losses
+    parsed = case_of(document)
+    if not any(getattr(parsed, kind) for kind in ARRAYS):
+        nothing = Fault("interchange.empty", f"no element of a case was found in it, read as {name}", str(path))
+        raise FaultError([nothing, *document.losses], ExitCode.INVALID)
+    return parsed, document.losses

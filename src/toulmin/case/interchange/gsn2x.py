@@ -9,6 +9,8 @@ from typing import Any, cast
 from toulmin.case.interchange.items import MAX_BYTES, Document, Item, all_challenges, extension, refuse
 
 _PREFIXES = (
+    ("CG", "goal"),
+    ("CS", "evidence"),
     ("Sn", "evidence"),
     ("G", "goal"),
     ("S", "strategy"),
@@ -23,8 +25,13 @@ _NODE_TYPES = {
     "Context": "context",
     "Assumption": "assumption",
     "Justification": "justification",
+    "CounterGoal": "goal",  # a defeater where it challenges something, else what supports one
+    "CounterSolution": "evidence",
 }
-_OURS = {ours: theirs for theirs, ours in _NODE_TYPES.items()} | {"module": "Goal", "defeater": "Goal"}
+_OURS = {ours: theirs for theirs, ours in _NODE_TYPES.items() if not theirs.startswith("Counter")} | {
+    "module": "Goal",
+    "defeater": "CounterGoal",
+}
 _HELD = {"text", "supportedBy", "inContextOf", "challenges", "undeveloped", "nodeType", "toulmin"}
 
 
@@ -66,7 +73,12 @@ def read_gsn2x(data: bytes, file: str) -> Document:
             if isinstance(event, yaml.AliasEvent):
                 raise refuse("alias", "YAML aliases are refused", file, event.start_mark.line + 1)
         root = yaml.compose(text, Loader=yaml.SafeLoader)
-        lines = {key.value: key.start_mark.line + 1 for key, _ in root.value} if root is not None else {}
+        lines: dict[str, int] = {}
+        again: list[tuple[str, int]] = []
+        for key, _ in root.value if root is not None else ():
+            if key.value in lines:
+                again.append((key.value, key.start_mark.line + 1))
+            lines[key.value] = key.start_mark.line + 1
         whole: object = yaml.safe_load(text)
     except UnicodeDecodeError as error:
         raise refuse("syntax", f"not UTF-8 at byte {error.start}", file) from None
@@ -79,6 +91,8 @@ def read_gsn2x(data: bytes, file: str) -> Document:
     if not isinstance(whole, dict):
         raise refuse("syntax", "not a YAML mapping of nodes", file)
     document = Document(file=file)
+    for name, line in again:
+        document.lose("a second element of that id: only this one was read", name, line)
     for key, value in cast("dict[Any, Any]", whole).items():
         name, line = str(key), lines.get(str(key))
         node: dict[str, Any] = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
@@ -99,6 +113,7 @@ def read_gsn2x(data: bytes, file: str) -> Document:
         if kind is None or kind not in (*_OURS, "defeater"):
             document.lose("neither its id nor nodeType says what it is; read as a goal", name, line)
             kind = "goal"
+        undeveloped = node.get("undeveloped") is True or (kind == "evidence" and not rest.get("study"))
         for extra in sorted(map(str, set(node) - _HELD)):
             document.lose(f"{extra} has no place in a case", name, line)
         document.items.append(
@@ -109,7 +124,7 @@ def read_gsn2x(data: bytes, file: str) -> Document:
                 _names(node.get("supportedBy"), document, name, line),
                 _names(node.get("inContextOf"), document, name, line),
                 attacks,
-                node.get("undeveloped") is True,
+                undeveloped,
                 rest,
                 line,
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -10,14 +11,14 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
-from toulmin.case.file.elements import ARRAYS, CaseFile, Header
+from toulmin.case.file.elements import ARRAYS, ATTACKS, CaseFile, Header
 from toulmin.faults import ExitCode, Fault, FaultError
 
 TYPES = ARRAYS
 MAX_BYTES = 32 * 1024 * 1024
 MAX_NODES = 100_000
 _NATIVE = ("id", "text", "supported_by", "in_context_of", "undeveloped", "attacks")
-_WHOLE = ("case", "subjects", "data", "acceptance")
+_WHOLE = ("case", "subjects", "data")
 
 
 @dataclass
@@ -107,8 +108,13 @@ def case_of(document: Document) -> CaseFile:
                 document.lose(f"{what} of {reference}, which is not there", item.id, item.line)
             else:
                 found.append("->".join(cast("list[str]", parts)))
+        for reference in dict.fromkeys(name for name in found if found.count(name) > 1):
+            document.lose(f"{what} of {reference} is given more than once, and kept once", item.id, item.line)
         return list(dict.fromkeys(found))
 
+    if document.rest.get("acceptance"):
+        document.lose("decisions never come in by import: who accepts something decides it in this case")
+    types = {names[item.id]: item.type for item in kept}
     whole: dict[str, Any] = {"case": {"title": document.title}}
     whole |= {key: document.rest[key] for key in _WHOLE if key in document.rest}
     for item in kept:
@@ -128,7 +134,7 @@ def case_of(document: Document) -> CaseFile:
         if item.type == "defeater" and not own["attacks"]:
             document.lose("a challenge of nothing was left out", item.id, item.line)
             continue
-        whole.setdefault(item.type, []).append(_with_rest(item, values, document))
+        whole.setdefault(item.type, []).append(_with_rest(item, values, types, document))
     return _validated(whole, document)
 
 
@@ -141,9 +147,13 @@ def _model(kind: str) -> Any:
     return CaseFile.model_fields[kind].annotation.__args__[0]  # type: ignore[union-attr]
 
 
-def _with_rest(item: Item, values: dict[str, Any], document: Document) -> dict[str, Any]:
+def _with_rest(item: Item, values: dict[str, Any], types: Mapping[str, str], document: Document) -> dict[str, Any]:
     if item.type == "defeater":
-        values.setdefault("kind", "rebut")
+        values.setdefault("kind", item.rest.get("kind") or _kind_against(values["attacks"], types))
+    if item.type == "assumption" and not item.rest:
+        # another tool's file does not say; a person has to, before the case can be released
+        today = dt.datetime.now(dt.UTC).date().isoformat()
+        values |= {"owner": "{owner}", "justification": "{justification}", "review": today}
     whole = {**values, **{k: v for k, v in item.rest.items() if k not in _NATIVE}}
     try:
         _model(item.type).model_validate_json(json.dumps(whole))
@@ -151,6 +161,12 @@ def _with_rest(item: Item, values: dict[str, Any], document: Document) -> dict[s
         document.lose("what our extension held of it is not valid any more", item.id, item.line)
         return values
     return whole
+
+
+def _kind_against(attacks: Iterable[str], types: Mapping[str, str]) -> str:
+    """The kind of challenge that may attack all of these: a rebuttal if one may; of a link, an undercut."""
+    attacked = {types.get(target, "link") for target in attacks}
+    return next((kind for kind, may in ATTACKS.items() if attacked <= may), "undercut")
 
 
 def _validated(whole: dict[str, Any], document: Document) -> CaseFile:
@@ -166,8 +182,6 @@ def _validated(whole: dict[str, Any], document: Document) -> CaseFile:
             for key in bad:
                 document.lose("what our extension held of it is not valid any more", key)
                 whole[key] = Header(title=document.title).model_dump() if key == "case" else {}
-                if key == "acceptance":
-                    whole[key] = []
 
 
 def _valid(identifier: str, taken: set[str]) -> str:

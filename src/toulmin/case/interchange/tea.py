@@ -33,8 +33,25 @@ _TREE_TYPES = {
     "PROPERTY_CLAIM": "goal",
     "EVIDENCE": "evidence",
     "CONTEXT": "context",
+    "ASSUMPTION": "assumption",
+    "JUSTIFICATION": "justification",
+    "MODULE": "module",
 }
-_HELD = {"id", "name", "type", "short_description", "long_description", "description", "children", "toulmin", *_LISTS}
+_SINGULAR = {"contexts": "context", "assumption": "assumption", "justification": "justification"}
+_HELD = {
+    "id",
+    "contexts",
+    "assumption",
+    "justification",
+    "name",
+    "type",
+    "short_description",
+    "long_description",
+    "description",
+    "children",
+    "toulmin",
+    *_LISTS,
+}
 _SILENT = {"goal_id", "strategy_id", "property_claim_id", "assurance_case_id", "in_sandbox", "inSandbox", "hidden",
            "created_date", "lock_uuid", "comments", "owner", "published", "view_groups", "edit_groups", "level",
            "claim_type", "keywords", "URL", "url"}  # fmt: skip
@@ -104,6 +121,8 @@ def read_tea(data: bytes, file: str) -> Document:
             relation = parent.in_context_of if item.type in _CONTEXTS else parent.supported_by
             if item.id not in relation:
                 relation.append(item.id)
+            elif "toulmin" not in values:
+                document.lose(f"it stands twice below {parent.id}, and was kept once", item.id)
         stack += reversed([(entry, below, item) for entry, below in _children(values, document)])
     order: object = top.get("toulmin_order")
     wanted = [str(name) for name in cast("list[Any]", order)] if isinstance(order, list) else []
@@ -120,13 +139,17 @@ def read_tea(data: bytes, file: str) -> Document:
 
 
 def _children(values: dict[str, Any], document: Document) -> Iterator[tuple[dict[str, Any], str | None]]:
-    for key, kind in (*_LISTS.items(), ("children", None)):
+    # other platforms' versions hold contexts, assumptions and justifications as words of the element they stand beside
+    for key, kind in (*_LISTS.items(), *_SINGULAR.items(), ("children", None)):
         found: object = values.get(key)
-        if found is None:
+        if found is None or found == "":
             continue
-        for entry in cast("list[Any]", found) if isinstance(found, list) else [found]:
+        for number, entry in enumerate(cast("list[Any]", found) if isinstance(found, list) else [found], 1):
             if isinstance(entry, dict):
                 yield cast("dict[str, Any]", entry), kind
+            elif isinstance(entry, str) and kind in _CONTEXTS:
+                name = f"{values.get('name') or values.get('id') or 'case'}-{kind}-{number}"
+                yield {"name": name, "description": entry}, kind
             else:
                 document.lose(f"an entry of {key} that is not an object", str(values.get("name", "")) or None)
 
@@ -139,8 +162,15 @@ def _item(values: dict[str, Any], kind: str | None, document: Document, items: d
         document.lose(f"type {said or 'unknown'} was read as a goal", name)
         kind = "goal"
     text = str(values.get("long_description") or values.get("description") or values.get("short_description") or "")
-    if name in items and (items[name].text in ("", text) or "toulmin" not in values):
+    if name in items and text in ("", items[name].text):
         return items[name]
+    if name in items and not items[name].text:
+        items[name].text = text  # a stub came first
+        return items[name]
+    if name in items and "toulmin" not in values:
+        other = f"{name}-{values.get('id') or len(items) + 1}"
+        document.lose(f"another element of that name has another text; read as {other}", name)
+        name = other
     for extra in sorted(set(values) - _HELD - _SILENT):
         document.lose(f"{extra} has no place in a case", name)
     for extra in ("URL", "url"):

@@ -1,0 +1,67 @@
+"""What a case must still say before it can be released: instantiated texts, roles, and a risk threshold.
+
+A word in braces, ``{deployment}``, stands for something of this case that nobody has filled in yet, as in a GSN pattern
+(``toulmin case new --set deployment=...`` fills it). A case that names roles names all three, and three people: who
+wrote the argument does not approve it, and whoever assesses it is neither.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from toulmin.case.file.casefile import Case
+from toulmin.case.file.elements import Assumption
+from toulmin.faults import Fault
+
+_OPEN = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+ROLES = ("author", "approver", "assessor")
+
+
+def open_parameters(text: str) -> list[str]:
+    """The names in braces of a text."""
+    return list(dict.fromkeys(_OPEN.findall(text)))
+
+
+def check_readiness(case: Case) -> Iterator[Fault]:
+    """C096 to C098."""
+    header, file = case.parsed.case, str(case.file)
+
+    def line(*path: str) -> int | None:
+        return case.located.line_of(path)
+
+    for key in ("title", "deployment", *ROLES):
+        for name in open_parameters(getattr(header, key) or ""):
+            yield Fault("C097", f"{key}: {{{name}}}", file, line("case", key), name)
+    if header.risk is not None:
+        for key in ("text", "set_by"):
+            for name in open_parameters(getattr(header.risk, key)):
+                yield Fault("C097", f"risk.{key}: {{{name}}}", file, line("case", "risk", key), name)
+    for section in ("subjects", "data"):
+        for name, declared in getattr(case.parsed, section).items():
+            for parameter in open_parameters(declared.reference):
+                yield Fault("C097", f"the reference of {name}: {{{parameter}}}", file, line(section, name), parameter)
+    for identifier, element in case.nodes.items():
+        words = {"text": element.text, "owner": element.owner or ""}
+        if isinstance(element, Assumption):
+            words["justification"] = element.justification or ""
+        for key, text in words.items():
+            for name in open_parameters(text):
+                yield case.fault("C097", f"{key}: {{{name}}}", identifier, key)
+    yield from _roles(case)
+
+
+def _roles(case: Case) -> Iterator[Fault]:
+    header, file = case.parsed.case, str(case.file)
+    named = {role: (getattr(header, role) or "").strip() for role in ROLES}
+    people: dict[str, str] = {}
+    for role, person in named.items():
+        if not person or open_parameters(person):
+            continue
+        first = people.setdefault(" ".join(person.casefold().split()), role)
+        if first != role:
+            message = f"{person} is {first} and {role}"
+            yield Fault("C096", message, file, case.located.line_of(("case", role)), role)
+    if any(named.values()):
+        for role in (role for role, person in named.items() if not person):
+            yield Fault("C098", f"name the {role}", file, case.located.line_of(("case",)), role)
