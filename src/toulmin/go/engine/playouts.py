@@ -41,7 +41,6 @@ from toulmin.go.engine.turns import (
     HASH,
     KO,
     KO_HASH,
-    KO_START,
     LADDER1_KNOWN,
     LADDER_KNOWN,
     LEAD,
@@ -65,6 +64,7 @@ from toulmin.go.engine.turns import (
     advance,
     find_legal,
     may_play,
+    occurred,
 )
 
 _STEP = np.uint64(0x9E3779B97F4A7C15)
@@ -239,18 +239,6 @@ def _store(s, w, color, head, after, chains):
 
 
 @kernel
-def _seen(m, past, moves, value):
-    """Whether the ko hash ``value`` is among those since ``KO_START``; the filter knows most that are not."""
-    for shift in (0, 24):
-        if not (m[FILTER + ((value >> shift) & 63)] >> ((value >> (shift + 6)) & 63)) & 1:
-            return False
-    for t in range(moves, m[KO_START] - 1, -1):
-        if past[t, KO_HASH] == value:
-            return True
-    return False
-
-
-@kernel
 def _play_quickly(s, m, past, state, last, points, color, head, after, chains, hashes):
     """Play one game under area scoring and superko until it ends or ``last`` moves are played."""
     w = m[SIZE] + 1
@@ -274,7 +262,7 @@ def _play_quickly(s, m, past, state, last, points, color, head, after, chains, h
                 continue
             if touched[p] != 0 or fate == 1:  # a stone where never one stood makes a new position, unless it dies
                 after_it = value ^ _change(color, head, chains, hashes, p, player, w, fate == 1)
-                if _seen(m, past, n, after_it ^ ZOBRIST_PLAYER[3 - player] if situational else after_it):
+                if occurred(m, past, n, after_it ^ ZOBRIST_PLAYER[3 - player] if situational else after_it):
                     continue
             captured, lost, ko, change = _put(color, head, after, chains, hashes, p, player, w)
             value ^= change

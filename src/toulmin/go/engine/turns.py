@@ -75,12 +75,15 @@ def remember(m, past):
 
 
 @kernel
-def _occurred(m, past, value):
-    """Whether the ko hash ``value`` is among those since ``KO_START``."""
+def occurred(m, past, moves, value):
+    """Whether the ko hash ``value`` is among those from ``KO_START`` to after ``moves`` moves.
+
+    The filter answers most questions about values that are not: the hashes themselves are read only where it cannot.
+    """
     for shift in (0, 24):
         if not (m[FILTER + ((value >> shift) & 63)] >> ((value >> (shift + 6)) & 63)) & 1:
             return False
-    for t in range(m[MOVES], m[KO_START] - 1, -1):
+    for t in range(moves, m[KO_START] - 1, -1):
         if past[t, KO_HASH] == value:
             return True
     return False
@@ -136,7 +139,7 @@ def _repeats(s, m, past, p, dies, w):
     after = m[HASH] ^ hash_after(s, p, m[TO_MOVE], w)
     if m[R_KO] == SITUATIONAL:
         after ^= ZOBRIST_PLAYER[3 - m[TO_MOVE]]
-    return _occurred(m, past, after)
+    return occurred(m, past, m[MOVES], after)
 
 
 @kernel

@@ -9,57 +9,18 @@ evaluation. What the search does is the same with and without, visit for visit; 
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from toulmin.go.engine.compiled import kernel
-from toulmin.go.search.tree import Forest
+from toulmin.go.search.tree import Forest, choose
 
 Index = NDArray[np.int64] | tuple[NDArray[np.int64], NDArray[np.int64]] | slice
 
 TRIES = 3
 """Descents tried for every position looked for: some end at a position that is already known or under way."""
-
-
-@kernel
-def _choose(prior, child, visits, pending, total, mover, tree, node, rule, root, extra, ahead, tries):
-    """As the selection of :mod:`toulmin.go.search.tree`, with the visits supposed so far."""
-    sign = 1.0 if mover[tree, node] == 1 else -1.0
-    below, mass = 0.0, 0.0
-    actions = prior.shape[2]
-    for action in range(actions):
-        down, slot = child[tree, node, action], ahead[tree, node, action]
-        count = 0.0
-        if down >= 0:
-            count = visits[tree, down] + pending[tree, down] + extra[down]
-        elif slot >= 0:
-            count = tries[slot]
-        if count > 0:
-            below += count
-            mass += prior[tree, node, action]
-    scale = (rule[0] + rule[1] * math.log((below + rule[2]) / rule[2])) * math.sqrt(below + 0.01)
-    mean = sign * total[tree, node, 0] / visits[tree, node]
-    urgency = mean - (rule[4] if root else rule[3]) * math.sqrt(mass)
-    best, best_action = -1e300, -1
-    for action in range(actions):
-        chance = prior[tree, node, action]
-        if chance < 0:
-            continue
-        down, slot = child[tree, node, action], ahead[tree, node, action]
-        value, count = urgency, 0.0
-        if down >= 0:
-            count = visits[tree, down] + pending[tree, down] + extra[down]
-            value = sign * total[tree, down, 0] / visits[tree, down] if visits[tree, down] > 0 else mean
-        elif slot >= 0 and tries[slot] > 0:
-            count = tries[slot]
-            value = mean
-        score = value + scale * chance / (1.0 + count)
-        if score > best:
-            best, best_action = score, action
-    return best_action
 
 
 @kernel
@@ -93,7 +54,7 @@ def _look_ahead(
             break
         node, depth = 0, 0
         while not ended[tree, node] and visits[tree, node] > 0:
-            chosen = _choose(
+            chosen = choose(
                 prior, child, visits, pending, total, mover, tree, node, rule, depth == 0, extra, ahead, tries
             )
             depth += 1

@@ -32,15 +32,28 @@ NEW, FINISHED, BUSY = 0, 1, 2
 
 
 @kernel
-def _choose(prior, child, visits, pending, total, mover, tree, node, rule, root):
+def choose(prior, child, visits, pending, total, mover, tree, node, rule, root, extra, ahead, tries):
+    """The action that the selection formula chooses at a node.
+
+    ``extra``, ``ahead`` and ``tries`` are None in a search. In speculative evaluation (the search continued before the
+    values under way are known) they hold the visits supposed so far, of nodes and of edges without a node, and a visit
+    without a value leaves the mean of its node, or of its parent, as it is. Compiled once for each of the two.
+    """
     sign = 1.0 if mover[tree, node] == 1 else -1.0
     loss = rule[5]
     below, mass = 0.0, 0.0
     actions = prior.shape[2]
     for action in range(actions):
-        down = child[tree, node, action]
+        down, count = child[tree, node, action], 0.0
         if down >= 0:
-            below += visits[tree, down] + loss * pending[tree, down]
+            if extra is None:
+                count = visits[tree, down] + loss * pending[tree, down]
+            else:
+                count = visits[tree, down] + pending[tree, down] + extra[down]
+        elif extra is not None and ahead[tree, node, action] >= 0:
+            count = tries[ahead[tree, node, action]]
+        if count > 0:
+            below += count
             mass += prior[tree, node, action]
     scale = (rule[0] + rule[1] * math.log((below + rule[2]) / rule[2])) * math.sqrt(below + 0.01)
     mean = sign * total[tree, node, 0] / visits[tree, node]
@@ -50,13 +63,17 @@ def _choose(prior, child, visits, pending, total, mover, tree, node, rule, root)
         chance = prior[tree, node, action]
         if chance < 0:
             continue
-        down = child[tree, node, action]
-        value, count = urgency, 0.0
+        down, value, count = child[tree, node, action], urgency, 0.0
         if down >= 0:
-            lost = loss * pending[tree, down]
-            count = visits[tree, down] + lost
-            if count > 0:
+            if extra is None:
+                lost = loss * pending[tree, down]
+                count = visits[tree, down] + lost
                 value = (sign * total[tree, down, 0] - lost) / count
+            else:
+                count = visits[tree, down] + pending[tree, down] + extra[down]
+                value = sign * total[tree, down, 0] / visits[tree, down] if visits[tree, down] > 0 else mean
+        elif extra is not None and ahead[tree, node, action] >= 0 and tries[ahead[tree, node, action]] > 0:
+            count, value = tries[ahead[tree, node, action]], mean
         score = value + scale * chance / (1.0 + count)
         if score > best:
             best, best_action = score, action
@@ -76,7 +93,9 @@ def _descend(prior, child, visits, pending, total, mover, ended, used, trees, ru
             if visits[tree, node] == 0:
                 kind[which] = BUSY
                 break
-            chosen = _choose(prior, child, visits, pending, total, mover, tree, node, rule, depth == 0)
+            chosen = choose(
+                prior, child, visits, pending, total, mover, tree, node, rule, depth == 0, None, None, None
+            )
             down = child[tree, node, chosen]
             depth += 1
             if down < 0:
