@@ -12,7 +12,7 @@ from toulmin.cli.output import JSON_OPTION, STORE_OPTION, print_evidence, print_
 from toulmin.faults import FaultError, faults_of_validation
 
 if TYPE_CHECKING:
-    from toulmin.go.players.spec import PlayerSpec
+    from toulmin.go import PlayerSpec
 
 app = typer.Typer(help="Go: players over GTP, matches, and games to replay.", no_args_is_help=True)
 
@@ -33,10 +33,10 @@ PASSING_OPTION = typer.Option(
 def _spec(text: str, passing: str) -> PlayerSpec:
     from pydantic import ValidationError
 
-    from toulmin.go.players.spec import PlayerSpec, parse_player
+    from toulmin.go import PlayerSpec, find_player_kind, parse_player
 
     spec = parse_player(text)
-    if passing == "standard" or spec.kind not in ("rollouts", "policy", "net"):
+    if passing == "standard" or not find_player_kind(spec.kind).evaluates:
         return spec
     try:
         return PlayerSpec.model_validate({**spec.model_dump(), "passing": passing})
@@ -55,16 +55,14 @@ def gtp(
     device: str = typer.Option("cpu", help="Where the net is evaluated."),
 ) -> None:
     """Play as a GTP engine on standard input and output, for any graphical board or tournament program."""
-    from toulmin.go.engine.rules import Rules
-    from toulmin.go.gtp.server import Server
-    from toulmin.go.players.making import make_player
+    from toulmin.go import GtpServer, Rules, make_player
     from toulmin.studies import Resolver
 
     parsed = Rules.parse(rules, komi=komi)
     resolver = Resolver()
     made = make_player(_spec(player, passing), lambda net: str(resolver.locate(net)), seed, device)
     try:
-        Server(made, parsed, size, seed).serve(sys.stdin, sys.stdout)
+        GtpServer(made, parsed, size, seed).serve(sys.stdin, sys.stdout)
     finally:
         made.close()
 
@@ -93,7 +91,7 @@ def match(
 
     from toulmin.cli.progress import BarProgress
     from toulmin.evidence import Store
-    from toulmin.go.match.study import Match
+    from toulmin.go import Match
     from toulmin.studies import Pool, ProcessPool, Resolver, Run, execute
 
     try:
@@ -137,7 +135,7 @@ def replay(
     device: str = typer.Option("cpu", help="Where the net is evaluated."),
 ) -> None:
     """Write a page that replays games: board, both scores, the net's estimates and ownership, keyboard."""
-    from toulmin.go.replays import board_of_files
+    from toulmin.go import board_of_files
     from toulmin.report import render_figure
     from toulmin.studies import Resolver
 

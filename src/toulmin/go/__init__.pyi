@@ -9,9 +9,23 @@ from .engine.rules import BLACK as BLACK
 from .engine.rules import EMPTY as EMPTY
 from .engine.rules import WHITE as WHITE
 from .engine.rules import Rules as Rules
+from .gtp.server import GtpServer as GtpServer
+from .match.study import Match as Match
 from .nets import Evaluation as Evaluation
 from .nets import Evaluator as Evaluator
 from .nets import read_network as read_network
+from .players.player import Choice as Choice
+from .players.player import Player as Player
+from .players.spec import PlayerKind as PlayerKind
+from .players.spec import PlayerSpec as PlayerSpec
+from .players.spec import find_player_kind as find_player_kind
+from .players.spec import make_player as make_player
+from .players.spec import parse_player as parse_player
+from .players.spec import player_kinds as player_kinds
+from .replays import board_of_files as board_of_files
+from .search.mcts import Searched as Searched
+from .search.rollouts import Rollouts as Rollouts
+from .search.settings import SearchSettings as SearchSettings
 from .sgf import SgfGame as SgfGame
 from .sgf import read_sgf as read_sgf
 from .sgf import replay as replay
@@ -23,15 +37,29 @@ __all__ = [
     "BLACK",
     "EMPTY",
     "WHITE",
+    "Choice",
     "Evaluation",
     "Evaluator",
     "Game",
     "Games",
+    "GtpServer",
+    "Match",
+    "Player",
+    "PlayerKind",
+    "PlayerSpec",
+    "Rollouts",
     "Rules",
     "Scores",
+    "SearchSettings",
+    "Searched",
     "SgfGame",
     "action_of",
+    "board_of_files",
+    "find_player_kind",
     "handicap_points",
+    "make_player",
+    "parse_player",
+    "player_kinds",
     "random_playouts",
     "read_network",
     "read_sgf",

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-
-from toulmin.go.search.settings import Passing
 
 if TYPE_CHECKING:
     from toulmin.go.engine.games import Games
 
 Rows = NDArray[np.int64]
 Mask = NDArray[np.bool_]
+
+Passing = Literal["standard", "last_resort", "avoid_pass_alive", "only_when_ahead", "only_when_behind"]
+"""When a player may pass (Wang et al. 2022, section 5 and appendix C):
+
+``standard``: whenever it is legal; ``last_resort``: only without another legal move; ``avoid_pass_alive``: only when
+every other legal move is inside the player's own pass-alive territory, where it also never plays while it has another
+move (the hardened victim); ``only_when_ahead`` / ``only_when_behind``: only when the game, if it ended now under
+Tromp-Taylor scoring, would be won / lost or drawn, or without another legal move.
+"""
 
 
 def allowed_actions(games: Games, rows: Rows, passing: Passing = "standard") -> Mask:

@@ -21,7 +21,8 @@ from types import TracebackType
 
 from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.go.engine.points import action_of, vertex_of
-from toulmin.go.gtp.protocol import RESIGN, Command, parse_answer
+from toulmin.go.gtp.protocol import Command, parse_answer
+from toulmin.go.players.player import RESIGN
 
 MAX_ANSWER = 1 << 20
 _COLOURS = {1: "black", 2: "white"}

@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.go.engine.rules import BLACK, WHITE
 
-RESIGN = -1
-
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _COMMAND = re.compile(r"(?:([0-9]{1,15})(?:\s+|$))?(\S+)?\s*(.*)", re.DOTALL)
 _ANSWER = re.compile(r"([=?])([0-9]{0,15})(?:[ \t\r\n]+|$)(.*)", re.DOTALL)

@@ -1,6 +1,6 @@
 """Our players behind GTP: ``toulmin go gtp`` in any graphical board, tournament program or other engine's match.
 
-:class:`Server` answers one line at a time and holds one game. It never lets a command end it: what is malformed,
+:class:`GtpServer` answers one line at a time and holds one game. It never lets a command end it: what is malformed,
 unknown or illegal is answered with ``?`` and a reason, and the game stays as it was.
 """
 
@@ -25,7 +25,7 @@ LONGEST_LINE = 1 << 16
 Handler = Callable[[tuple[str, ...]], str]
 
 
-class Server:
+class GtpServer:
     """A GTP engine that plays as ``player``; the same seed and commands give the same answers.
 
     A game that is over answers ``genmove`` with a pass, which changes nothing.
@@ -205,6 +205,3 @@ class Server:
             return ""  # a stone that is on the board at the end counts: these rules remove nothing
         stones = np.flatnonzero(self.game.games.stones()[0])
         return " ".join(vertex_of(int(action), self.game.size) for action in stones)
-
-
-__all__ = ["Server"]

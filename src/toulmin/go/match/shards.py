@@ -82,7 +82,7 @@ def play_piece(piece: MatchShard) -> Path:
     :raises FaultError: a net cannot be read, or a program is not installed.
     """
     from toulmin.go.match.play import Pairing, play_games
-    from toulmin.go.players.making import make_player
+    from toulmin.go.players.spec import make_player
 
     study, located = piece.study, dict(piece.nets)
     if located:

@@ -22,7 +22,8 @@ from toulmin.evidence import Items, Measure, wilson
 from toulmin.faults import FaultError
 from toulmin.go.engine.rules import Rules
 from toulmin.go.match.game_record import GameRecord
-from toulmin.go.players.spec import HARD_CODED, PlayerSpec
+from toulmin.go.players.kinds import HARD_CODED
+from toulmin.go.players.spec import PlayerSpec
 from toulmin.studies.run import Run
 from toulmin.studies.study import Cost, Doubt, Input, MeasureSpec, PresetName, Study, Summary
 

@@ -1,4 +1,4 @@
-"""What every player is: something that chooses an action for each of many games."""
+"""The protocol of players: each chooses an action for many games at once."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from toulmin.go.gtp.protocol import RESIGN
-
 if TYPE_CHECKING:
     from toulmin.go.engine.games import Games
+
+RESIGN = -1
+"""The action of a player that resigns."""
 
 FORFEIT = -2
 """The action of a player that cannot go on; :attr:`Choice.reason` says why."""
@@ -20,10 +21,10 @@ FORFEIT = -2
 
 @dataclass(frozen=True)
 class Choice:
-    """A chosen action, and what the player thinks of the position before it.
+    """A chosen action, and the player's estimates of the position before it.
 
     ``action`` is an action of the game, ``RESIGN`` or ``FORFEIT``. ``black_wins`` is a probability, ``black_leads`` in
-    points, ``ownership`` (size, size) from +1 Black to -1 White; ``None`` from a player that has no opinion.
+    points, ``ownership`` (size, size) from +1 Black to -1 White; ``None`` from a player that estimates nothing.
     """
 
     action: int
@@ -34,7 +35,7 @@ class Choice:
 
 
 class Player(Protocol):
-    """A player. All that a choice depends on is the games' states, the generators and the player's own settings."""
+    """A player. Its choices depend on the games' states, the generators and its own settings, and on nothing else."""
 
     name: str
 
@@ -43,8 +44,5 @@ class Player(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of what the player holds (processes); it is not used again."""
+        """Release what the player holds (processes); it is not used again."""
         ...
-
-
-__all__ = ["FORFEIT", "RESIGN", "Choice", "Player"]

@@ -1,28 +1,79 @@
-"""Players as data: what a study, a command line or a record says of them. Importable without tensors or numba."""
+"""Players as data: what a study, a command line or a record says of them. Importable without tensors or numba.
+
+A kind of player is an entry point of the group ``toulmin.players`` whose object is a :class:`PlayerKind`, so that an
+installed package adds a kind as this one adds its own.
+"""
 
 from __future__ import annotations
 
+import difflib
 import shlex
-from typing import Annotated, Literal, get_args
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
 from toulmin.faults import Fault, FaultError
-from toulmin.go.search.settings import Passing, SearchSettings
+from toulmin.go.engine.passing import Passing
+from toulmin.go.search.settings import SearchSettings
+from toulmin.studies import Registry
 
-Kind = Literal["random", "edge", "spiral", "mirror", "pass", "corner", "rollouts", "policy", "net", "gtp"]
-HARD_CODED: tuple[Kind, ...] = ("random", "edge", "spiral", "mirror", "pass", "corner")
+if TYPE_CHECKING:
+    from toulmin.go.players.player import Player
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where a player is made: ``locate`` turns the reference of a net into a path; the run's seed and its device."""
+
+    locate: Callable[[str], str]
+    seed: int = 0
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class PlayerKind:
+    """A kind of player: how one is made from its specification, and which settings belong to it.
+
+    ``needs``: what must be given, a ``net``, a ``command``, or nothing. ``evaluates``: it evaluates positions and has a
+    passing behaviour; ``searches``: it also searches them, with ``SearchSettings.visits`` visits (one visit where it
+    does not). ``options``: names of further settings.
+    """
+
+    name: str
+    make: Callable[[PlayerSpec, Setting], Player]
+    needs: Literal["nothing", "net", "command"] = "nothing"
+    evaluates: bool = False
+    searches: bool = False
+    options: tuple[str, ...] = ()
+
+
+_REGISTRY: Registry[PlayerKind] = Registry("toulmin.players", "player", "go.player", PlayerKind)
+
+
+def player_kinds() -> tuple[str, ...]:
+    """Names of the installed kinds of players, sorted."""
+    return tuple(_REGISTRY.names())
+
+
+def find_player_kind(name: str) -> PlayerKind:
+    """A kind of player by name.
+
+    :raises FaultError: ``go.player``: there is none of that name (the nearest are listed), or its package is broken.
+    """
+    return _REGISTRY.find(name)
 
 
 class PlayerSpec(BaseModel, frozen=True, extra="forbid"):
-    """One player: a hard-coded one, search over playouts, a net's raw policy, a net with search, or a GTP program.
+    """One player: its kind, and the settings that belong to that kind.
 
-    ``net`` is a reference (``file:PATH``) and belongs to ``policy`` and ``net``; ``command`` and ``timeout`` (seconds
-    an answer) to ``gtp``; ``playouts`` to ``rollouts``; ``search`` to the three that evaluate (``policy`` uses its
-    temperature only); ``passing`` to the same three.
+    ``net`` is a reference (``file:PATH``) and belongs to kinds that need one (``policy``, ``net``); ``command`` and
+    ``timeout`` (seconds for one answer) to ``gtp``; ``playouts`` to ``rollouts``; ``search`` to kinds that evaluate
+    positions (``policy`` uses its temperature only); ``passing`` to the same; ``options`` to kinds from other packages.
     """
 
-    kind: Kind
+    kind: str
     name: str = ""
     net: str | None = None
     command: tuple[str, ...] = ()
@@ -30,37 +81,44 @@ class PlayerSpec(BaseModel, frozen=True, extra="forbid"):
     playouts: Annotated[int, Field(ge=1, le=10_000)] = 8
     search: SearchSettings = SearchSettings()
     passing: Passing = "standard"
+    options: dict[str, Any] = Field(default_factory=dict[str, Any])
 
     @model_validator(mode="after")
     def _check(self) -> PlayerSpec:
-        if (self.net is not None) != (self.kind in ("policy", "net")):
-            raise ValueError("net belongs to the kinds policy and net, and to no other")
-        if bool(self.command) != (self.kind == "gtp"):
-            raise ValueError("command belongs to the kind gtp, and to no other")
-        if self.passing != "standard" and self.kind not in ("rollouts", "policy", "net"):
+        try:
+            kind = find_player_kind(self.kind)
+        except FaultError as error:
+            raise ValueError("; ".join(str(fault) for fault in error.faults)) from None
+        if (self.net is not None) != (kind.needs == "net"):
+            raise ValueError(f"{self.kind} {'needs a net' if kind.needs == 'net' else 'takes no net'}")
+        if bool(self.command) != (kind.needs == "command"):
+            raise ValueError(f"{self.kind} {'needs a command' if kind.needs == 'command' else 'takes no command'}")
+        if self.passing != "standard" and not kind.evaluates:
             raise ValueError("passing belongs to players that evaluate positions")
+        if unknown := sorted(set(self.options) - set(kind.options)):
+            near = difflib.get_close_matches(unknown[0], kind.options) or list(kind.options) or ["none"]
+            raise ValueError(f"{self.kind} has no option {unknown[0]}; it has {', '.join(near)}")
         return self
 
     @property
     def visits(self) -> int:
-        """Evaluations a move: 0 for players that make none of ours."""
-        if self.kind == "policy":
-            return 1
-        return self.search.visits if self.kind in ("rollouts", "net") else 0
+        """Visits of a search for each move, 1 for a raw policy; 0 for players whose evaluations are not ours."""
+        kind = find_player_kind(self.kind)
+        return self.search.visits if kind.searches else int(kind.evaluates)
 
     @property
     def label(self) -> str:
         """The name given, or one made of the kind, the visits and the passing behaviour."""
         if self.name:
             return self.name
-        label = self.kind if self.kind not in ("rollouts", "net") else f"{self.kind}@{self.search.visits}"
-        if self.kind == "gtp":
+        label = f"{self.kind}@{self.search.visits}" if find_player_kind(self.kind).searches else self.kind
+        if self.command:
             label = self.command[0].replace("\\", "/").rsplit("/", 1)[-1]
         return label if self.passing == "standard" else f"{label}/{self.passing}"
 
 
 def parse_player(text: str) -> PlayerSpec:
-    """A player from one word of a command line.
+    """A player from one word of a command line: a kind, and what that kind needs.
 
         random | edge | spiral | mirror | pass | corner
         rollouts[@VISITS]
@@ -71,32 +129,39 @@ def parse_player(text: str) -> PlayerSpec:
 
     :raises FaultError: ``go.player``.
     """
-    kind, _, rest = text.partition(":")
-    kind, at, visits = kind.partition("@") if kind.startswith("rollouts") else (kind, "", "")
-    if kind not in get_args(Kind):
-        raise FaultError(
-            Fault("go.player", f"no player is called {kind!r}", hint=f"there are {', '.join(get_args(Kind))}")
-        )
-    fields: dict[str, object] = {"kind": kind}
-    if kind in ("net", "policy"):
-        name, at, visits = (
-            rest.rpartition("@") if kind == "net" and rest.rpartition("@")[2].isdigit() else (rest, "", "")
-        )
-        if not name:
-            raise FaultError(Fault("go.player", f"write {kind}:REFERENCE", name=text))
+    head, _, rest = text.partition(":")
+    name, at, visits = head.partition("@")
+    kind = find_player_kind(name)
+    fields: dict[str, object] = {"kind": name}
+    if at and (kind.needs != "nothing" or not kind.searches):
+        raise FaultError(Fault("go.player", f"{name} takes no visits here", name=text))
+    if kind.needs == "net":
+        reference = rest
+        if kind.searches and rest.rpartition("@")[2].isdigit():
+            reference, at, visits = rest.rpartition("@")
+        if not reference:
+            raise FaultError(Fault("go.player", f"write {name}:REFERENCE", name=text))
         schemes = ("file:", "dir:", "hf:", "embedded:", "evidence:")
-        fields["net"] = name if name.startswith(schemes) else f"file:{name}"
-    elif kind == "gtp":
+        fields["net"] = reference if reference.startswith(schemes) else f"file:{reference}"
+    elif kind.needs == "command":
         try:
             fields["command"] = tuple(shlex.split(rest))
         except ValueError as error:
             raise FaultError(Fault("go.player", f"the command cannot be split: {error}", name=text)) from None
         if not fields["command"]:
-            raise FaultError(Fault("go.player", "write gtp:COMMAND", name=text))
+            raise FaultError(Fault("go.player", f"write {name}:COMMAND", name=text))
     elif rest:
-        raise FaultError(Fault("go.player", f"nothing may follow {kind}", name=text))
+        raise FaultError(Fault("go.player", f"nothing may follow {name}", name=text))
     if at:
         if not visits.isdigit() or not 1 <= int(visits) <= 1_000_000:
             raise FaultError(Fault("go.player", f"visits are 1 to 1000000, not {visits!r}", name=text))
         fields["search"] = SearchSettings(visits=int(visits))
     return PlayerSpec.model_validate(fields)
+
+
+def make_player(spec: PlayerSpec, locate: Callable[[str], str], seed: int = 0, device: str = "cpu") -> Player:
+    """The player that ``spec`` describes; ``locate`` turns the reference of a net into a path.
+
+    :raises FaultError: the net cannot be read, or there is no such program.
+    """
+    return find_player_kind(spec.kind).make(spec, Setting(locate, seed, device))

@@ -10,15 +10,6 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-Passing = Literal["standard", "last_resort", "avoid_pass_alive", "only_when_ahead", "only_when_behind"]
-"""When a player may pass (Wang et al. 2022, section 5 and appendix C):
-
-``standard``: whenever it is legal; ``last_resort``: only without another legal move; ``avoid_pass_alive``: only when
-every other legal move is inside the player's own pass-alive territory, where it also never plays while it has another
-move (the hardened victim); ``only_when_ahead`` / ``only_when_behind``: only when the game, if it ended now under
-Tromp-Taylor scoring, would be won / lost or drawn, or without another legal move.
-"""
-
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 

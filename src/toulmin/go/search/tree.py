@@ -93,9 +93,7 @@ def _descend(prior, child, visits, pending, total, mover, ended, used, trees, ru
             if visits[tree, node] == 0:
                 kind[which] = BUSY
                 break
-            chosen = choose(
-                prior, child, visits, pending, total, mover, tree, node, rule, depth == 0, None, None, None
-            )
+            chosen = choose(prior, child, visits, pending, total, mover, tree, node, rule, depth == 0, None, None, None)
             down = child[tree, node, chosen]
             depth += 1
             if down < 0:

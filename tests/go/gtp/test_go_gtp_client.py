@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from toulmin.faults import ExitCode, FaultError
 from toulmin.go.gtp.client import Engine, EngineFailure, Refusal
-from toulmin.go.gtp.protocol import RESIGN, Answer, Command, colour_of, format_answer, parse_answer, parse_command
+from toulmin.go.gtp.protocol import Answer, Command, colour_of, format_answer, parse_answer, parse_command
+from toulmin.go.players.player import RESIGN
 
 GNUGO = shutil.which("gnugo") or "/usr/games/gnugo"
 needs_gnugo = pytest.mark.skipif(not os.access(GNUGO, os.X_OK), reason="GNU Go is not installed")

@@ -10,8 +10,9 @@ from toulmin.go import Game, Games, Rules
 from toulmin.go.engine.passing import allowed_actions, without_suicide
 from toulmin.go.engine.points import action_of, vertex_of
 from toulmin.go.players.hardcoded import POLICIES, HardCoded
-from toulmin.go.players.making import PolicyPlayer, SearchPlayer, make_player
-from toulmin.go.players.spec import HARD_CODED, PlayerSpec, parse_player
+from toulmin.go.players.kinds import HARD_CODED
+from toulmin.go.players.searching import PolicyPlayer, SearchPlayer
+from toulmin.go.players.spec import PlayerSpec, make_player, parse_player
 from toulmin.go.search.mcts import Evaluates, add_noise, sample, search
 from toulmin.go.search.rollouts import Guess
 from toulmin.go.search.settings import SearchSettings, Temperature

@@ -16,24 +16,24 @@ from hypothesis import strategies as st
 from toulmin.go import Games, Rules
 from toulmin.go.engine.points import action_of
 from toulmin.go.gtp.client import Engine
+from toulmin.go.gtp.player import EnginePlayer
 from toulmin.go.gtp.protocol import parse_answer
-from toulmin.go.gtp.server import Server
+from toulmin.go.gtp.server import GtpServer
 from toulmin.go.match.play import Pairing, play_games
 from toulmin.go.players.hardcoded import HardCoded
-from toulmin.go.players.making import EnginePlayer
 
 GNUGO = shutil.which("gnugo") or "/usr/games/gnugo"
 needs_gnugo = pytest.mark.skipif(not os.access(GNUGO, os.X_OK), reason="GNU Go is not installed")
 OURS = [sys.executable, "-c", "from toulmin.cli import main; main()", "go", "gtp"]
 
 
-def ask(server: Server, line: str) -> str:
+def ask(server: GtpServer, line: str) -> str:
     answer = parse_answer(server.answer(line))
     return answer.text if answer.ok else f"? {answer.text}"
 
 
 def test_a_session():
-    server = Server(HardCoded("spiral"), Rules(komi=6.5), 9)
+    server = GtpServer(HardCoded("spiral"), Rules(komi=6.5), 9)
     assert server.answer("") == ""
     assert server.answer("5 protocol_version") == "=5 2\n\n"
     assert ask(server, "known_command genmove") == "true"
@@ -76,7 +76,7 @@ def test_a_session():
 
 
 def test_handicaps():
-    server = Server(HardCoded("random"), Rules(), 9)
+    server = GtpServer(HardCoded("random"), Rules(), 9)
     assert ask(server, "fixed_handicap 2") == "C3 G7"
     assert server.game.to_move == 2
     assert ask(server, "fixed_handicap 2") == "? board not empty"
@@ -109,7 +109,7 @@ WORDS += [
 ]
 
 
-def drive(server: Server, seed: int, lines: int) -> None:
+def drive(server: GtpServer, seed: int, lines: int) -> None:
     rng = random.Random(seed)
     names = [*(name for name in server._commands if name != "quit"), "nonsense", "=", "12"]
     for _ in range(lines):
@@ -123,7 +123,7 @@ def drive(server: Server, seed: int, lines: int) -> None:
 
 
 def test_random_commands_are_always_answered():
-    server = Server(HardCoded("random"), Rules(), 5)
+    server = GtpServer(HardCoded("random"), Rules(), 5)
     drive(server, 11, 2500)
 
 
@@ -131,13 +131,13 @@ def test_random_commands_are_always_answered():
 @pytest.mark.slow
 def test_many_random_commands_are_always_answered():
     for seed in range(30):
-        drive(Server(HardCoded("random"), Rules(), 7, seed), seed, 4000)
+        drive(GtpServer(HardCoded("random"), Rules(), 7, seed), seed, 4000)
 
 
 @given(st.lists(st.text(max_size=60), max_size=20))
 @settings(max_examples=150, deadline=None)
 def test_any_text_at_all(lines):
-    server = Server(HardCoded("pass"), Rules(), 5)
+    server = GtpServer(HardCoded("pass"), Rules(), 5)
     out = io.StringIO()
     server.serve(io.StringIO("\n".join(lines)), out)
     for answer in out.getvalue().split("\n\n")[:-1]:

@@ -17,8 +17,7 @@ from toulmin.go.engine.points import action_of, vertex_of
 from toulmin.go.match.play import Pairing, play_games
 from toulmin.go.nets import Evaluator
 from toulmin.go.players.hardcoded import HardCoded
-from toulmin.go.players.making import make_player
-from toulmin.go.players.spec import PlayerSpec
+from toulmin.go.players.spec import PlayerSpec, make_player
 from toulmin.go.search.mcts import search
 from toulmin.go.search.settings import SearchSettings
 
