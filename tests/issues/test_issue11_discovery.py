@@ -181,6 +181,16 @@ def test_a_method_of_ones_own(runner: CircuitRunner) -> None:
     assert (RandomScores().with_seed(4).seed, RandomScores(seed=0).with_seed(4).seed) == (4, 0)
 
 
+def test_the_defaults_are_the_documented_ones() -> None:
+    assert EapIg().points == [k / 10 for k in range(10)]
+    assert EapIgActivations().points == [k / 10 for k in range(1, 11)]
+    assert MaskIg().points == [k / 10 for k in range(11)]
+    assert MaskIg(steps=2, endpoints="midpoints").points == [0.25, 0.75]
+    assert (Acdc().tau, Acdc().metric, Acdc().speculate) == (0.01, "kl", 64)
+    assert (EdgeProbing().penalty, CircuitProbing().penalty, EdgeProbing().threshold) == (1.0, 10.0, 0.5)
+    assert (EdgeProbing().learning_rate, EdgeProbing().start, EdgeProbing().epochs) == (0.1, 0.9, 40)
+
+
 STUDY = """
 study = "circuits.discover"
 preset = "tiny"
