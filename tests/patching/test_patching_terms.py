@@ -198,3 +198,16 @@ def test_terms_that_do_not_fit_are_refused() -> None:
         Graph.of(model, terms={"L0.mlp": ["a", "a"]})
     with pytest.raises(FaultError, match="split already"):
         Graph.of(model, terms={"L0.mlp": ["a", "b"]}).split({"L0.mlp": ["c", "d"]})
+
+
+def test_a_computation_split_in_two_steps_is_split_once() -> None:
+    model = small_transformer()
+    clean, counterfactual = two_runs()
+    once = source_values(model, counterfactual, terms=TERMS)
+    first, second = {"L0.mlp": TERMS["L0.mlp"]}, {name: TERMS[name] for name in ("L0.H1", "embed")}
+    twice = source_values(source_values(model, clean, terms=first).computation.split(second), counterfactual)
+    assert twice.graph == once.graph
+    close(twice.values, once.values)
+    masks = torch.rand(2, *once.graph.allowed.shape, generator=torch.Generator().manual_seed(2)) < 0.3
+    found = run_circuits(twice.computation, clean, twice, masks)
+    close(found, run_circuits(model, clean, once, masks, terms=TERMS))

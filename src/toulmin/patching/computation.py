@@ -74,7 +74,7 @@ class Computation:
     ) -> None:
         self.graph, self.kernels = graph, tuple(kernels)
         self._start, self._check, self._identity = start, check, identity
-        functions = terms or {}
+        functions = self.terms = terms or {}
         missing = [name for name in graph.terms if name not in functions and graph.shape is not None]
         if missing:
             raise FaultError([Fault("patching.terms", "give the terms' functions: terms=", name=n) for n in missing])
@@ -116,9 +116,9 @@ class Computation:
         :param terms: for each component, by name, functions whose values sum to its output.
         :raises FaultError: ``patching.terms``.
         """
-        graph = self.graph.split(terms)
+        graph, terms = self.graph.split(terms), {**self.terms, **terms}
         kernels = [
-            StageKernel(stage, kernel.function, functions_of(stage, terms))
+            kernel.with_terms(stage, functions_of(stage, terms))
             for stage, kernel in zip(graph.stages, self.kernels, strict=True)
         ]
         identity = (*self._identity, *(f for parts in terms.values() for f in parts.values()))

@@ -17,8 +17,9 @@ Transformer).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, Self
 
 import torch
 from torch import Tensor
@@ -87,15 +88,23 @@ class StageKernel:
         terms: Mapping[str, Sequence[Callable[[Tensor], Tensor]]] | None = None,
         bias: Tensor | None = None,
     ) -> None:
-        self.stage, self.bias = stage, bias
-        self.function = compute
-        parts = terms or {}
-        self._terms = [parts.get(component.name) for component in stage.components]
-        self._several = compute is not None and len(stage.components[0].sources) > 1 and not self._terms[0]
+        self.function, self.bias = compute, bias
+        self._split_into(stage, terms or {})
+
+    def _split_into(self, stage: Stage, terms: Mapping[str, Sequence[Callable[[Tensor], Tensor]]]) -> None:
+        self.stage = stage
+        self._terms = [terms.get(component.name) for component in stage.components]
+        self._several = self.function is not None and len(stage.components[0].sources) > 1 and not self._terms[0]
         self.places = [
             (component, number) for component, one in enumerate(stage.components) for number in range(len(one.sources))
         ]  #: by source of the stage, its component and its number in it
         self.split = any(len(component.sources) != 1 for component in stage.components)
+
+    def with_terms(self, stage: Stage, terms: Mapping[str, Sequence[Callable[[Tensor], Tensor]]]) -> Self:
+        """The same computation with its components split into terms; ``stage`` names them."""
+        made = copy(self)
+        made._split_into(stage, terms)
+        return made
 
     # ------------------------------------------------------------------ components and their sources
 
@@ -153,10 +162,10 @@ class StageKernel:
 
     def copies(self, run: Run, copies: Sequence[Copy]) -> Iterator[tuple[int, list[int], Tensor]]:
         """Values of copies: the component, the numbers of copies, and [n, B, *] what those write."""
-        wanted = sorted({row for copy in copies for rows in copy.rows for row in rows})
+        wanted = sorted({row for one in copies for rows in one.rows for row in rows})
         where, streams = {row: index for index, row in enumerate(wanted)}, run.streams(wanted)
         reads = [
-            streams[[where[copy.rows[number][0]] for copy in copies]].flatten(0, 1)
+            streams[[where[one.rows[number][0]] for one in copies]].flatten(0, 1)
             for number in range(len(self.stage.inputs))
         ]
         yield 0, list(range(len(copies))), self.compute(reads).unflatten(0, (len(copies), streams.shape[1]))
