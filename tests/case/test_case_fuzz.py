@@ -85,13 +85,34 @@ by = "Jo"
 on = 2026-01-01
 """
 SEED_LOCK = """\
-version = 1
+version = 2
+digest = "00"
+ledger = "ab"
+known = ["cd"]
+gone = ["ef"]
+[elements]
+G = "0123"
+"[case]" = "4567"
 [inputs]
 "file:coin.txt" = "ab"
 [evidence.E]
 criterion = "rate.low >= 0.9"
 registered = 2026-01-01
+study_hash = "ab"
+seeds = 2
+since = 3
 evidence = ["ab"]
+[[decision]]
+of = "D"
+kind = "residual"
+by = "Jo"
+on = 2026-01-01
+content = "89ab"
+[[accepted]]
+by = "Jo"
+on = 2026-01-01
+why = "seen"
+changes = ["E: edited"]
 [[history]]
 on = 2026-01-01
 health = "supported"

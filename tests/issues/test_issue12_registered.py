@@ -273,6 +273,14 @@ def test_an_acceptance_by_nobody_or_for_nothing(case, by: str, why: str) -> None
         accept_case(case.folder, by, why)
 
 
+def test_accepting_one_element_leaves_the_others(case) -> None:
+    case.replace("rate.low >= 0.9", "rate.low >= 0.5")
+    case.replace("failures <= 0", "failures <= 9")
+    assert accept_case(case.folder, "Ann", "only this one", only=["E"]).verdict.exit_code is ExitCode.STALE
+    assert {f.name for f in case.check().verdict.faults if f.code == "C072"} == {"F"}
+    assert accept_case(case.folder, "Ann", "and this one", only=["F"]).verdict.releasable
+
+
 SIX = "\n".join(
     f'[[evidence]]\nid = "E{i}"\ntext = "Throws {i}"\nstudy = "coins.rate"\n'
     f'configuration = {{ coin = "file:coin.txt", n = {100 + i} }}\ncriterion = "rate.low >= 0.9"'
