@@ -65,3 +65,44 @@ def test_a_case_with_roles_names_all_of_them(case) -> None:
     case.replace('approver = "Bo"\n', "")
     assert found(case, "C098") == ["name the approver"]
     assert case.check().verdict.exit_code is ExitCode.NOT_SUPPORTED
+
+
+DOUBT = '[[defeater]]\nid = "D"\nkind = "rebut"\nattacks = ["G"]\ntext = "It may tire"\nopen_problem = true\n'
+
+
+def test_an_open_problem_is_listed_and_accepted_only_with_a_reason(case) -> None:
+    accepted = '[[acceptance]]\nof = "D"\nby = "Jo"\non = 2026-01-01\n'
+    case.write(CASE + DOUBT)
+    assert case.check().verdict.open_problems == ("D",)
+    assert case.check().verdict.exit_code is ExitCode.NOT_SUPPORTED
+    case.write(CASE + DOUBT + accepted)
+    assert found(case, "C095") == ["Jo does not say why it can be lived with"]
+    assert case.check().verdict.exit_code is ExitCode.NOT_SUPPORTED
+    case.write(CASE + DOUBT + accepted + 'why = "One day only"\n')
+    assert found(case, "C095") == []
+    assert case.check().verdict.open_problems == ("D",)  # also once it is accepted
+
+
+def test_a_risk_threshold_that_is_not_shown_to_be_met_keeps_a_case_from_release(case) -> None:
+    risk = 'risk = { text = "one in ten", set_by = "Di", probability = 0.1 }'
+    case.replace('title = "The coin"', f'title = "The coin"\n{risk}')
+    assert found(case, "C099") == ["at most 0.1 is allowed by Di, and at most 1 is shown"]
+    assert case.check().verdict.exit_code is ExitCode.NOT_SUPPORTED
+
+
+def test_parameters_of_a_template_are_set_and_what_is_left_open_stays_open(tmp_path) -> None:
+    from toulmin.case import check
+    from toulmin.case.templates import parameters_of, template_text, write_template
+    from toulmin.faults import FaultError
+
+    assert {"system", "deployment", "approver", "assessor", "risk_threshold", "risk_owner"} <= set(
+        parameters_of("scheming")
+    )
+    write_template("scheming", tmp_path, owner="Ann", values={"system": 'The "big" one', "approver": "Bo"})
+    faults = check(tmp_path).faults
+    still = {fault.name for fault in faults if fault.code == "C097" and fault.name != "G"}
+    assert "approver" not in still
+    assert "assessor" in still
+    assert 'of The \\"big\\" one in' in (tmp_path / "case.toml").read_text()
+    with pytest.raises(FaultError, match="no such parameter"):
+        template_text("scheming", owner="Ann", values={"colour": "red"})

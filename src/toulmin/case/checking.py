@@ -37,7 +37,7 @@ from toulmin.case.file.diagnostics import severity, worst_first
 from toulmin.case.file.elements import Acceptance, Assumption, Defeater, EvidenceNode, Header
 from toulmin.case.file.garbage import collector_paused
 from toulmin.case.file.lock import Lock, read_lock
-from toulmin.case.file.readiness import check_readiness
+from toulmin.case.file.readiness import check_readiness, check_risk
 from toulmin.case.file.structure import check_structure, find_root
 from toulmin.evidence import Store
 from toulmin.faults import ExitCode, Fault, FaultError
@@ -233,6 +233,7 @@ def _evaluate(found: Checked, root: str, bindings: Mapping[str, Binding], faults
     evaluated = Evaluated(argument, state, stale, quantities, rests_on)
     found = replace(found, evaluated=evaluated)
     entries = found.resting_of(root)
+    faults += check_risk(case, probabilities[root])
     exit_code, reasons = conclude(root, faults, explainer, entries)
     verdict = Verdict(
         title=case.parsed.case.title,
@@ -248,6 +249,7 @@ def _evaluate(found: Checked, root: str, bindings: Mapping[str, Binding], faults
         resting=entries,
         probability=probabilities[root],
         checked_on=today.isoformat(),
+        open_problems=tuple(defeater.id for defeater in case.parsed.defeater if defeater.open_problem),
     )
     return replace(found, verdict=verdict)
 

@@ -44,6 +44,16 @@ def _finish(checked: Checked, as_json: bool, *, hinges: bool = False) -> None:
     for fault in verdict.faults:
         if severity(fault) == "warning":
             typer.echo(f"warning: {fault}")
+    for name in verdict.open_problems:
+        node = verdict.nodes[name]
+        state = (
+            "dormant"
+            if node.dormant
+            else "accepted"
+            if node.label is not None and node.label.value == "out"
+            else "open"
+        )
+        typer.echo(f"open problem {name} ({state}): {node.text}")
     if verdict.health is not None and verdict.freshness is not None:
         title = f"{verdict.title}: " if verdict.title else ""
         typer.echo(f"{title}{verdict.root} is {verdict.health.word}, {verdict.freshness.value}")
@@ -221,12 +231,19 @@ def render(
 def new(
     folder: Path = typer.Argument(..., metavar="FOLDER", help="The folder to write case.toml into."),
     template: str = typer.Option(..., "--template", "-t", help="Which argument to start from."),
-    owner: str = typer.Option(..., "--owner", help="Who owns its assumptions until they are handed out."),
+    owner: str = typer.Option(..., "--owner", help="Its author, who owns its assumptions until they are handed out."),
+    settings: list[str] = typer.Option(
+        [], "--set", metavar="NAME=TEXT", help="Instantiate a parameter, written {NAME} in the case; may be repeated."
+    ),
 ) -> None:
     """Start a case from a template; it is undeveloped until evidence is bound to it."""
     from toulmin.case.templates import write_template
 
-    typer.echo(str(write_template(template, folder, owner=owner)))
+    wrong = [one for one in settings if "=" not in one]
+    if wrong:
+        raise FaultError([Fault("case.setting", "write it as NAME=TEXT", name=one) for one in wrong])
+    values = dict(one.split("=", 1) for one in settings)
+    typer.echo(str(write_template(template, folder, owner=owner, values=values)))
 
 
 @app.command("import")

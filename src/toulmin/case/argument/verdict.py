@@ -175,6 +175,7 @@ class Verdict:
     resting: tuple[Dependencies, ...] = ()
     probability: Probability | None = None
     checked_on: str = ""
+    open_problems: tuple[str, ...] = ()  #: the defeaters that nobody knows how to settle, accepted or not
 
     @property
     def releasable(self) -> bool:

@@ -165,13 +165,15 @@ class Defeater(Element):
     is false; attacks evidence, assumptions, contexts, justifications, defeaters). With ``supported_by`` it stands only
     while its support does; without, it is a doubt that stands until it is answered. ``dormant_until_developed`` is for
     templates: while nothing below its targets is bound to a study there is nothing to doubt yet, and it attacks
-    nothing.
+    nothing. An ``open_problem`` is a question that nobody knows how to settle: it is listed first in every verdict, and
+    whoever lives with it says why.
     """
 
     type: ClassVar[str] = "defeater"
     kind: Literal["rebut", "undercut", "undermine"]
     attacks: Targets
     dormant_until_developed: bool = False
+    open_problem: bool = False
     supported_by: Targets = ()
     rule: str | None = None  #: set on defeaters the engine attached: the rule of evidence they come from
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 
 from toulmin.case.file.casefile import Case
-from toulmin.case.file.elements import Assumption
+from toulmin.case.file.elements import Assumption, Defeater
 from toulmin.faults import Fault
 
 _OPEN = re.compile(r"\{([a-z][a-z0-9_]*)\}")
@@ -24,7 +24,7 @@ def open_parameters(text: str) -> list[str]:
 
 
 def check_readiness(case: Case) -> Iterator[Fault]:
-    """C096 to C098."""
+    """C095 to C098."""
     header, file = case.parsed.case, str(case.file)
 
     def line(*path: str) -> int | None:
@@ -49,6 +49,11 @@ def check_readiness(case: Case) -> Iterator[Fault]:
             for name in open_parameters(text):
                 yield case.fault("C097", f"{key}: {{{name}}}", identifier, key)
     yield from _roles(case)
+    for index, decision in enumerate(case.acceptances):
+        element = case.nodes.get(decision.of)
+        if isinstance(element, Defeater) and element.open_problem and not decision.why.strip():
+            place = case.line_at("acceptance", index)
+            yield Fault("C095", f"{decision.by} does not say why it can be lived with", file, place, decision.of)
 
 
 def _roles(case: Case) -> Iterator[Fault]:
@@ -65,3 +70,14 @@ def _roles(case: Case) -> Iterator[Fault]:
     if any(named.values()):
         for role in (role for role, person in named.items() if not person):
             yield Fault("C098", f"name the {role}", file, case.located.line_of(("case",)), role)
+
+
+def check_risk(case: Case, holds: tuple[float, float] | None) -> Iterator[Fault]:
+    """C099 where the root is not shown to hold with the probability that the risk threshold asks for."""
+    risk = case.parsed.case.risk
+    if risk is None or risk.probability is None:
+        return
+    shown = 1.0 - holds[0] if holds is not None else 1.0
+    if shown > risk.probability:
+        message = f"at most {risk.probability:g} is allowed by {risk.set_by}, and at most {shown:.3g} is shown"
+        yield Fault("C099", message, str(case.file), case.located.line_of(("case", "risk", "probability")), "risk")

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
+from toulmin.case.file.readiness import open_parameters
 from toulmin.faults import Fault, FaultError
 
 REVIEW_AFTER = dt.timedelta(days=180)
@@ -32,30 +33,73 @@ TEMPLATES: Mapping[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
-def template_text(name: str, *, owner: str, today: dt.date | None = None) -> str:
-    """The ``case.toml`` of a template; every assumption is owned by ``owner`` and due for review in 180 days.
+def parameters_of(name: str) -> list[str]:
+    """The parameters of a template: the words in braces of its text, in order.
 
     :raises FaultError: no template of that name.
     """
+    return open_parameters(_pattern(name))
+
+
+def template_text(
+    name: str, *, owner: str, today: dt.date | None = None, values: Mapping[str, str] | None = None
+) -> str:
+    """The ``case.toml`` of a template; every assumption is owned by ``owner`` and due for review in 180 days.
+
+    ``values`` instantiates parameters (:func:`parameters_of`); what is left open keeps the case from release.
+
+    :raises FaultError: no template of that name, or no such parameter.
+    """
+    text = _pattern(name)
+    known = open_parameters(text)
+    values = values or {}
+    hint = f"there are: {', '.join(known)}"
+    message = "the template has no such parameter"
+    unknown = [Fault("case.unknown_parameter", message, name=key, hint=hint) for key in values if key not in known]
+    if unknown:
+        raise FaultError(unknown)
+    for key, value in values.items():
+        text = text.replace(f"{{{key}}}", json.dumps(value, ensure_ascii=False)[1:-1])
+    review = (today or dt.datetime.now(dt.UTC).date()) + REVIEW_AFTER
+    text = text.replace('"{{ owner }}"', json.dumps(owner, ensure_ascii=False))
+    return text.replace("{{ review }}", review.isoformat())
+
+
+def _pattern(name: str) -> str:
+    """The text of a template before anything is filled in."""
     if name not in TEMPLATES:
         near = difflib.get_close_matches(name, TEMPLATES, n=2) or list(TEMPLATES)
         hint = "there are: " + ", ".join(near)
         raise FaultError(Fault("case.unknown_template", "no such template", name=name, hint=hint))
     title, fragments = TEMPLATES[name]
-    review = (today or dt.datetime.now(dt.UTC).date()) + REVIEW_AFTER
     root = {"scheming": "G"}.get(name)
-    head = f'[case]\ntitle = "{title}"\ndeployment = ""\ntemplate = "{name}"\n' + (f'root = "{root}"\n' if root else "")
+    head = [
+        "[case]",
+        f'title = "{title}"',
+        'deployment = "{deployment}"',
+        f'template = "{name}"',
+        *([f'root = "{root}"'] if root else []),
+        'author = "{{ owner }}"',
+        'approver = "{approver}"',
+        'assessor = "{assessor}"',
+        "",
+        "[case.risk]",
+        'text = "{risk_threshold}"',
+        'set_by = "{risk_owner}"',
+        "",
+    ]
     texts = [(files(__name__) / f"{fragment}.toml").read_text(encoding="utf-8") for fragment in fragments]
-    body = "\n".join(texts).replace('"{{ owner }}"', json.dumps(owner, ensure_ascii=False))
-    return head + "\n" + body.replace("{{ review }}", review.isoformat())
+    return "\n".join([*head, *texts])
 
 
-def write_template(name: str, folder: Path, *, owner: str, today: dt.date | None = None) -> Path:
+def write_template(
+    name: str, folder: Path, *, owner: str, today: dt.date | None = None, values: Mapping[str, str] | None = None
+) -> Path:
     """Write ``case.toml`` of a template into ``folder``, which is made; never over an existing one.
 
     :raises FaultError: no such template, or there is a case already.
     """
-    text = template_text(name, owner=owner, today=today)
+    text = template_text(name, owner=owner, today=today, values=values)
     path = folder / "case.toml"
     try:
         folder.mkdir(parents=True, exist_ok=True)
