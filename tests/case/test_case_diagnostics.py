@@ -83,6 +83,7 @@ EDITS: dict[str, tuple[str, str]] = {
     "C033": ('criterion = "rate.low >= 0.9"\n', ""),
     "C034": ("rate.low >= 0.9", "rate.low > = 0.9"),
     "C035": ("rate.low >= 0.9", "speed.low >= 0.9"),
+    "C082": ("rate.low >= 0.9", "rate.low >= 0.9 or n >= 1"),
     "C036": ('subject = "coin"', 'subject = "coin"\nabsence = true'),
     "C037": ('subject = "coin"', 'subject = "coin"\nabsence = true\ncontrol = "G2"'),
     "C038": (
@@ -263,7 +264,7 @@ def test_missing(clean):
     clean.replace('["S"]', '["S", "G3"]')
     clean.replace(
         "[[assumption]]",
-        '[[evidence]]\nid = "E3"\ntext = "Few"\nstudy = "coins.rate"\ncriterion = "n >= 1"\n'
+        '[[evidence]]\nid = "E3"\ntext = "Few"\nstudy = "coins.rate"\ncriterion = "rate >= 0.5"\n'
         'configuration = { coin = "@coin", n = 9 }\n[[assumption]]',
     )
     assert codes(clean, today=TODAY) == ["C058"]

@@ -26,8 +26,8 @@ class Coin(Study):
     kind: ClassVar = "coins.rate"
     version: ClassVar = 1
     measures: ClassVar = {
-        "rate": MeasureSpec("1", "higher", "share of heads"),
-        "failures": MeasureSpec("throws", "lower", "number of tails"),
+        "rate": MeasureSpec("1", "higher", "share of heads", 0.0, 1.0),
+        "failures": MeasureSpec("throws", "lower", "number of tails", 0.0),
     }
     presets: ClassVar = {"tiny": {"coin": "file:coin.txt", "n": 20}}
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -84,7 +85,9 @@ def test_sets_of_a_small_task_share_no_unit(tmp_path: Path, shared: Path) -> Non
 
 
 def test_windows_of_a_text(tmp_path: Path) -> None:
-    (tmp_path / "t.txt").write_text("Anna lost the key . Ben found the rope . " * 60)
+    words = ("Anna", "Ben", "lost", "found", "the", "key", "rope", "and")
+    drawn = np.random.default_rng(0).choice(words, 600)
+    (tmp_path / "t.txt").write_text(" ".join(drawn.tolist()))  # no window twice
     text = f"file:{tmp_path / 't.txt'}"
     found = prompts(tmp_path, subject=STORY, text=text, length=6, n=8)
     pairs = found.pairs()

@@ -262,7 +262,9 @@ def _quantities(case: Case, resolutions: Mapping[str, Resolution], modules: Modu
     for identifier, resolution in resolutions.items():
         node = case.nodes[identifier]
         assert isinstance(node, EvidenceNode)
-        interval = quantify_evidence(node, resolution.binding, resolution.records)
+        interval = quantify_evidence(
+            node, resolution.binding, resolution.records, drawn=resolution.question.study.seed_changes_data()
+        )
         if interval is not None:
             leaves[identifier] = interval
     claims = (*case.parsed.goal, *case.parsed.strategy)

@@ -14,9 +14,12 @@ from .intervals import bootstrap as bootstrap
 from .intervals import bootstrap_mean as bootstrap_mean
 from .intervals import bootstrap_ratio as bootstrap_ratio
 from .intervals import clopper_pearson as clopper_pearson
+from .intervals import mean_interval as mean_interval
 from .intervals import wilson as wilson
 from .intervals import zero_failure_upper as zero_failure_upper
 from .items import Items as Items
+from .items import content_of as content_of
+from .items import join_groups as join_groups
 from .numbers import format_number as format_number
 from .record import Artefact as Artefact
 from .record import Evidence as Evidence
@@ -52,8 +55,11 @@ __all__ = [
     "bootstrap_ratio",
     "canonical_json",
     "clopper_pearson",
+    "content_of",
     "format_number",
     "inputs_hash",
+    "join_groups",
+    "mean_interval",
     "sha256_of_bytes",
     "sha256_of_file",
     "sha256_of_json",

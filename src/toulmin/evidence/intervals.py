@@ -3,13 +3,18 @@ r"""Intervals for proportions and for statistics of independent units.
 Proportions, k of n at confidence 1 - a:
 
 - Wilson (1927): (p + z^2/2n +- z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n).
-- Clopper-Pearson (1934): the quantiles a/2 of Beta(k, n-k+1) and 1 - a/2 of Beta(k+1, n-k); never covers less than
+- Clopper-Pearson (1934): the p at which the binomial tails P(X >= k) and P(X <= k) are a/2; never covers less than
   1 - a.
 - no failure in n: the one-sided upper bound 1 - a^(1/n) (0 of 50: 5.8%; 0 of 300: 1.0%).
 
 Everything else: the bootstrap over clusters of units (Efron 1987). What belongs together is drawn together: a cluster
 is one draw, and the numerator and denominator of a ratio come from the same draw. BCa corrects the percentiles by the
 median bias z0 and the acceleration a of the jackknife over clusters.
+
+A bootstrap says nothing of what it has not seen: of fewer than 10 clusters, or of clusters that are all alike, it gives
+an interval that is too narrow or has no width. :func:`mean_interval` is the one rule for means that go into evidence:
+the exact interval where the value of each cluster is 0 or 1, no interval (and the reason) below 10 clusters or without
+variance, else the bootstrap. :class:`toulmin.evidence.Measure` refuses any other.
 """
 
 from __future__ import annotations
@@ -22,7 +27,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from toulmin.evidence.interval import Interval
+from toulmin.evidence.interval import Interval, why_no_bootstrap
 from toulmin.faults import ExitCode, Fault, FaultError
 
 Array = NDArray[np.float64]
@@ -74,13 +79,24 @@ def clopper_pearson(successes: int, n: int, level: float = 0.95, sides: Sides = 
 
     :raises FaultError: the counts are not 0 <= successes <= n with n >= 1.
     """
-    from scipy.special import betaincinv  # pyright: ignore[reportMissingTypeStubs]
-
     _check_counts(successes, n, level)
     below, above = _tails(level, sides)
-    low = float(betaincinv(successes, n - successes + 1, below)) if below and successes else 0.0
-    high = float(betaincinv(successes + 1, n - successes, 1 - above)) if above and successes < n else 1.0
+    low = _p_at_tail(successes, n, below) if below and successes else 0.0
+    high = 1 - _p_at_tail(n - successes, n, above) if above and successes < n else 1.0
     return Interval(low=low, high=high, level=level, method=f"clopper-pearson, {sides}-sided")
+
+
+def _p_at_tail(k: int, n: int, tail: float) -> float:
+    """The p with P(X >= k) = tail for X binomial(n, p), k >= 1, by bisection in ln(p / (1 - p))."""
+    counts = np.arange(k, n + 1)
+    weights = np.array([math.lgamma(n + 1) - math.lgamma(c + 1) - math.lgamma(n - c + 1) for c in counts.tolist()])
+    low, high = -100.0, 100.0
+    for _ in range(80):
+        middle = 0.5 * (low + high)
+        log_p, log_q = -math.log1p(math.exp(-middle)), -math.log1p(math.exp(middle))
+        above = float(np.exp(weights + counts * log_p + (n - counts) * log_q).sum())
+        low, high = (middle, high) if above < tail else (low, middle)
+    return 1 / (1 + math.exp(-0.5 * (low + high)))
 
 
 def zero_failure_upper(n: int, level: float = 0.95) -> float:
@@ -141,7 +157,11 @@ def _interval(
         raise FaultError(Fault("interval.level", f"{level} is not between 0 and 1"), ExitCode.NUMERICAL)
     low, high = _ends(draws, jackknife, point, level, method)
     return Interval(
-        low=low, high=high, level=level, method=f"{method} bootstrap, {len(draws)} resamples of {clusters} units"
+        low=low,
+        high=high,
+        level=level,
+        method=f"{method} bootstrap, {len(draws)} resamples of {clusters} units",
+        units=clusters,
     )
 
 
@@ -193,6 +213,34 @@ def bootstrap_mean(
     (array,) = _checked([values])
     ones = np.ones_like(array)
     return bootstrap_ratio(array, ones, clusters=clusters, level=level, method=method, resamples=resamples, seed=seed)
+
+
+def mean_interval(
+    values: Any,
+    *,
+    clusters: Labels | None = None,
+    level: float = 0.95,
+    method: BootstrapMethod = "bca",
+    resamples: int = 2000,
+    seed: int = 0,
+) -> tuple[Interval | None, str | None]:
+    """The interval of a mean that goes into evidence, or the reason why there is none.
+
+    Of values 0 and 1 the exact interval over clusters (Clopper and Pearson), where each cluster is all 0 or all 1; else
+    the bootstrap over clusters, from 10 clusters on and where they differ.
+
+    :raises FaultError: no values, NaN, or labels of another length.
+    """
+    (array,) = _checked([values])
+    means = np.array([array[m].mean() for m in _cluster_members(len(array), clusters)])
+    if array.ndim == 1 and np.isin(means, (0.0, 1.0)).all() and np.isin(array, (0.0, 1.0)).all():
+        sizes = {len(m) for m in _cluster_members(len(array), clusters)}
+        if len(sizes) == 1:  # the mean over rows is the mean over clusters
+            return clopper_pearson(round(float(means.sum())), len(means), level), None
+    if reason := why_no_bootstrap(len(means), alike=bool(np.ptp(means) == 0)):
+        return None, reason
+    interval = bootstrap_mean(array, clusters=clusters, level=level, method=method, resamples=resamples, seed=seed)
+    return interval, None
 
 
 def _unchanged(ratio: Array) -> Array:

@@ -8,6 +8,7 @@ metadata, if there are any; and, where a column has more than one axis or there 
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -33,7 +34,8 @@ class Items:
     ``columns`` have the unit as first axis; one-dimensional ones may be float, int, bool or str. ``clusters`` names, a
     unit, the group it must be resampled with. ``arrays`` have no unit axis. ``files`` become artefacts of the record.
     ``metadata`` is whatever else must be kept, as JSON values; under ``"run"`` is what the runner knew when it
-    collected: the seed, the study, and the SHA-256 of each of ``files``.
+    collected: the seed, the study, and the SHA-256 of each of ``files``. ``contents`` identifies what was asked of each
+    unit (a hash of the input, :func:`content_of`): units with one content are one cluster, whatever their ids.
     """
 
     units: Sequence[str]
@@ -42,6 +44,7 @@ class Items:
     arrays: Mapping[str, Column] = field(default_factory=dict[str, "Column"])
     files: Mapping[str, Path] = field(default_factory=dict[str, Path])
     metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    contents: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         import numpy as np
@@ -52,6 +55,8 @@ class Items:
             faults.append(Fault("items.duplicate_unit", "two units have the same id", name=repeated))
         if self.clusters is not None and len(self.clusters) != len(self.units):
             faults.append(Fault("items.clusters", f"{len(self.clusters)} clusters for {len(self.units)} units"))
+        if self.contents is not None and len(self.contents) != len(self.units):
+            faults.append(Fault("items.contents", f"{len(self.contents)} contents for {len(self.units)} units"))
         for name, column in self.columns.items():
             if len(column) != len(self.units):
                 faults.append(Fault("items.length", f"{len(column)} rows for {len(self.units)} units", name=name))
@@ -62,14 +67,45 @@ class Items:
         if faults:
             numerical = any(f.code == "items.not_finite" for f in faults)
             raise FaultError(faults, ExitCode.NUMERICAL if numerical else ExitCode.INVALID)
+        if self.contents is not None and len(set(self.contents)) < len(self.contents):
+            object.__setattr__(self, "clusters", join_groups(self.clusters or self.units, self.contents))
 
     @property
     def n(self) -> int:
-        """The number of distinct units."""
-        return len(self.units)
+        """The number of independent observations: of distinct clusters, or of units where none are clustered."""
+        return len(self.units) if self.clusters is None else len(set(self.clusters))
+
+    @property
+    def repeats(self) -> int:
+        """How many units have the content of an earlier one."""
+        return 0 if self.contents is None else len(self.contents) - len(set(self.contents))
 
     def __getitem__(self, name: str) -> Column:
         return self.columns[name] if name in self.columns else self.arrays[name]
+
+
+def content_of(*parts: object) -> str:
+    """A short hash that identifies what was asked: token ids, a text, a position; equal parts, equal hashes."""
+    return hashlib.sha256(canonical_json(list(parts)).encode(errors="surrogatepass")).hexdigest()[:16]
+
+
+def join_groups(first: Sequence[str], second: Sequence[str]) -> list[str]:
+    """Labels of the finest grouping that keeps together what has one label in either: the first member's first
+    label."""
+    parent = list(range(len(first)))
+
+    def root(index: int) -> int:
+        while parent[index] != index:
+            parent[index] = parent[parent[index]]
+            index = parent[index]
+        return index
+
+    for labels in (first, second):
+        seen: dict[str, int] = {}
+        for index, label in enumerate(labels):
+            a, b = root(seen.setdefault(label, index)), root(index)
+            parent[max(a, b)] = min(a, b)
+    return [first[root(index)] for index in range(len(first))]
 
 
 def write_items(items: Items, folder: Path) -> list[str]:
@@ -84,6 +120,8 @@ def write_items(items: Items, folder: Path) -> list[str]:
             row: dict[str, Any] = {"unit": unit}
             if items.clusters is not None:
                 row["cluster"] = items.clusters[index]
+            if items.contents is not None:
+                row["content"] = items.contents[index]
             row["values"] = {name: values[index] for name, values in flat.items()}
             try:
                 file.write(canonical_json(row) + "\n")
@@ -118,6 +156,7 @@ def read_items(folder: Path) -> Items:
     path = folder / ROWS
     units: list[str] = []
     clusters: list[str] = []
+    contents: list[str] = []
     values: dict[str, list[Any]] = {}
     metadata: dict[str, Any] = {}
     faults: list[Fault] = []
@@ -135,6 +174,8 @@ def read_items(folder: Path) -> Items:
             units.append(row["unit"])
             if "cluster" in row:
                 clusters.append(row["cluster"])
+            if "content" in row:
+                contents.append(row["content"])
             for name, value in row["values"].items():
                 values.setdefault(name, []).append(value)
         except (ValueError, KeyError, TypeError, AttributeError):
@@ -153,4 +194,4 @@ def read_items(folder: Path) -> Items:
         for name, tensor in tensors.items():
             role, _, rest = name.partition("/")
             (columns if role == "column" else arrays)[rest] = tensor
-    return Items(units, columns, clusters or None, arrays, metadata=metadata)
+    return Items(units, columns, clusters or None, arrays, metadata=metadata, contents=contents or None)

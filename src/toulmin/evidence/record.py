@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
@@ -49,8 +49,20 @@ class Measure(_Frozen):
     interval: Interval | None = None
     no_interval: str | None = None  #: why there is none, where there is none
 
+    @model_validator(mode="before")
+    @classmethod
+    def _no_interval_from_too_little(cls, data: Any) -> Any:
+        """A bootstrap of few or equal units is no interval: its reason takes its place."""
+        fields: dict[str, Any] = dict(cast("dict[str, Any]", data)) if isinstance(data, dict) else {}
+        interval = fields.get("interval")
+        if isinstance(interval, Interval) and (reason := interval.unusable):
+            return {**fields, "interval": None, "no_interval": reason}
+        return cast("Any", data)
+
     @model_validator(mode="after")
     def _has_interval_or_reason(self) -> Measure:
+        if self.interval is not None and (reason := self.interval.unusable):
+            raise ValueError(reason)
         if (self.interval is None) == (not self.no_interval):
             raise ValueError("give an interval, or the reason why there is none in no_interval")
         return self

@@ -29,9 +29,11 @@ class ControlEvaluation(Study):
     kind: ClassVar = "external.control"
     version: ClassVar = 1
     measures: ClassVar = {
-        "safety": MeasureSpec("1", "higher", "share of attacks that fail or are audited"),
-        "unnoticed": MeasureSpec("1", "lower", "share of attacks that succeed and are not audited"),
-        "worst_case": MeasureSpec("1", "lower", "bound on the probability of an unnoticed success in N deployments"),
+        "safety": MeasureSpec("1", "higher", "share of attacks that fail or are audited", 0.0, 1.0),
+        "unnoticed": MeasureSpec("1", "lower", "share of attacks that succeed and are not audited", 0.0, 1.0),
+        "worst_case": MeasureSpec(
+            "1", "lower", "bound on the probability of an unnoticed success in N deployments", 0.0, 1.0
+        ),
     }
     presets: ClassVar = {}
     recorded_elsewhere: ClassVar = True

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal, cast
 import numpy as np
 from pydantic import Field
 
-from toulmin.evidence import Chart, Measure, Table, bootstrap_mean, wilson
+from toulmin.evidence import Chart, Measure, Table
 from toulmin.external.doubts import PROVENANCE
 from toulmin.external.inspect_log import InspectLog, read_inspect_log
 from toulmin.faults import ExitCode, Fault, FaultError
@@ -32,7 +32,7 @@ class InspectEvaluation(Study):
     version: ClassVar = 1
     measures: ClassVar = {
         "score": MeasureSpec("1", "neither", "mean over sample ids of the mean over epochs"),
-        "missing": MeasureSpec("samples", "lower", "samples times epochs that are absent or in error"),
+        "missing": MeasureSpec("samples", "lower", "samples times epochs that are absent or in error", 0.0),
     }
     presets: ClassVar = {}
     recorded_elsewhere: ClassVar = True
@@ -148,13 +148,11 @@ class InspectEvaluation(Study):
                 raise FaultError(Fault("inspect.header", message, file, name=scorer), ExitCode.EVIDENCE)
 
     def summarise(self, items: Items) -> Summary:
-        """The mean with its interval over ids; Wilson where every id is right or wrong."""
+        """The mean with its interval over sample ids: exact where every one is right or wrong."""
         scores, missing = items["score"], float(items["missing"].sum())
-        binary = bool(np.isin(scores, (0.0, 1.0)).all())
-        interval = wilson(round(float(scores.sum())), items.n) if binary else bootstrap_mean(scores)
         mean = float(scores.mean())
         measures = {
-            "score": Measure(value=mean, unit="1", better=self.better, n=items.n, n_of="sample ids", interval=interval),
+            "score": self.measure("score", scores, items, better=self.better, n_of="sample ids"),
             "missing": Measure(
                 value=missing, unit="samples", better="lower", n=items.n, n_of="sample ids", no_interval="a count"
             ),

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 
-from toulmin.evidence import Measure, bootstrap_mean, wilson
+from toulmin.evidence import Measure, content_of
 from toulmin.external.doubts import PROVENANCE
 from toulmin.external.numbers import is_finite_number
 from toulmin.faults import ExitCode, Fault, FaultError
@@ -22,8 +22,10 @@ class JUnitReport(Study):
     kind: ClassVar = "external.junit"
     version: ClassVar = 1
     measures: ClassVar = {
-        "passed": MeasureSpec("1", "higher", "share of test cases that passed"),
-        "failures": MeasureSpec("tests", "lower", "test cases that failed, were in error, or were skipped undeclared"),
+        "passed": MeasureSpec("1", "higher", "share of test cases that passed", 0.0, 1.0),
+        "failures": MeasureSpec(
+            "tests", "lower", "test cases that failed, were in error, or were skipped undeclared", 0.0
+        ),
     }
     presets: ClassVar = {}
     recorded_elsewhere: ClassVar = True
@@ -80,16 +82,14 @@ class JUnitReport(Study):
             raise FaultError(Fault("junit.header", message, file), ExitCode.EVIDENCE)
 
     def summarise(self, items: Items) -> Summary:
-        """The share with Wilson's interval, and the count."""
+        """The share with its exact interval, and the count."""
         passed = round(float(items["passed"].sum()))
         common: dict[str, Any] = {"n": items.n, "n_of": "test cases"}
         return Summary(
             {
-                "passed": Measure(
-                    value=passed / items.n, unit="1", better="higher", interval=wilson(passed, items.n), **common
-                ),
+                "passed": self.measure("passed", items["passed"].astype(float), items, n_of="test cases"),
                 "failures": Measure(
-                    value=items.n - passed, unit="tests", better="lower", no_interval="a count", **common
+                    value=len(items.units) - passed, unit="tests", better="lower", no_interval="a count", **common
                 ),
             }
         )
@@ -133,7 +133,7 @@ class JsonUnits(Study):
         if not isinstance(units, list) or not units:
             raise FaultError(Fault("json.units", 'needs a list "units"', str(path)), ExitCode.EVIDENCE)
         faults: list[Fault] = []
-        ids, values, clusters = list[str](), list[float](), list[str]()
+        ids, values, clusters, contents = list[str](), list[float](), list[str](), list[str]()
         for index, entry in enumerate(cast("list[Any]", units)):
             row: dict[str, Any] = cast("dict[str, Any]", entry) if isinstance(entry, dict) else {}
             value: object = row.get("value")
@@ -146,20 +146,13 @@ class JsonUnits(Study):
             ids.append(row["id"])
             values.append(float(value))
             clusters.append(str(row.get("cluster", row["id"])))
+            contents.append(content_of(row["input"] if "input" in row else ["id", row["id"]]))
         if faults:
             infinite = all(fault.code == "json.not_finite" for fault in faults)
             raise FaultError(faults, ExitCode.NUMERICAL if infinite else ExitCode.EVIDENCE)
-        return Items(ids, {"value": np.array(values)}, clusters=clusters)
+        return Items(ids, {"value": np.array(values)}, clusters=clusters, contents=contents)
 
     def summarise(self, items: Items) -> Summary:
-        """The mean with a bootstrap interval over clusters."""
-        values = items["value"]
-        measure = Measure(
-            value=float(values.mean()),
-            unit=self.unit,
-            better=self.better,
-            n=items.n,
-            n_of=self.n_of,
-            interval=bootstrap_mean(values, clusters=items.clusters),
-        )
-        return Summary({"value": measure})
+        """The mean with its interval over clusters."""
+        more = {"unit": self.unit, "better": self.better, "n_of": self.n_of}
+        return Summary({"value": self.measure("value", items["value"], items, **more)})

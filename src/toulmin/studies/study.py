@@ -25,6 +25,8 @@ class MeasureSpec:
     unit: str
     better: Literal["higher", "lower", "neither"]
     estimator: str  #: one line: what is averaged over what
+    low: float | None = None  #: the smallest value it can have, None where there is no such end
+    high: float | None = None  #: the largest
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,21 @@ class Study(BaseModel, ABC):
     def measure_specs(self) -> Mapping[str, MeasureSpec]:
         """The measures this configuration will give; those of the class unless they depend on the configuration."""
         return self.measures
+
+    def measure(self, name: str, values: Any, items: Items, **more: Any) -> Measure:
+        """The declared measure ``name``: the mean of ``values`` [units], over the items' clusters.
+
+        Its interval is :func:`toulmin.evidence.mean_interval`'s: exact for 0 and 1, none (with the reason) of few or
+        equal clusters, else a bootstrap.
+
+        :param more: other fields of :class:`toulmin.evidence.Measure`, such as ``n_of``.
+        """
+        from toulmin.evidence import mean_interval
+
+        spec = self.measure_specs()[name]
+        interval, reason = mean_interval(values, clusters=items.clusters)
+        fields = {"unit": spec.unit, "better": spec.better, "n": items.n, "interval": interval, "no_interval": reason}
+        return Measure(value=float(values.mean()), **{**fields, **more})
 
     def configuration(self) -> dict[str, Any]:
         """The fields as JSON values."""

@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from toulmin.evidence import Chart, Measure, Table, bootstrap_mean, wilson
+from toulmin.evidence import Chart, Table
 from toulmin.studies import Cost, Doubt, Items, MeasureSpec, Run, Summary
 from toulmin.tasks.metrics import find_metric
 from toulmin.tasks.prompt_study import PromptStudy
@@ -26,8 +26,8 @@ class Behaviour(PromptStudy):
     kind: ClassVar = "tasks.behaviour"
     version: ClassVar = 1
     measures: ClassVar = {
-        "accuracy": MeasureSpec("1", "higher", "share of prompts whose most likely next token is right"),
-        "loss": MeasureSpec("nats/token", "lower", "mean over prompts of -ln p(right tokens)"),
+        "accuracy": MeasureSpec("1", "higher", "share of prompts whose most likely next token is right", 0.0, 1.0),
+        "loss": MeasureSpec("nats/token", "lower", "mean over prompts of -ln p(right tokens)", 0.0),
         "logit_diff": MeasureSpec("logits", "higher", "mean over prompts of logit(right) - logit(wrong)"),
         "contrast": MeasureSpec(
             "logits", "higher", "mean over prompts of logit_diff on the clean less on the counterfactual prompt"
@@ -84,29 +84,11 @@ class Behaviour(PromptStudy):
 
     def summarise(self, items: Items) -> Summary:
         """Means with intervals over units, and the distribution of the logit differences."""
-        n = items.n
-        accuracy = items["accuracy"]
-        hits = float(accuracy.sum())
-        whole = bool(np.isin(accuracy, (0.0, 1.0)).all())
-        means = {"loss": items["loss"]}
+        means = {"accuracy": items["accuracy"], "loss": items["loss"]}
         if "logit_diff" in items.columns:
             means["logit_diff"] = items["logit_diff"]
             means["contrast"] = items["logit_diff"] - items["counterfactual"]
-        measures = {
-            "accuracy": Measure(
-                value=hits / n,
-                unit="1",
-                better="higher",
-                n=n,
-                interval=wilson(round(hits), n) if whole else bootstrap_mean(accuracy),
-            )
-        }
-        for name, values in means.items():
-            spec = self.measures[name]
-            interval = bootstrap_mean(values)
-            measures[name] = Measure(
-                value=float(values.mean()), unit=spec.unit, better=spec.better, n=n, interval=interval
-            )
+        measures = {name: self.measure(name, values, items) for name, values in means.items()}
         rows = tuple(
             (name, m.value, m.interval.low, m.interval.high, m.unit)
             for name, m in measures.items()

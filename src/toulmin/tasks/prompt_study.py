@@ -7,13 +7,14 @@ The prompts come from exactly one of three sources: a ``task`` of the catalogue,
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
+from toulmin.evidence import content_of, join_groups
 from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.studies import Input, Run, Study
 from toulmin.tasks.pair import Pair, Task
@@ -99,6 +100,8 @@ class Prompts:
     def pairs(self, n: int | None = None, seed: int = 0) -> tuple[Pair, ...]:
         """``n`` pairs, default as many as the study says (of a file all); the same seed gives the same pairs.
 
+        Pairs with one clean prompt have one unit (:func:`joined_units`).
+
         :raises FaultError: the source cannot give so many, or a pair does not fit the model.
         """
         from toulmin.tasks.checks import check_prompts
@@ -109,8 +112,8 @@ class Prompts:
             if n is not None and n > len(found):
                 text = f"{n} pairs are asked for, and the file has {len(found)}"
                 raise FaultError(Fault("tasks.count", text, name=self.study.pairs))
-            return check_prompts(self.model, found[:n])[1]
-        return check_prompts(self.model, self._draw(GENERATED if n is None else n, seed))[1]
+            return joined_units(check_prompts(self.model, found[:n])[1])
+        return joined_units(check_prompts(self.model, self._draw(GENERATED if n is None else n, seed))[1])
 
     def disjoint_pairs(self, sizes: Sequence[int], seed: int = 0) -> tuple[tuple[Pair, ...], ...]:
         """Sets of pairs of the given sizes of which no two share a unit: to discover on one and measure on another.
@@ -139,7 +142,7 @@ class Prompts:
                     text += f", and there are {len(rest)} in all"
                     raise FaultError(Fault("tasks.count", text, name=self.study.pairs or self.study.text))
             seen |= {_unit(pair) for pair in chosen}
-            found.append(check_prompts(self.model, chosen)[1])
+            found.append(joined_units(check_prompts(self.model, chosen)[1]))
         return tuple(found)
 
     def batches(self, pairs: Sequence[Pair]) -> Iterator[PairBatch]:
@@ -188,6 +191,21 @@ class Prompts:
                 text = f"it gives {len(fresh)} prompts that are not in an earlier set, and {n} are asked for"
                 raise FaultError(Fault("tasks.count", text, name=self.study.task))
             asked += n - len(fresh)
+
+
+def joined_units(pairs: Sequence[Pair]) -> tuple[Pair, ...]:
+    """The pairs with one unit for each distinct clean prompt, whatever ids they came with.
+
+    One prompt under many ids is one observation: pairs that share a clean prompt, or a unit, share the unit of the
+    first of them.
+    """
+    units = [pair.unit or f"pair-{index}" for index, pair in enumerate(pairs)]
+    joined = join_groups(units, [content_of(list(pair.clean)) for pair in pairs])
+    if joined == units:
+        return tuple(pairs)
+    return tuple(
+        pair if pair.unit == unit else replace(pair, unit=unit) for pair, unit in zip(pairs, joined, strict=True)
+    )
 
 
 def _unit(pair: Pair) -> object:

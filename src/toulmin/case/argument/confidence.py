@@ -39,18 +39,25 @@ class Quantities:
     rules: Mapping[str, str] = field(default_factory=dict[str, str])  #: claim -> independent | chain
 
 
-def quantify_evidence(node: EvidenceNode, binding: Binding, records: Sequence[Evidence]) -> Probability | None:
-    """The interval a declared prior and a zero failure count give; None without both."""
+def quantify_evidence(
+    node: EvidenceNode, binding: Binding, records: Sequence[Evidence], *, drawn: bool = True
+) -> Probability | None:
+    """The interval a declared prior and a zero failure count give; None without both.
+
+    :param drawn: each run drew data of its own; if not, several runs are one observation.
+    """
     if node.prior is None or binding.outcome is not Outcome.PASS or binding.stale or not records:
         return None
-    trials = 0
+    trials: list[int] = []
     for record in records:
         measure = record.measures.get(node.prior.failures)
         if measure is None or measure.value != 0:
             return None
-        trials += measure.n
+        trials.append(measure.n)
     prior = node.prior
-    return Probability(conservative_bayes(prior.theta, prior.p_l, prior.p_star, trials), 1.0)
+    return Probability(
+        conservative_bayes(prior.theta, prior.p_l, prior.p_star, sum(trials) if drawn else max(trials)), 1.0
+    )
 
 
 def warn_of_rare_failures(

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from toulmin.case.evidence.criterion import Criterion, CriterionError, measures_of, parse_criterion
+from toulmin.case.evidence.criterion import Criterion, CriterionError, measures_of, parse_criterion, vacuous_branches
 from toulmin.case.file.casefile import Case
 from toulmin.case.file.elements import EvidenceNode
 from toulmin.evidence import Store
 from toulmin.faults import ExitCode, Fault, FaultError, LocatedToml, read_toml
-from toulmin.studies import Input, Resolver, Study, find_study, parse_study
+from toulmin.studies import Input, MeasureSpec, Resolver, Study, find_study, parse_study
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +61,33 @@ class Binder:
                 for name in sorted(measures_of(criterion) - set(declared)):
                     hint = f"{study.kind} gives: {', '.join(declared)}"
                     faults.append(case.fault("C035", f"no measure {name}", node.id, "criterion", hint))
+                faults += self._vacuous(node, criterion, declared)
             if node.prior is not None and node.prior.failures not in declared:
                 message = f"no measure {node.prior.failures}"
                 faults.append(
                     case.fault("C038", message, node.id, "prior", f"{study.kind} gives: {', '.join(declared)}")
                 )
+            elif node.prior is not None and declared[node.prior.failures].low != 0.0:
+                message = f"{node.prior.failures} may be negative, so that 0 does not mean that nothing failed"
+                hint = "a prior speaks of a count or a rate of failures, a measure whose range begins at 0"
+                faults.append(case.fault("C038", message, node.id, "prior", hint))
         if study is None or criterion is None or faults:
             return None, faults
         return Question(node, study, criterion), []
+
+    def _vacuous(self, node: EvidenceNode, criterion: Criterion, specs: Mapping[str, MeasureSpec]) -> list[Fault]:
+        """C082 for each way to pass that no measured value can fail."""
+        if measures_of(criterion) - set(specs):
+            return []
+        try:
+            vacuous = vacuous_branches(criterion, specs)
+        except CriterionError as error:
+            return [self.case.fault("C034", str(error), node.id, "criterion")]
+        hint = "compare a measure with a threshold inside the range of its values"
+        return [
+            self.case.fault("C082", f"is met whatever was measured: {branch}", node.id, "criterion", hint)
+            for branch in vacuous
+        ]
 
     def _control(self, node: EvidenceNode) -> list[Fault]:
         if node.absence and node.control is None:

@@ -13,7 +13,11 @@ A comparison of a measure passes only when its whole interval lies on the asked 
 the whole interval lies on the other side, and is inconclusive when it straddles. ``m.low >= t`` and ``m >= t`` thus
 pass alike; ``.low`` demands in addition that there is an interval. ``.value`` is the same as the bare name. Comparing
 the favourable end (``m.low <= t``, ``m.high >= t``) is refused: it would pass on ignorance. Counts (``n``, ``m.n``,
-``seeds``) gate: too few decide nothing, neither pass nor fail.
+``seeds``) gate: too few decide nothing, neither pass nor fail. An interval below a confidence of 90% decides nothing.
+
+A criterion must be able to fail on what was measured (:func:`vacuous_branches`): each of its branches, the ways to pass
+it once every ``or`` is multiplied out, needs a comparison of a measure whose threshold lies inside the range of values
+that the study declares for the measure. A measure without a declared end is held to :data:`IMPLAUSIBLE` on that side.
 """
 
 from __future__ import annotations
@@ -27,13 +31,18 @@ from typing import Literal
 from toulmin.case.argument.health import Outcome
 from toulmin.case.argument.verdict import Bound, Comparison
 from toulmin.evidence import Measure
+from toulmin.studies import MeasureSpec
 
 MAX_LENGTH = 2000
+MAX_BRANCHES = 1000
+#: a threshold so far out on the passing side is met by anything, where the study declares no end of the range
+IMPLAUSIBLE = 1e6
+LOWEST_LEVEL = 0.9
 MAX_DEPTH = 50
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<op>>=|<=|==|!=|>|<)|(?P<paren>[()])"
-    r"|(?P<number>[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)(?![\w.])"
+    r"|(?P<number>[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)(?![\w.])"
     r'|"(?P<quoted>[^"\n]+)"(?:\.(?P<suffix>low|high|value|n)\b)?'
     r"|(?P<name>[A-Za-z_](?:[\w./-]*\w)?))"
 )
@@ -171,6 +180,56 @@ def measures_of(criterion: Criterion) -> set[str]:
     return {compare.measure for compare in comparisons_of(criterion) if compare.measure}
 
 
+def vacuous_branches(criterion: Criterion, specs: Mapping[str, MeasureSpec]) -> list[str]:
+    """The ways to pass the criterion that say nothing about what was measured, as they are written.
+
+    A branch is a conjunction of comparisons. It is vacuous where none of them can fail: counts alone (``n >= 1``),
+    thresholds that every value of the measure's range meets (``accuracy >= 0``), ``!=``.
+
+    :raises CriterionError: more than 1000 branches.
+    """
+    branches = _branches(criterion)
+    return [
+        " and ".join(part.text for part in branch)
+        for branch in branches
+        if not any(_can_fail(part, specs.get(part.measure)) for part in branch)
+    ]
+
+
+def _branches(criterion: Criterion) -> list[tuple[Compare, ...]]:
+    if isinstance(criterion, Compare):
+        return [(criterion,)]
+    parts = [_branches(part) for part in criterion.parts]
+    if criterion.word == "or":
+        found = [branch for several in parts for branch in several]
+    else:
+        found = [()]
+        for several in parts:
+            found = [(*before, *branch) for before in found for branch in several]
+            if len(found) > MAX_BRANCHES:
+                break
+    if len(found) > MAX_BRANCHES:
+        raise CriterionError(f"more than {MAX_BRANCHES} ways to pass")
+    return found
+
+
+def _can_fail(part: Compare, spec: MeasureSpec | None) -> bool:
+    if part.counts or spec is None or part.op == "!=":
+        return False
+    low = -IMPLAUSIBLE if spec.low is None else spec.low
+    high = IMPLAUSIBLE if spec.high is None else spec.high
+    threshold = part.threshold
+    if part.op == ">=":
+        return threshold > low
+    if part.op == ">":
+        return threshold >= low
+    if part.op == "<=":
+        return threshold < high
+    if part.op == "<":
+        return threshold <= high
+    return low < high
+
+
 def _side(op: str, low: float, high: float, threshold: float) -> Outcome:
     inside = {
         ">=": (low >= threshold, high < threshold),
@@ -208,7 +267,9 @@ def compare(part: Compare, measures: Mapping[str, Measure], n: int, seeds: int) 
     else:
         low, high, note = interval.low, interval.high, ""
     outcome = _side(part.op, low, high, part.threshold)
-    if outcome is Outcome.INCONCLUSIVE:
+    if interval is not None and interval.level < LOWEST_LEVEL:
+        outcome, note = Outcome.INCONCLUSIVE, f"an interval of {interval.level:.0%} decides nothing: at least 90%"
+    elif outcome is Outcome.INCONCLUSIVE:
         note = "the interval straddles the threshold"
     elif interval is not None and not low <= measure.value <= high:
         # an interval that excludes its own estimate is no ground for a verdict

@@ -87,6 +87,7 @@ DIAGNOSTICS: dict[str, Diagnostic] = {
     "C079": Diagnostic("invalid", "a decision on a date that cannot be"),
     "C080": Diagnostic("invalid", "a decision by nobody"),
     "C081": Diagnostic("warning", "a decision that accepted another text"),
+    "C082": Diagnostic("invalid", "a criterion that no measured value can fail"),
     "C090": Diagnostic("unfinished", "a declared subject that no evidence is of"),
     "C091": Diagnostic("invalid", "evidence of another model than the case declares"),
     "C092": Diagnostic("unfinished", "evidence recorded elsewhere that does not name its subject"),

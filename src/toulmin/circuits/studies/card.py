@@ -13,7 +13,7 @@ from toulmin.circuits.faithfulness.card import CARD_METRICS, Card, PromptValues,
 from toulmin.circuits.methodology import Methodology, grid
 from toulmin.circuits.pictures import draw_circuit
 from toulmin.circuits.studies.base import CircuitStudy, Prepared, discovery_of, items_of
-from toulmin.evidence import Items, Measure, bootstrap_mean
+from toulmin.evidence import Items, Measure
 from toulmin.studies import Cost, MeasureSpec, Run, Summary
 from toulmin.tasks import find_metric
 
@@ -31,14 +31,16 @@ class FaithfulnessCard(CircuitStudy):
         "recovered": MeasureSpec(
             "%", "higher", "percent of means of logit_diff, edges, resampled complement, from ablated"
         ),
-        "kl": MeasureSpec("nats", "lower", "mean over prompts of KL(model || circuit), edges, resampled complement"),
+        "kl": MeasureSpec(
+            "nats", "lower", "mean over prompts of KL(model || circuit), edges, resampled complement", 0.0
+        ),
         "lowest": MeasureSpec("%", "higher", "the smallest percentage on the card"),
         "highest": MeasureSpec("%", "neither", "the largest percentage on the card"),
-        "spread": MeasureSpec("%", "lower", "largest less smallest percentage on the card"),
-        "faithful_rows": MeasureSpec("1", "higher", "share of rows whose interval is above the threshold"),
-        "unfaithful_rows": MeasureSpec("1", "lower", "share of rows whose interval is below the threshold"),
-        "flips": MeasureSpec("1", "lower", "1 where some rows say faithful and others unfaithful"),
-        "edges": MeasureSpec("1", "lower", "edges in the circuit"),
+        "spread": MeasureSpec("%", "lower", "largest less smallest percentage on the card", 0.0),
+        "faithful_rows": MeasureSpec("1", "higher", "share of rows whose interval is above the threshold", 0.0, 1.0),
+        "unfaithful_rows": MeasureSpec("1", "lower", "share of rows whose interval is below the threshold", 0.0, 1.0),
+        "flips": MeasureSpec("1", "lower", "1 where some rows say faithful and others unfaithful", 0.0, 1.0),
+        "edges": MeasureSpec("1", "lower", "edges in the circuit", 0.0),
     }
     presets: ClassVar = {
         "tiny": {**_TINY, "n": 8, "n_discover": 4, "resamples": 100, "metrics": ["logit_diff", "kl"]},
@@ -106,7 +108,6 @@ class FaithfulnessCard(CircuitStudy):
         card = self.card(items)
         found = discovery_of(items)
         plain = card.find(Methodology(), "logit_diff", "percent_of_means", "ablated")
-        clusters = None if items.clusters is None else list(items.clusters)
         kl = items[f"circuit {Methodology()} kl"]
         n, rows = items.n, len(card.rows)
 
@@ -118,10 +119,7 @@ class FaithfulnessCard(CircuitStudy):
                 plain.value, "higher", interval=plain.interval,
                 no_interval=None if plain.interval is not None else plain.why_no_interval,
             ),
-            "kl": Measure(
-                value=float(kl.mean()), unit="nats", better="lower", n=n,
-                interval=bootstrap_mean(kl, clusters=clusters, resamples=self.resamples),
-            ),
+            "kl": self.measure("kl", kl, items),
             "lowest": percent(card.lowest.value, "higher", no_interval=_EXTREME),
             "highest": percent(card.highest.value, "neither", no_interval=_EXTREME),
             "spread": percent(card.spread, "lower", no_interval=_EXTREME),

@@ -39,7 +39,7 @@ class CircuitDiscovery(FaithfulnessCard):
         "cpr": MeasureSpec("1", "higher", "area under faithfulness over the share of edges (MIB), logit_diff"),
         "cmd": MeasureSpec("1", "lower", "area between faithfulness and 1 over the share of edges (MIB), logit_diff"),
         "agreement": MeasureSpec(
-            "1", "higher", "rank correlation of |score| with |exact single-edge effect| over edges"
+            "1", "higher", "rank correlation of |score| with |exact single-edge effect| over edges", -1.0, 1.0
         ),
     }
     presets: ClassVar = {

@@ -29,18 +29,26 @@ class CircuitTests(CircuitStudy, TestSettings):
     version: ClassVar = 2
     measures: ClassVar[Mapping[str, MeasureSpec]] = {
         "beats_model": MeasureSpec(
-            "1", "neither", "share of prompts on which the circuit beats the model; 1/2 is equivalent"
+            "1", "neither", "share of prompts on which the circuit beats the model; 1/2 is equivalent", 0.0, 1.0
         ),
-        "equivalence_p": MeasureSpec("1", "higher", "p of 'circuit and model are equivalent', within epsilon"),
-        "independence_p": MeasureSpec("1", "higher", "p of 'the knocked-out model is independent of the model' (HSIC)"),
+        "equivalence_p": MeasureSpec(
+            "1", "higher", "p of 'circuit and model are equivalent', within epsilon", 0.0, 1.0
+        ),
+        "independence_p": MeasureSpec(
+            "1", "higher", "p of 'the knocked-out model is independent of the model' (HSIC)", 0.0, 1.0
+        ),
         "minimal_edges": MeasureSpec(
-            "1", "higher", "share of edges that matter more than random additions, after correction"
+            "1", "higher", "share of edges that matter more than random additions, after correction", 0.0, 1.0
         ),
-        "beats_random": MeasureSpec("1", "higher", "share of random circuits of its size that are less faithful (KL)"),
-        "sufficiency_p": MeasureSpec("1", "lower", "p of 'at most a share of random circuits are less faithful'"),
-        "necessity": MeasureSpec("1", "higher", "share of random knock-outs that hurt less than its own"),
-        "necessity_p": MeasureSpec("1", "lower", "p of 'at most a share of random knock-outs hurt less'"),
-        "passed": MeasureSpec("1", "higher", "how many of the four single tests speak for the circuit"),
+        "beats_random": MeasureSpec(
+            "1", "higher", "share of random circuits of its size that are less faithful (KL)", 0.0, 1.0
+        ),
+        "sufficiency_p": MeasureSpec(
+            "1", "lower", "p of 'at most a share of random circuits are less faithful'", 0.0, 1.0
+        ),
+        "necessity": MeasureSpec("1", "higher", "share of random knock-outs that hurt less than its own", 0.0, 1.0),
+        "necessity_p": MeasureSpec("1", "lower", "p of 'at most a share of random knock-outs hurt less'", 0.0, 1.0),
+        "passed": MeasureSpec("1", "higher", "how many of the four single tests speak for the circuit", 0.0, 4.0),
     }
     presets: ClassVar = {
         "tiny": {**_INDUCTION, "method": {"name": "eap_ig", "size": 12}, "n": 12, "n_discover": 4, "randoms": 30},

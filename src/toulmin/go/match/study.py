@@ -43,10 +43,16 @@ class Match(Study):
     kind: ClassVar[str] = "go.match"
     version: ClassVar[int] = 1
     measures: ClassVar[Mapping[str, MeasureSpec]] = {
-        "win_rate": MeasureSpec("proportion", "higher", f"{_RATE} of the first player, score under the rules"),
-        "win_rate_area": MeasureSpec("proportion", "higher", f"{_RATE} of the first player, Tromp-Taylor score"),
-        "forfeits": MeasureSpec("proportion", "lower", "distinct games that ended by forfeit, of either player"),
-        "distinct": MeasureSpec("proportion", "higher", "distinct games over games played"),
+        "win_rate": MeasureSpec(
+            "proportion", "higher", f"{_RATE} of the first player, score under the rules", 0.0, 1.0
+        ),
+        "win_rate_area": MeasureSpec(
+            "proportion", "higher", f"{_RATE} of the first player, Tromp-Taylor score", 0.0, 1.0
+        ),
+        "forfeits": MeasureSpec(
+            "proportion", "lower", "distinct games that ended by forfeit, of either player", 0.0, 1.0
+        ),
+        "distinct": MeasureSpec("proportion", "higher", "distinct games over games played", 0.0, 1.0),
     }
     presets: ClassVar[Mapping[PresetName, Mapping[str, Any]]] = {
         "tiny": {"size": 5, "komi": 0.5, "players": [{"kind": "random"}, {"kind": "pass"}], "games": 6},
@@ -128,7 +134,7 @@ class Match(Study):
         named = dict(self.measures)
         for first, second in self.pairings():
             a, b = self.players[first].label, self.players[second].label
-            named[f"win_rate:{a}:{b}"] = MeasureSpec("proportion", "neither", f"{_RATE} of {a} against {b}")
+            named[f"win_rate:{a}:{b}"] = MeasureSpec("proportion", "neither", f"{_RATE} of {a} against {b}", 0.0, 1.0)
         return named
 
     def inputs(self) -> tuple[Input, ...]:

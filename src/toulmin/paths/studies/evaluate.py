@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -93,7 +94,7 @@ class Evaluate(PromptStudy):
     kind: ClassVar = "paths.evaluate"
     version: ClassVar = 1
     measures: ClassVar = {
-        "pe": MeasureSpec("1", "higher", "1 - AUE/ATE of the last hypothesis, bootstrap over clean prompts"),
+        "pe": MeasureSpec("1", "higher", "1 - AUE/ATE of the last hypothesis, bootstrap over clean prompts", high=1.0),
         "aue": MeasureSpec(
             "metric", "lower", "mean change of the metric under the last hypothesis, over clean prompts"
         ),
@@ -134,12 +135,12 @@ class Evaluate(PromptStudy):
     def measure_specs(self) -> dict[str, MeasureSpec]:
         """Those of the class, and the proportion of each rung."""
         each = {
-            f"pe.{_slug(rung.name)}": MeasureSpec("1", "higher", f"1 - AUE/ATE of {rung.name!r}")
+            f"pe.{_slug(rung.name)}": MeasureSpec("1", "higher", f"1 - AUE/ATE of {rung.name!r}", high=1.0)
             for rung in self.hypotheses
         }
         unit = self._unit
         fixed = {
-            name: MeasureSpec(unit if spec.unit == "metric" else spec.unit, spec.better, spec.estimator)
+            name: replace(spec, unit=unit if spec.unit == "metric" else spec.unit)
             for name, spec in self.measures.items()
         }
         return {**fixed, **each}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from toulmin.evidence import Figure, Measure, Table, bootstrap_mean
+from toulmin.evidence import Figure, Table
 from toulmin.faults import FaultError
 from toulmin.paths.effect_matrix import Matrix
 from toulmin.paths.metric_change import change_unit, find_change
@@ -53,7 +54,7 @@ class MatrixStudy(PromptStudy):
     def measure_specs(self) -> dict[str, MeasureSpec]:
         """With the unit of the metric chosen."""
         unit = self._unit
-        return {name: MeasureSpec(unit, spec.better, spec.estimator) for name, spec in self.measures.items()}
+        return {name: replace(spec, unit=unit) for name, spec in self.measures.items()}
 
     def cost(self) -> Cost:
         """A fraction of a forward pass for each cell and pair."""
@@ -100,15 +101,6 @@ class MatrixStudy(PromptStudy):
             flat = int(np.nanargmax(np.abs(matrix.mean)))
             best[name] = cells.reshape(len(cells), -1)[:, flat]
         heads_best = max((best[f"[{c}]"] for c in self.components), key=lambda values: abs(float(values.mean())))
-        declared = self.measure_specs()
-        measures = {
-            key: Measure(
-                value=float(values.mean()),
-                unit=declared[key].unit,
-                better="neither",
-                n=items.n,
-                interval=bootstrap_mean(values),
-            )
-            for key, values in (("strongest", heads_best), ("strongest_to_logits", best["logits"]))
-        }
+        strongest = {"strongest": heads_best, "strongest_to_logits": best["logits"]}
+        measures = {name: self.measure(name, values, items) for name, values in strongest.items()}
         return Summary(measures, tables=tables, figures=figures)
