@@ -1,4 +1,4 @@
-"""Games of others as a figure to replay: SGF files become a ``Board``, with a net's opinion of every position."""
+"""SGF files as a figure to replay: a ``Board``, with a network's evaluation of every position."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def board_of_files(
 def replay_figure(
     name: str, record: SgfGame, evaluator: Evaluates | None = None, label: str = "", ownership_every: int = 4
 ) -> BoardGame:
-    """One game: its moves, both scores of its last position, and what ``evaluator`` thinks before and after each move.
+    """One game: its moves, both scores of its last position, and the evaluation before and after each move.
 
     :raises FaultError: the first illegal move.
     """
@@ -77,7 +77,7 @@ def replay_figure(
     curve: tuple[float | None, ...] = ()
     owned: list[Ownership] = []
     if evaluator is not None:
-        curve, owned = _opinions(game, evaluator, ownership_every)
+        curve, owned = _evaluations(game, evaluator, ownership_every)
     black, white, _ = game.setup
     return BoardGame(
         name=name,
@@ -96,7 +96,7 @@ def replay_figure(
     )
 
 
-def _opinions(game: Game, evaluator: Evaluates, every: int) -> tuple[tuple[float | None, ...], list[Ownership]]:
+def _evaluations(game: Game, evaluator: Evaluates, every: int) -> tuple[tuple[float | None, ...], list[Ownership]]:
     """Black's chances before every move and after the last (by the score, once the game is over); ownership maps."""
     moves = game.moves
     positions = _positions(game)
@@ -105,14 +105,14 @@ def _opinions(game: Game, evaluator: Evaluates, every: int) -> tuple[tuple[float
     owned: list[Ownership] = []
     for start in range(0, len(asked), _BATCH):
         rows = asked[start : start + _BATCH]
-        opinion = evaluator.evaluate(positions, rows)
+        found = evaluator.evaluate(positions, rows)
         black = positions.to_move[rows] == BLACK
-        wins = np.where(black, opinion.win, opinion.loss) + 0.5 * opinion.no_result
+        wins = np.where(black, found.win, found.loss) + 0.5 * found.no_result
         for which, row in enumerate(rows.tolist()):
             curve[row] = float(np.clip(wins[which], 0, 1))
             if row % every == 0:
                 sign = 1.0 if black[which] else -1.0
-                flat = np.clip(sign * opinion.ownership[which], -1, 1).ravel()
+                flat = np.clip(sign * found.ownership[which], -1, 1).ravel()
                 owned.append(Ownership(move=row, values=tuple(round(float(value), 2) for value in flat)))
     if positions.finished[-1] and not positions.no_result[-1]:
         lead = float(-positions.scores()[-1, 1])

@@ -73,7 +73,7 @@ def test_the_quick_board_leaves_what_the_book_leaves(size, rules):
     states = np.arange(count).astype(np.uint64)
     for most in (size * size // 2, 2 * size * size):
         play_rows(quick, states, most)
-        play_rows(book, states, most, by_the_book=True)
+        play_rows(book, states, most, ordinary=True)
         assert (quick.past == book.past).all()
         assert (quick.meta == book.meta).all()
         assert (quick.cells[:, [COLOR, TOUCHED]] == book.cells[:, [COLOR, TOUCHED]]).all()
@@ -103,7 +103,7 @@ def test_finished_games_and_the_button_are_left_to_the_book():
     games.play([9, 0, 4])
     before = games.take([0, 1, 2])
     random_playouts(games, 1)
-    play_rows(before, np.random.SeedSequence(1).generate_state(3, np.uint64).astype(np.uint64), 18, by_the_book=True)
+    play_rows(before, np.random.SeedSequence(1).generate_state(3, np.uint64).astype(np.uint64), 18, ordinary=True)
     assert (games.meta == before.meta).all()
     over = Games(1, 3)
     for _ in range(2):

@@ -65,7 +65,7 @@ def test_a_session():
     assert ask(server, "final_status_list lost") == "? invalid status"
     assert ask(server, "clear_board") == ""
     assert ask(server, "undo") == "? cannot undo"
-    assert ask(server, "toulmin-estimate b") == "? this player has no opinion"
+    assert ask(server, "toulmin-estimate b") == "? this player does not evaluate positions"
     assert ask(server, "play b pass") == ""
     assert ask(server, "play w pass") == ""
     assert ask(server, "genmove b") == "pass"

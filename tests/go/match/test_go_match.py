@@ -18,7 +18,7 @@ from toulmin.go.engine.points import action_of
 from toulmin.go.match.game_record import GameRecord
 from toulmin.go.match.play import Pairing, draw_openings, play_games
 from toulmin.go.match.sgf import sgf_of
-from toulmin.go.match.shards import pieces_of, play_piece
+from toulmin.go.match.shards import play_shard, shards_of
 from toulmin.go.match.study import Match, win_rate
 from toulmin.go.players.hardcoded import HardCoded
 from toulmin.studies import Run, execute, find_study, re_derive, reproduce
@@ -148,10 +148,10 @@ def test_a_killed_match_resumes_to_the_same_bytes(tmp_path):
     study = study_of("random", "edge", "corner", games=12)
     whole = study.collect(Run(_folder(tmp_path, "whole"), seed=2))
     run = Run(_folder(tmp_path, "part"), seed=2)
-    pieces = pieces_of(study, run)
+    pieces = shards_of(study, run)
     assert len(pieces) == 6
     for piece in (pieces[4], pieces[1], pieces[2]):
-        play_piece(piece)
+        play_shard(piece)
     kept = pieces[1].path.stat().st_mtime_ns
     # one file was cut off by the kill, one is of another run
     pieces[2].path.write_text(pieces[2].path.read_text()[:-200])

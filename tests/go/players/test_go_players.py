@@ -12,7 +12,7 @@ from toulmin.go.engine.points import action_of, vertex_of
 from toulmin.go.players.hardcoded import POLICIES, HardCoded
 from toulmin.go.players.kinds import HARD_CODED
 from toulmin.go.players.searching import PolicyPlayer, SearchPlayer
-from toulmin.go.players.spec import PlayerSpec, make_player, parse_player
+from toulmin.go.players.spec import PlayerSpec, make_player, parse_player, player_kinds
 from toulmin.go.search.mcts import Evaluates, add_noise, sample, search
 from toulmin.go.search.rollouts import Guess
 from toulmin.go.search.settings import SearchSettings, Temperature
@@ -295,3 +295,40 @@ def test_specs_refuse_what_does_not_belong():
     assert hardened.label == "rollouts@3/avoid_pass_alive"
     assert [make_player(PlayerSpec(kind=kind), str).name for kind in HARD_CODED] == list(HARD_CODED)
     assert set(POLICIES) | {"pass"} == set(HARD_CODED)
+
+
+def test_another_package_adds_a_kind_of_player(tmp_path, monkeypatch):
+    """Installed the way packages are: a module, and metadata that name its entry point."""
+    (tmp_path / "toulmin_first.py").write_text(
+        "import numpy as np\n"
+        "from toulmin.go import Choice, PlayerKind\n"
+        "class First:\n"
+        "    def __init__(self, name, skip):\n"
+        "        self.name, self.skip = name, skip\n"
+        "    def choose(self, games, rows, generators):\n"
+        "        return [Choice(int(np.flatnonzero(legal)[self.skip])) for legal in games.legal(rows)]\n"
+        "    def close(self):\n"
+        "        pass\n"
+        "def make(spec, setting):\n"
+        "    return First(spec.label, spec.options.get('skip', 0))\n"
+        "FIRST = PlayerKind('first', make, options=('skip',))\n"
+    )
+    metadata = tmp_path / "toulmin_first-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: toulmin-first\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[toulmin.players]\nfirst = toulmin_first:FIRST\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert "first" in player_kinds()
+    assert parse_player("first").label == "first"
+    games = Games(1, 5)
+    player = make_player(PlayerSpec(kind="first", options={"skip": 3}), str)
+    assert player.choose(games, np.array([0]), [])[0].action == 3
+    with pytest.raises(ValueError, match="has no option jump; it has skip"):
+        PlayerSpec(kind="first", options={"jump": 3})
+    with pytest.raises(ValueError, match="takes no net"):
+        PlayerSpec(kind="first", net="file:x")
+
+
+def test_an_unknown_kind_names_the_nearest():
+    with pytest.raises(FaultError, match="rollouts"):
+        parse_player("rollout@3")

@@ -1,4 +1,4 @@
-"""The one door to numba: ``kernel`` compiles a function and keeps the machine code in the user's cache directory.
+"""``kernel`` compiles a function with numba and keeps the machine code in the user's cache directory.
 
 Numba's default is to write beside the source, which is inside an installed package; and its cache notices a changed
 file but not a changed callee in another file. So every kernel goes to a directory of the user's own, named by the

@@ -144,7 +144,7 @@ class Games:
             self.past[same, 0] = self.past[first, 0]
 
     def _begin(self, b: int) -> None:
-        """The books of a position that no move has led to."""
+        """Initialise the counters and hashes of a position without a move before it."""
         cells, m = self.cells[b], self.meta[b]
         colors = cells[board.COLOR]
         black, white = int((colors == BLACK).sum()), int((colors == WHITE).sum())
@@ -210,9 +210,9 @@ class Games:
     def play(self, actions: NDArray[np.int64] | Sequence[int], rows: Rows = None) -> None:
         """Play ``actions[i]`` in game ``rows[i]`` (distinct rows; all games where ``rows`` is None).
 
-        A negative action leaves its game alone. Raises :class:`FaultError` (``go.illegal``), with nothing played
-        anywhere,
-        for every action that is illegal or whose game is over.
+        A negative action leaves its game as it is.
+
+        :raises FaultError: ``go.illegal``, for every action that is illegal or whose game is over; nothing is played.
         """
         chosen = self._rows(rows)
         given = np.asarray(actions, np.int64)
@@ -267,8 +267,8 @@ class Games:
     def scores(self) -> NDArray[np.float64]:
         """White's lead if the game stopped here, ``[B, 2]``: Tromp-Taylor, and pass-alive-aware under the rules.
 
-        Komi, handicap compensation and the button count in both (a button nobody took goes to the side to move); the
-        group tax and the point that each move costs under territory scoring in the second only.
+        Komi, handicap compensation and the button count in both (a button that was not taken goes to the side to
+        move); the group tax and the point that each move costs under territory scoring in the second only.
         """
         m = self.meta
         button = np.where(m[:, turns.BUTTON] == 1, np.where(m[:, turns.TO_MOVE] == WHITE, 0.5, -0.5), 0.0)

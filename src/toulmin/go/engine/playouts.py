@@ -5,10 +5,10 @@ move without looking at the others.
 
 Area scoring under superko is played on a board of its own that does less. Its chains know the number, the sum and the
 sum of squares of their pseudo-liberties (the pairs of a stone and an empty point beside it): by Cauchy and Schwarz
-number · squares = sum² exactly where all pairs share one point, so that a chain in atari is told without looking at
-it; and the hash of their stones, so that the position after a capture is told without playing. The moves are those of
-the ordinary rules, drawn from the same random numbers. Everything else is played by :mod:`toulmin.go.engine.turns`
-itself.
+number · squares = sum² exactly where all pairs share one point, so that atari is recognised from three numbers; and
+the hash of their stones, so that the hash after a capture is computed without playing it. The moves are those of the
+ordinary rules, drawn from the same random numbers. Games under other rules are played by
+:mod:`toulmin.go.engine.turns`.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def _in_atari(chains, h):
 
 @kernel
 def _load(s, w, color, head, after, chains, hashes):
-    """Take over the stones of a game; the head of everything else is point 0, a wall that takes any number."""
+    """Copy the stones of a game; every other point has head 0, a wall, whose numbers are never read."""
     for p in range(s.shape[1]):
         color[p], after[p] = s[COLOR, p], s[NEXT, p]
         head[p] = 0 if color[p] == EMPTY or color[p] == WALL else s[HEAD, p]
@@ -172,7 +172,7 @@ def _put(color, head, after, chains, hashes, p, player, w):
     pairs, total, squares = 0, 0, 0
     for i in range(4):
         q = p + (1 if i == 0 else -1 if i == 1 else w if i == 2 else -w)
-        free = np.int64(color[q] == EMPTY)  # no branches: they could not be foreseen
+        free = np.int64(color[q] == EMPTY)  # no branches: they could not be predicted
         pairs += free
         total += free * q
         squares += free * q * q
@@ -223,7 +223,7 @@ def _put(color, head, after, chains, hashes, p, player, w):
 
 @kernel
 def _store(s, w, color, head, after, chains):
-    """Give the stones and their chains, with exact liberties, back to the game."""
+    """Write the stones and their chains, with exact liberties, back into the game."""
     for p in range(s.shape[1]):
         s[COLOR, p], s[HEAD, p], s[NEXT, p] = color[p], head[p], after[p]
         s[COUNT, p] = chains[p, _STONES]
@@ -295,7 +295,7 @@ def _play_quickly(s, m, past, state, last, points, color, head, after, chains, h
 
 
 @kernel
-def _play_by_the_book(s, m, past, state, last):
+def _play_by_turns(s, m, past, state, last):
     """Play one game under any rules until it ends or ``last`` moves are played."""
     size = m[SIZE]
     while m[FINISHED] == 0 and m[MOVES] < last:
@@ -315,30 +315,28 @@ def _play_by_the_book(s, m, past, state, last):
 
 
 @kernel
-def _play_rows(cells, meta, past, states, most, by_the_book, points, color, head, after, chains, hashes):
+def _play_rows(cells, meta, past, states, most, ordinary, points, color, head, after, chains, hashes):
     for b in range(len(meta)):
         s, m, t = cells[b], meta[b], past[b]
         last = m[MOVES] + most
         superko = m[R_KO] == POSITIONAL or m[R_KO] == SITUATIONAL
-        if superko and m[R_SCORING] == AREA and m[BUTTON] == 0 and not by_the_book:
+        if superko and m[R_SCORING] == AREA and m[BUTTON] == 0 and not ordinary:
             _play_quickly(s, m, t, states[b], last, points, color, head, after, chains, hashes)
         else:
-            _play_by_the_book(s, m, t, states[b], last)
+            _play_by_turns(s, m, t, states[b], last)
 
 
-def play_rows(games: Games, states: NDArray[np.uint64], most: int, *, by_the_book: bool = False) -> None:
+def play_rows(games: Games, states: NDArray[np.uint64], most: int, *, ordinary: bool = False) -> None:
     """Play every game on for ``most`` moves at most, from these states of the random generator.
 
-    ``by_the_book`` plays all of them on the board of :mod:`toulmin.go.engine.turns`: the same moves, more slowly.
+    ``ordinary`` plays all of them on the board of :mod:`toulmin.go.engine.turns`: the same moves, more slowly (tests).
     """
     games._reserve(int(games.meta[:, MOVES].max(initial=0)) + most + 2)
     n = games.cells.shape[2]
     points = np.append(games._points(np.arange(games.size**2)), 0).astype(np.int16)  # of each action; 0 for the pass
     color, head, after = np.empty(n, np.uint8), np.empty(n, np.int16), np.empty(n, np.int16)
     chains, hashes = np.empty((n, 4), np.int32), np.empty(n, np.int64)
-    _play_rows(
-        games.cells, games.meta, games.past, states, most, by_the_book, points, color, head, after, chains, hashes
-    )
+    _play_rows(games.cells, games.meta, games.past, states, most, ordinary, points, color, head, after, chains, hashes)
 
 
 def random_playouts(games: Games, seed: int | NDArray[np.uint64], max_moves: int | None = None) -> NDArray[np.float64]:

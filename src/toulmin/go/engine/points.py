@@ -35,9 +35,8 @@ def action_of(vertex: str, size: int) -> int:
 def handicap_points(size: int, stones: int) -> list[int]:
     """The fixed handicap points of the GTP specification (section 4.1.1), as actions.
 
-    Raises :class:`FaultError` (``go.handicap``) where the specification has none: below 7 points a side, fewer than
-    2 or
-    more than 9 stones, or more than 4 on even boards and on 7x7.
+    :raises FaultError: ``go.handicap`` where the specification has none: below 7 points a side, fewer than 2 or more
+        than 9 stones, or more than 4 on even boards and on 7x7.
     """
     most = 0 if size < 7 else (4 if size % 2 == 0 or size == 7 else 9)
     if not 2 <= stones <= most:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 from toulmin.faults import ExitCode, Fault, FaultError
@@ -165,11 +165,6 @@ class Rules:
             + ("fpok1" if self.friendly_pass_ok else "")
         )
 
-    @property
-    def result_is_integer(self) -> bool:
-        """Whether the final score is a whole number, so that a draw can occur."""
-        return float(self.komi).is_integer() != self.button
-
     def codes(self) -> list[int]:
         """The seven rule fields (all but komi) as the integers that the compiled engine reads."""
         return [
@@ -201,6 +196,3 @@ def _named(text: str) -> Rules:
     if name not in rules:
         raise FaultError(Fault("go.rules", f"no rules are called {text!r}", hint=f"one of {', '.join(sorted(rules))}"))
     return rules[name]
-
-
-RULE_FIELDS = tuple(field.name for field in fields(Rules))

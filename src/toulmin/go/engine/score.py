@@ -20,7 +20,7 @@ TROMP_TAYLOR, BY_RULES, PASS_ALIVE = 0, 1, 2
 
 
 def room_to_work(points: int) -> NDArray[np.int32]:
-    """What :func:`own_rows` needs besides, for boards of so many padded points."""
+    """The work arrays of :func:`own_rows`, for boards of this many padded points."""
     return np.empty((WORK, points + 1), np.int32)
 
 

@@ -1,4 +1,4 @@
-"""The course of a game: whose turn, ko and superko, passes, phases, the end. Compiled, one game per call.
+"""The rules of turn: who moves, ko and superko, passes, phases, and the end of a game. Compiled, one game per call.
 
 A game is three arrays: the planes ``s`` of :mod:`toulmin.go.engine.board`, one row ``m`` of integers (named below), and
 ``past``: for every turn t the hash that the ko rule compares, the position hash, and the move played from there
@@ -221,7 +221,7 @@ def _set_block(s, m, p, value):
 
 @kernel
 def _play_stone(s, m, p, player, w):
-    """Put the stone and keep the game's own books; returns 1 for a ko capture in the encore."""
+    """Put the stone and update captures, hash and ko; returns 1 for a ko capture in the encore."""
     captured, lost, ko, change = put(s, p, player, w)
     m[HASH] ^= change
     m[KO] = ko
@@ -264,7 +264,7 @@ def _end_phase(s, m):
 
 @kernel
 def keep_before(s, m):
-    """Move the two positions before the last by one, and what is known of their ladders."""
+    """Shift the two previous positions, and their ladders, by one move."""
     _copy_plane(s, BEFORE2, BEFORE1)
     _copy_plane(s, BEFORE1, COLOR)
     _copy_plane(s, LADDER2, LADDER1)

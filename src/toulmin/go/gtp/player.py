@@ -23,8 +23,8 @@ Rows = NDArray[np.int64]
 class EnginePlayer:
     """An external GTP engine. Each game has a process of its own, started when it is first asked.
 
-    The engine is told the moves it has not seen; when the position is not a continuation of what it knows (a new
-    game), its board is cleared and the game told from the start. An engine that fails, refuses a legal move, or cannot
+    The engine is sent the moves that it has not been sent before; where the position does not continue those (a new
+    game), its board is cleared and all moves are sent. An engine that fails, refuses a legal move, or cannot
     take the board loses that game by forfeit: the choice says why.
     """
 

@@ -185,7 +185,7 @@ class GtpServer:
     def _estimate(self, words: tuple[str, ...]) -> str:
         choice = self._choice(words)
         if choice.black_wins is None or choice.black_leads is None:
-            raise FaultError(Fault("gtp.player", "this player has no opinion"))
+            raise FaultError(Fault("gtp.player", "this player does not evaluate positions"))
         return f"black_wins {choice.black_wins:.4f} black_leads {choice.black_leads:.2f}"
 
     def _undo(self, _: tuple[str, ...]) -> str:

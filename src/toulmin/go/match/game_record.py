@@ -21,8 +21,8 @@ class GameRecord:
     komi. ``score_area`` (Tromp-Taylor) and ``score_rules`` (pass-alive-aware, under the rules) are Black minus White,
     komi included, of the last position whatever the ending. ``decided`` is the winner where the score did not decide
     (resignation, forfeit): "b" or "w". ``visits`` and ``passing`` are those of Black and of White. ``estimates`` holds,
-    for each player with an opinion, the probability that Black wins before each move (None where it did not think), and
-    one last entry after the final move; ``ownership`` pairs a number of moves with the opinion (+1 Black), by rows.
+    for each player that evaluates, the probability that Black wins before each move (None where it did not) and after
+    the last; ``ownership`` pairs a number of moves with the estimate (+1 Black), by rows.
     """
 
     black: str

@@ -28,8 +28,8 @@ class Pairing:
 
 
 @dataclass
-class _Course:
-    """What is noted while a game goes on."""
+class _GameLog:
+    """The estimates, the ownership and the ending of a game while it is played."""
 
     pairing: Pairing
     generators: tuple[np.random.Generator, np.random.Generator]
@@ -84,14 +84,14 @@ def play_games(
     """Play every game to its end; records in the order of ``pairings``.
 
     Moves of one player in several games are asked for together. After ``limit`` moves (3 · size² by default) a game
-    is scored as it stands. Every ``ownership_every`` moves the opinion of the player to move about ownership is kept.
+    is scored as it stands. Every ``ownership_every`` moves the ownership that the player to move estimates is kept.
 
     :raises FaultError: an opening is illegal, or a program is not installed.
     """
     games = Games(len(pairings), size, rules, capacity=2 * size * size)
     limit = 3 * size * size if limit is None else limit
-    courses = [
-        _Course(pairing, (np.random.default_rng((*pairing.seed, 1)), np.random.default_rng((*pairing.seed, 2))))
+    logs = [
+        _GameLog(pairing, (np.random.default_rng((*pairing.seed, 1)), np.random.default_rng((*pairing.seed, 2))))
         for pairing in pairings
     ]
     for step in range(max((len(p.opening) for p in pairings), default=0)):
@@ -100,54 +100,54 @@ def play_games(
     while True:
         full = ~stopped & ~games.finished & (games.move_count >= limit)
         for row in np.flatnonzero(full):
-            courses[row].ending, stopped[row] = "limit", True
+            logs[row].ending, stopped[row] = "limit", True
         active = np.flatnonzero(~stopped & ~games.finished)
         if not len(active):
             break
-        for row in _one_round(games, active, courses, ownership_every):
+        for row in _one_round(games, active, logs, ownership_every):
             stopped[row] = True
     scores, void = games.scores(), games.no_result
-    return [_record(games, row, courses[row], rules, scores[row], bool(void[row])) for row in range(len(pairings))]
+    return [_record(games, row, logs[row], rules, scores[row], bool(void[row])) for row in range(len(pairings))]
 
 
-def _one_round(games: Games, active: np.ndarray, courses: list[_Course], every: int) -> list[int]:
+def _one_round(games: Games, active: np.ndarray, logs: list[_GameLog], every: int) -> list[int]:
     """One move in each active game; the rows whose games ended without one."""
     to_move, counts = games.to_move, games.move_count
     asked: dict[int, tuple[Player, list[int]]] = {}
     for row in active.tolist():
-        pairing = courses[row].pairing
+        pairing = logs[row].pairing
         player = pairing.black if to_move[row] == BLACK else pairing.white
         asked.setdefault(id(player), (player, []))[1].append(row)
     rows: list[int] = []
     actions: list[int] = []
     ended: list[int] = []
     for player, mine in asked.values():
-        generators = [courses[row].generators[to_move[row] - 1] for row in mine]
+        generators = [logs[row].generators[to_move[row] - 1] for row in mine]
         legal = games.legal(mine)
         choices = player.choose(games, np.array(mine), generators)
         for which, (row, choice) in enumerate(zip(mine, choices, strict=True)):
-            course, colour = courses[row], int(to_move[row])
-            course.note(int(counts[row]), player, colour, choice, every)
+            log, colour = logs[row], int(to_move[row])
+            log.note(int(counts[row]), player, colour, choice, every)
             legal_move = 0 <= choice.action < games.actions and bool(legal[which, choice.action])
             if legal_move:
                 rows.append(row)
                 actions.append(choice.action)
                 continue
             ended.append(row)
-            course.decided = "w" if colour == BLACK else "b"
-            course.ending = "resignation" if choice.action == RESIGN else "forfeit"
-            course.reason = choice.reason
+            log.decided = "w" if colour == BLACK else "b"
+            log.ending = "resignation" if choice.action == RESIGN else "forfeit"
+            log.reason = choice.reason
             if choice.action not in (RESIGN, FORFEIT):
                 known = 0 <= choice.action < games.actions
                 name = vertex_of(choice.action, games.size) if known else str(choice.action)
-                course.reason = f"illegal move {name}"
+                log.reason = f"illegal move {name}"
     if rows:
         games.play(actions, rows)
     return ended
 
 
-def _record(games: Games, row: int, course: _Course, rules: Rules, scores: np.ndarray, void: bool) -> GameRecord:
-    pairing = course.pairing
+def _record(games: Games, row: int, log: _GameLog, rules: Rules, scores: np.ndarray, void: bool) -> GameRecord:
+    pairing = log.pairing
     moves = tuple(vertex_of(action, games.size) for _, action in games.history(row))
     described = rules.as_dict()
     komi = float(described.pop("komi"))
@@ -159,17 +159,15 @@ def _record(games: Games, row: int, course: _Course, rules: Rules, scores: np.nd
         komi=komi,
         moves=moves,
         opening=len(pairing.opening),
-        ending="void" if void else course.ending,
-        reason=course.reason,
-        decided=course.decided,  # type: ignore[arg-type]
+        ending="void" if void else log.ending,
+        reason=log.reason,
+        decided=log.decided,  # type: ignore[arg-type]
         score_area=-float(scores[0]) + 0.0,
         score_rules=-float(scores[1]) + 0.0,
         visits=pairing.visits,
         passing=pairing.passing,
-        estimates={
-            name: [noted.get(move) for move in range(len(moves) + 1)] for name, noted in course.estimates.items()
-        },
-        ownership=course.ownership,
+        estimates={name: [noted.get(move) for move in range(len(moves) + 1)] for name, noted in log.estimates.items()},
+        ownership=log.ownership,
     )
 
 

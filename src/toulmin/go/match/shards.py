@@ -1,4 +1,4 @@
-"""The pieces of a match: a group of games played together, the file it leaves, and the items made of all files."""
+"""The shards of a match: groups of games played together, the file it leaves, and the items made of all files."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ class MatchShard:
             return []
 
 
-def pieces_of(study: Match, run: Run) -> list[MatchShard]:
-    """All the pieces, in the order of play; their files are in ``run.workdir`` and named by study and seed."""
+def shards_of(study: Match, run: Run) -> list[MatchShard]:
+    """All the shards, in the order of play; their files are in ``run.workdir`` and named by study and seed."""
     from toulmin.go.match.play import draw_openings
 
     located = {p.net: str(study.resolver.locate(p.net)) for p in study.players if p.net is not None}
@@ -76,34 +76,34 @@ def pieces_of(study: Match, run: Run) -> list[MatchShard]:
     return found
 
 
-def play_piece(piece: MatchShard) -> Path:
-    """Play the games of a piece and write its file, whole or not at all.
+def play_shard(shard: MatchShard) -> Path:
+    """Play the games of a shard and write its file, whole or not at all.
 
     :raises FaultError: a net cannot be read, or a program is not installed.
     """
     from toulmin.go.match.play import Pairing, play_games
     from toulmin.go.players.spec import make_player
 
-    study, located = piece.study, dict(piece.nets)
+    study, located = shard.study, dict(shard.nets)
     if located:
         import torch
 
-        torch.set_num_threads(piece.threads)
-    first, second = study.pairings()[piece.pairing]
+        torch.set_num_threads(shard.threads)
+    first, second = study.pairings()[shard.pairing]
     specs = (study.players[first], study.players[second])
     rules = study.parsed_rules()
-    players = [make_player(spec, located.__getitem__, piece.seed, piece.device) for spec in specs]
+    players = [make_player(spec, located.__getitem__, shard.seed, shard.device) for spec in specs]
     try:
         pairings: list[Pairing] = []
-        for game in range(piece.start, piece.start + piece.count):
+        for game in range(shard.start, shard.start + shard.count):
             black, white = (0, 1) if game % 2 == 0 else (1, 0)
             pairings.append(
                 Pairing(
                     black=players[black],
                     white=players[white],
-                    opening=piece.openings[game - piece.start],
-                    # random numbers from the names, so that adding a player changes nobody else's games
-                    seed=(piece.seed, game, *(zlib.crc32(spec.label.encode()) for spec in specs)),
+                    opening=shard.openings[game - shard.start],
+                    # random numbers from the names, so that adding a player changes no game of the others
+                    seed=(shard.seed, game, *(zlib.crc32(spec.label.encode()) for spec in specs)),
                     visits=(specs[black].visits, specs[white].visits),
                     passing=(specs[black].passing, specs[white].passing),
                 )
@@ -115,16 +115,16 @@ def play_piece(piece: MatchShard) -> Path:
         for player in players:
             player.close()
     lines: list[str] = []
-    for game, record in zip(range(piece.start, piece.start + piece.count), games, strict=True):
+    for game, record in zip(range(shard.start, shard.start + shard.count), games, strict=True):
         # ownership is large: only the games that will be shown keep it
         lines.append((record if game < study.shown else replace(record, ownership=[])).to_json())
-    unfinished = piece.path.with_suffix(f".{os.getpid()}.part")
+    unfinished = shard.path.with_suffix(f".{os.getpid()}.part")
     unfinished.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    unfinished.replace(piece.path)
-    return piece.path
+    unfinished.replace(shard.path)
+    return shard.path
 
 
-def distinct_games(study: Match, pieces: list[MatchShard], folder: Path) -> Items:
+def distinct_games(study: Match, shards: list[MatchShard], folder: Path) -> Items:
     """Items of the distinct games: their records, their pairing, how often they were played; and an SGF of each."""
     from toulmin.go.match.sgf import sgf_of
 
@@ -133,15 +133,15 @@ def distinct_games(study: Match, pieces: list[MatchShard], folder: Path) -> Item
     pairing: list[int] = []
     opening: list[str] = []
     times: list[int] = []
-    for piece in pieces:
-        for offset, record in enumerate(piece.load()):
+    for shard in shards:
+        for offset, record in enumerate(shard.load()):
             if record.digest in units:
                 times[units[record.digest]] += 1
                 continue
             units[record.digest] = len(records)
             records.append(record)
-            pairing.append(piece.pairing)
-            opening.append(f"opening {(piece.start + offset) // 2}")
+            pairing.append(shard.pairing)
+            opening.append(f"opening {(shard.start + offset) // 2}")
             times.append(1)
     sgf = folder / "games.sgf"
     sgf.write_bytes(b"".join(sgf_of(record) for record in records))

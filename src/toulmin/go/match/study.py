@@ -1,7 +1,7 @@
 """The study ``go.match``: players against one another, with balanced colours and varied openings.
 
 Every pairing of players plays ``games`` games. Game 2i and 2i + 1 of a pairing start from opening i with colours
-exchanged. Games are played ``parallel`` at a time; each such group is one piece of work that leaves one file, so a run
+exchanged. Games are played ``parallel`` at a time; each such group is one shard, which leaves one file, so a run
 that is killed loses the running groups and resumes to the same bytes. A win rate is over *distinct* games (players by
 colour, rules and moves): deterministic players repeat themselves, and a repetition says nothing new. Draws, void games
 and forfeits of the opponent are counted in the table; a win is a win on the score under the rules, by resignation or by
@@ -113,7 +113,7 @@ class Match(Study):
         if repeated:
             raise ValueError(f"two players are called {', '.join(repeated)}: give them names")
         if self.first >= len(self.players):
-            raise ValueError(f"nobody is left to play against the first {self.first}")
+            raise ValueError(f"there is no player left to play against the first {self.first}")
         try:
             self.parsed_rules()
         except FaultError as faulty:
@@ -155,13 +155,13 @@ class Match(Study):
 
     def collect(self, run: Run) -> Items:
         """Play what has not been played yet; one item for each distinct game."""
-        from toulmin.go.match.shards import distinct_games, pieces_of, play_piece
+        from toulmin.go.match.shards import distinct_games, play_shard, shards_of
 
-        pieces = pieces_of(self, run)
-        missing = [piece for piece in pieces if not piece.done()]
-        for _ in run.track(run.pool.map(play_piece, missing), "games", total=len(missing)):
+        shards = shards_of(self, run)
+        missing = [shard for shard in shards if not shard.done()]
+        for _ in run.track(run.pool.map(play_shard, missing), "games", total=len(missing)):
             pass
-        return distinct_games(self, pieces, run.workdir)
+        return distinct_games(self, shards, run.workdir)
 
     def summarise(self, items: Items) -> Summary:
         """Win rates, the tables of pairings and of games, and the games to replay."""

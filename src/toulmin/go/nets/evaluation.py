@@ -1,4 +1,4 @@
-"""What a network thinks of positions, in probabilities and points."""
+"""The outputs of a network for positions, as probabilities and points."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Evaluation:
 
     @classmethod
     def uniform(cls, games: Games, rows: Rows = None) -> Evaluation:
-        """No opinion: every legal action as likely as the others, an even game."""
+        """Uninformed values: equal probabilities of the legal actions, and an even game."""
         legal = games.legal(rows)
         count = len(legal)
         policy = (legal / np.maximum(legal.sum(axis=1, keepdims=True), 1)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""From positions to a network's opinion: input features, symmetry, the network, and the scaling of its outputs.
+"""Evaluates positions with a network: input features, symmetry, the network, and the scaling of its outputs.
 
 Outputs as KataGo defines them: softmax over the legal moves and the pass; softmax of win, loss and no result (which
 cannot be under superko with area scoring); score mean and lead times their scales, standard deviation softplus times

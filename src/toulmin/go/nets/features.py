@@ -170,8 +170,8 @@ def input_features(
     """KataGo's inputs of the chosen games: planes ``[B, pad, pad, 22]`` (channels last) and numbers ``[B, 19]``.
 
     Own and opponent are the side to move's. ``draw_equivalent_wins`` is what a draw is worth to White, folded into an
-    integer komi; ``playout_doubling`` the advantage in search (log2) that the mover is told it has. Boards smaller than
-    ``pad_to`` lie in the top left corner. ``pass_alive_with_suicide`` computes pass-alive areas as if suicide were
+    integer komi; ``playout_doubling`` the mover's advantage in search (log2), an input of the network. Boards smaller
+    than ``pad_to`` lie in the top left corner. ``pass_alive_with_suicide`` computes pass-alive areas as if suicide were
     legal, which some networks since version 15 expect. What the ladder search finds is kept in ``games``.
     """
     chosen = games._rows(rows)

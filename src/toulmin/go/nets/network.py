@@ -139,7 +139,7 @@ class _Activate(nn.Module):
         self.in_place = act.kind == "relu"
 
     def forward(self, x: Tensor, extent: Extent, *, fresh: bool = True) -> Tensor:
-        """``fresh``: ``x`` is nobody else's, and may be overwritten."""
+        """``fresh``: ``x`` is used nowhere else, and may be overwritten."""
         if self.slope is not None and self.shift is not None:
             x = torch.addcmul(self.shift, x, self.slope)
             fresh = True

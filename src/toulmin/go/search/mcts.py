@@ -1,10 +1,9 @@
 """PUCT search over many games at once: one tree a game, and one batch of evaluations for all their leaves.
 
-Every round each tree descends to a leaf (:mod:`toulmin.go.search.tree`), the position there is its parent's plus
-one move (a
-pool keeps the state at every node, so nothing is replayed and the ladders of the parent are not read again), all new
-leaves are evaluated in one batch, and their values are added along the ways back. A game's search depends on its
-position, the settings and its own generator only; a batch changes nothing but the last bits of floating-point sums.
+Every round each tree descends to a leaf (:mod:`toulmin.go.search.tree`), the position there is its parent's plus one
+move (a pool keeps the state at every node, so nothing is replayed and the ladders of the parent are not read again),
+all new leaves are evaluated in one batch, and their values are added along the ways back. A game's search depends on
+its position, the settings and its own generator only; a batch changes nothing but the last bits of floating-point sums.
 Where there are fewer leaves than the evaluator's ``good_batch``, the batch is filled with positions that will probably
 be asked for next (:mod:`toulmin.go.search.speculative`), which changes no visit either.
 
@@ -41,7 +40,7 @@ _WEIGHT = np.exp(-0.5 * _SPREAD**2) / np.exp(-0.5 * _SPREAD**2).sum()
 
 
 class EvaluationProtocol(Protocol):
-    """What an evaluation says, from the mover's side; :class:`toulmin.go.Evaluation` is one."""
+    """The values of an evaluation, seen by the mover; :class:`toulmin.go.Evaluation` is one."""
 
     @property
     def policy(self) -> NDArray[np.float32]:
@@ -172,8 +171,8 @@ class _Search:
         forest = Forest(count, self.nodes, self.games.actions, 3)
         forest.plant(prior, roots.to_move, first)
         if settings.visits > 1:
-            self.foresight = self._foresee(forest)
-            slots = self.foresight.slots if self.foresight else 0
+            self.speculative = self._speculate(forest)
+            slots = self.speculative.slots if self.speculative else 0
             each = np.arange(count)
             self.pool = roots.take(np.concatenate([np.repeat(each, self.nodes), np.repeat(each, slots)]))
             rule = selection_rule(settings)
@@ -206,14 +205,14 @@ class _Search:
         ownership = np.zeros((len(trees), self.games.size, self.games.size), np.float32)
         values = np.zeros((len(trees), 3))
         sign = np.where(roots.to_move == 1, 1.0, -1.0)
-        opinions = [self._evaluate(roots, trees, column, settings.conservative_pass) for column in symmetries.T]
+        each = [self._evaluate(roots, trees, column, settings.conservative_pass) for column in symmetries.T]
         # the centre of the dynamic score utility has to be known before the first utility
-        self.centre = self._centre(sign * np.mean([o.score_mean for o in opinions], axis=0, dtype=np.float64))
-        for opinion in opinions:
-            policy += opinion.policy
-            ownership += (sign[:, None, None] * opinion.ownership).astype(np.float32)
-            values += self._values(opinion, sign, trees)
-        share = 1.0 / len(opinions)
+        self.centre = self._centre(sign * np.mean([one.score_mean for one in each], axis=0, dtype=np.float64))
+        for evaluation in each:
+            policy += evaluation.policy
+            ownership += (sign[:, None, None] * evaluation.ownership).astype(np.float32)
+            values += self._values(evaluation, sign, trees)
+        share = 1.0 / len(each)
         return self._root_prior(policy * share, roots), ownership * np.float32(share), values * share
 
     def _root_prior(self, policy: Floats, roots: Games) -> NDArray[np.float32]:
@@ -230,8 +229,8 @@ class _Search:
             prior[tree, actions] = weight
         return prior
 
-    def _foresee(self, forest: Forest) -> SpeculativeEvaluation | None:
-        """Room for positions ahead, where single leaves would leave the evaluator's batch unfilled."""
+    def _speculate(self, forest: Forest) -> SpeculativeEvaluation | None:
+        """The speculative evaluation, where single leaves would leave the evaluator's batch unfilled; else None."""
         settings = self.settings
         # a random symmetry belongs to the evaluation it was drawn for, in the order of the visits
         if settings.leaves > 1 or settings.symmetry != "none" or 2 * len(self.rows) > self._good_batch():
@@ -258,7 +257,7 @@ class _Search:
 
     def _expand(self, trees: Rows, places: Rows, parents: Rows, actions: Rows, rule: Floats) -> Known:
         """Make the states of new nodes in the pool, and evaluate them where that has not been done ahead."""
-        ahead, above = self.foresight, trees * self.nodes + parents
+        ahead, above = self.speculative, trees * self.nodes + parents
         if ahead is None:
             return self._enter(trees, places, above, actions)
         slots = ahead.slots_of(trees, parents, actions)
@@ -289,10 +288,10 @@ class _Search:
         found.ended[:], found.mover[:] = pool.finished[places], pool.to_move[places]
         open_ = np.flatnonzero(~found.ended)
         if len(open_):
-            opinion = self._evaluate(pool, places[open_], self._symmetries(trees[open_]))
-            found.prior[open_] = np.where(opinion.policy > 0, opinion.policy, -1.0)
+            evaluation = self._evaluate(pool, places[open_], self._symmetries(trees[open_]))
+            found.prior[open_] = np.where(evaluation.policy > 0, evaluation.policy, -1.0)
             sign = np.where(found.mover[open_] == 1, 1.0, -1.0)
-            found.values[open_] = self._values(opinion, sign, trees[open_])
+            found.values[open_] = self._values(evaluation, sign, trees[open_])
         return found
 
     def _symmetries(self, trees: Rows) -> NDArray[np.int64]:
@@ -323,13 +322,13 @@ class _Search:
         dynamic = np.arctan((score - self.centre[trees, None]) / (settings.dynamic_scale * size)) @ _WEIGHT
         return (settings.static_score * static + settings.dynamic_score * dynamic) * (2.0 / np.pi)
 
-    def _values(self, opinion: EvaluationProtocol, sign: Floats, trees: Rows) -> Floats:
-        """(utility, probability that Black wins, Black's lead), from opinions of the mover; sign is +1 for Black."""
-        win, loss = opinion.win.astype(np.float64), opinion.loss.astype(np.float64)
-        mean, stdev = sign * opinion.score_mean.astype(np.float64), opinion.score_stdev.astype(np.float64)
+    def _values(self, evaluation: EvaluationProtocol, sign: Floats, trees: Rows) -> Floats:
+        """(utility, probability that Black wins, Black's lead) from evaluations for the mover; sign is +1 for Black."""
+        win, loss = evaluation.win.astype(np.float64), evaluation.loss.astype(np.float64)
+        mean, stdev = sign * evaluation.score_mean.astype(np.float64), evaluation.score_stdev.astype(np.float64)
         utility = sign * (win - loss) + self._score_utility(mean, stdev, trees)
-        black_wins = np.where(sign > 0, win, loss) + 0.5 * opinion.no_result
-        return np.stack([utility, black_wins, sign * opinion.lead], axis=1).astype(np.float64)
+        black_wins = np.where(sign > 0, win, loss) + 0.5 * evaluation.no_result
+        return np.stack([utility, black_wins, sign * evaluation.lead], axis=1).astype(np.float64)
 
     def _final(self, pool: Games, rows: Rows, trees: Rows) -> Floats:
         ended = pool.take(rows)

@@ -1,6 +1,6 @@
 """An evaluator without a net: uniform priors, and the mean of random games played to the end.
 
-It is weak, costs nothing to ship, and its opinion of a position depends on the position and the seed alone.
+It is weak and needs no file; its evaluation of a position depends on the position and the seed alone.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Rollouts:
         asked = games.take(np.arange(games.batch) if rows is None else np.asarray(rows, np.int64))
         legal = asked.legal()
         sign = np.where(asked.to_move == 1, 1.0, -1.0)
-        # seeds from the positions themselves: the same position means the same opinion in any batch
+        # seeds from the positions themselves: the same position has the same evaluation in any batch
         each = asked.situation.astype(np.uint64)[:, None] ^ np.uint64(self.seed % 2**64)
         seeds = (each * _ODD + np.arange(1, self.playouts + 1, dtype=np.uint64) * _STEP).ravel()
         ends = asked.take(np.repeat(np.arange(asked.batch), self.playouts))

@@ -1,4 +1,4 @@
-"""What a search is told, as plain data: importable without a tensor library, so that a study can carry it.
+"""The settings of a search, as plain data: importable without a tensor library, so that a study can hold them.
 
 The names and the meaning of the numbers are KataGo's (``cpp/search/searchparams.h``), and the defaults those of the
 victims of Wang et al. 2022, appendix D, where the two differ.

@@ -76,7 +76,7 @@ def _look_ahead(
 
 
 class Known(NamedTuple):
-    """What evaluations said of positions, or of nothing yet: arrays over any leading axes.
+    """The evaluations of positions, as arrays over any leading axes.
 
     ``prior`` (..., A) with -1 at illegal actions, ``mover``, whether the game ``ended``, ``values`` (..., 3).
     """
@@ -88,7 +88,7 @@ class Known(NamedTuple):
 
     @classmethod
     def room(cls, shape: tuple[int, ...], actions: int) -> Known:
-        """Room for so many."""
+        """Arrays of this shape, without values yet."""
         prior = np.full((*shape, actions), -1.0, np.float32)
         return cls(prior, np.ones(shape, np.int64), np.zeros(shape, np.bool_), np.zeros((*shape, 3)))
 
@@ -103,7 +103,7 @@ class Known(NamedTuple):
 
 
 class SpeculativeEvaluation:
-    """What is known of T trees beyond their nodes: at most S slots a tree, an edge and its evaluation each."""
+    """Evaluations of edges without a node, for T trees: at most S slots a tree, an edge and its evaluation each."""
 
     def __init__(self, forest: Forest, slots: int) -> None:
         trees, nodes, actions = forest.prior.shape
