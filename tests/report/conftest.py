@@ -223,7 +223,11 @@ def bound_verdict(record: Evidence) -> Verdict:
         health=Health.UNDERMINED,
         freshness=stale,
         exit_code=ExitCode.NOT_SUPPORTED,
-        reasons=(Reason("state", "G1", "D1 stands", state="undermined", names=("D1",)),),
+        reasons=(
+            Reason("state", "G1", state="undermined"),
+            Reason("challenge", "G1", "defeater D1 stands against it", state="undermined", names=("D1",)),
+            Reason("undeveloped", "G3", "not developed yet", state="undeveloped"),
+        ),
         faults=(),
         nodes=nodes,
         edges=edges,

@@ -77,11 +77,12 @@ def test_the_page_says_everything_the_verdict_says(bound_verdict: Verdict, recor
         assert node.text in said
         assert f'id="node-{node.id}"' in page
     for words in (
-        "Undermined", "stale", "Not releasable", "G1 is undermined: D1 stands", "0.400 to 0.900", "Ada Lovelace",
+        "undermined", "stale", "Not releasable: 1 challenge stands, 1 part not argued",
+        "0.400 to 0.900", "Ada Lovelace",
         "accuracy.low &gt;= 0.8", "meets it", "inconclusive", "no interval: a fixed set of tokens",
         "subject has changed since the evidence was made", "toulmin run induction.toml --reproduce",
         "0.932", "[0.891, 0.959]", "95%", "wilson", "2026-10-01", "0.250 to 0.750", "the planted case was found",
-        "There are more and larger sets", "used by", record.id, "torch 2.13.0", "ab" * 32,
+        record.id, "torch 2.13.0", "ab" * 32,
     ):  # fmt: skip
         assert words in said, words
     assert page == render_case(bound_verdict, sensitivity=sensitivity(), evidence={record.id: record}, history=history)
@@ -147,7 +148,7 @@ def test_a_study_s_page(record: Evidence) -> None:
 def test_every_health_and_exit_code_has_words(random_verdict: Callable[..., Verdict]) -> None:
     verdict = random_verdict(12)
     for health in Health:
-        assert health.word.capitalize() in text_of(render_case(replace(verdict, health=health)))
+        assert health.word in text_of(render_case(replace(verdict, health=health)))
     for code in (ExitCode.OK, ExitCode.NOT_SUPPORTED, ExitCode.INVALID, ExitCode.STALE, ExitCode.EVIDENCE):
         said = text_of(render_case(replace(verdict, exit_code=code)))
         assert ("Not releasable" in said) == (code is not ExitCode.OK)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,6 +31,7 @@ from toulmin.report import words
 from toulmin.report.bars import comparison_bar
 from toulmin.report.diagram import draw_diagram
 from toulmin.report.figures import draw
+from toulmin.report.headline import Decision, headline
 from toulmin.report.history import History, bar_height, trace_history
 from toulmin.report.outline import Outline, outline
 from toulmin.report.pages import Fragment, page, render
@@ -48,21 +50,29 @@ class Entry:
     status: Status | None
     written: Any
     resting: Dependencies | None
+    decision: Decision | None
     level: int
     comparisons: tuple[tuple[Any, Status, Any], ...]
     problems: tuple[str, ...]  #: of the binding, but for what the comparisons say
 
 
-def _entry(verdict: Verdict, case: Case | None, identifier: str, level: int, resting: Dependencies | None) -> Entry:
+def _entry(
+    verdict: Verdict,
+    case: Case | None,
+    identifier: str,
+    level: int,
+    resting: Dependencies | None,
+    decision: Decision | None,
+) -> Entry:
     node = verdict.nodes[identifier]
-    accepted = resting is not None and resting.accepted_by is not None and not resting.expired
+    accepted = decision is not None and not decision.expired
     binding = node.binding
     compared = (
         tuple((one, outcome_status(one.outcome), comparison_bar(one)) for one in binding.comparisons) if binding else ()
     )
     written = case.nodes.get(identifier) if case else None
     problems = binding.problems if binding else ()
-    return Entry(node, node_status(node, accepted), written, resting, level, compared, problems)
+    return Entry(node, node_status(node, accepted), written, resting, decision, level, compared, problems)
 
 
 def _reading_order(verdict: Verdict, tree: Outline) -> list[tuple[str, int]]:
@@ -88,27 +98,36 @@ def _attacks(verdict: Verdict) -> Mapping[str, Sequence[str]]:
     return found
 
 
-def _counts(verdict: Verdict) -> list[tuple[str, str]]:
-    """The case in a few figures."""
+def digest(verdict: Verdict) -> str:
+    """The first twelve digits of the SHA-256 of the verdict as JSON."""
+    return hashlib.sha256(verdict.to_json().encode()).hexdigest()[:12]
+
+
+def _counts(verdict: Verdict, decided: Mapping[str, Decision]) -> list[tuple[str, str]]:
+    """The case in a few figures; evidence for and against is counted apart."""
     nodes = verdict.nodes.values()
-    bound = [node.binding for node in nodes if node.type == "evidence" and node.binding]
-    passed = sum(binding.outcome is Outcome.PASS for binding in bound)
+    outcomes = Counter(node.binding.outcome if node.binding else None for node in nodes if node.type == "evidence")
+    passed, failed = outcomes[Outcome.PASS], outcomes[Outcome.FAIL]
     claims = [node for node in nodes if node.type in ("goal", "strategy")]
-    doubts = [node for node in nodes if node.type == "defeater"]
+    doubts = [node for node in nodes if node.type == "defeater" and not node.dormant]
     standing = sum(node.label is not Label.OUT for node in doubts)
     assumed = [one for one in verdict.resting if one.kind == "assumption"]
     accepted = sum(one.accepted_by is not None and not one.expired for one in assumed)
     holding = sum(node.health >= Health.CONDITIONAL for node in claims)
     found = [
         (f"{holding} of {len(claims)}", "claims and steps hold"),
-        (f"{passed} of {sum(node.type == 'evidence' for node in nodes)}", "pieces of evidence meet their criterion"),
+        (str(passed), "pieces of evidence for" if passed != 1 else "piece of evidence for"),
+        (str(failed), "pieces of evidence against" if failed != 1 else "piece of evidence against"),
+        (str(sum(outcomes.values()) - passed - failed), "that decide nothing, or are missing"),
     ]
     if assumed:
         found.append((f"{accepted} of {len(assumed)}", "assumptions in use are accepted by name"))
     if doubts:
-        found.append(
-            (f"{standing} of {len(doubts)}", "challenges stand unanswered" if standing != 1 else "challenge stands")
-        )
+        living = sum(node.label is Label.OUT and node.id in decided for node in doubts)
+        found.append((str(standing), "challenges stand" if standing != 1 else "challenge stands"))
+        found.append((str(len(doubts) - standing - living), "answered"))
+        if living:
+            found.append((str(living), "accepted unanswered"))
     return found
 
 
@@ -217,10 +236,14 @@ def render_case(
     tree = outline(verdict)
     order = _reading_order(verdict, tree)
     resting = {one.id: one for one in verdict.resting}
-    entries = {name: _entry(verdict, case, name, level, resting.get(name)) for name, level in order}
+    top = headline(verdict, tree, case)
+    decided = top.decisions
+    entries = {name: _entry(verdict, case, name, level, resting.get(name), decided.get(name)) for name, level in order}
     records, record_place = _records(verdict, evidence or {})
     tornado = _tornado(sensitivity) if sensitivity else None
-    diagram = _diagram(verdict, tree) if tree.branches else None
+    diagram = (
+        _diagram(verdict, tree, {name for name, one in decided.items() if not one.expired}) if tree.branches else None
+    )
     moments = list(history)
     of = {
         kind: [entry for entry in entries.values() if entry.node.type == kind]
@@ -228,19 +251,23 @@ def render_case(
     }
     traced = trace_history(verdict, [name for name, _ in order], moments, past or {})
     recorded = bool(traced.strips or traced.plots)
-    sections = _sections(diagram is not None, sensitivity is not None, of, recorded)
+    hinges = "" if not verdict.releasable and top.arms else "What it hinges on" if sensitivity else None
+    sections = _sections(diagram is not None, hinges, of, recorded)
     fragments: Sequence[Fragment] = [fragment for _, _, fragment, _ in records] + ([tornado] if tornado else [])
     body = render(
         "case.html",
         verdict=verdict,
         root=verdict.nodes.get(verdict.root) if verdict.root else None,
         case=case,
-        decision=words.DECISION[verdict.exit_code],
+        top=top,
+        to_close=not verdict.releasable and bool(top.arms),
+        decisions=list(decided.values()),
+        digest=digest(verdict),
         health=health_status(verdict.health),
         means=words.HEALTH_MEANS.get(verdict.health) if verdict.health is not None else words.MALFORMED_MEANS,
         fresh=words.FRESHNESS_MEANS.get(verdict.freshness) if verdict.freshness else "",
         stale=verdict.freshness is Freshness.STALE,
-        counts=_counts(verdict) if verdict.nodes else [],
+        counts=_counts(verdict, decided) if verdict.nodes else [],
         few=_FEW,
         diagram=diagram.html if diagram else "",
         entries=list(entries.values()),
@@ -261,8 +288,8 @@ def render_case(
     return page(verdict.title or "Safety case", body, needs=needs, sections=sections)
 
 
-def _diagram(verdict: Verdict, tree: Outline) -> Fragment:
-    drawn = draw_diagram(verdict, tree)
+def _diagram(verdict: Verdict, tree: Outline, accepted: Collection[str]) -> Fragment:
+    drawn = draw_diagram(verdict, tree, accepted)
     html = render(
         "diagram.html",
         diagram=drawn,
@@ -280,11 +307,13 @@ def _history(verdict: Verdict, traced: History, moments: Sequence[HistoryEntry])
     return render("history.html", verdict=verdict, history=traced, moments=moments, healths=healths)
 
 
-def _sections(argued: bool, sensed: bool, of: Mapping[str, Sequence[Entry]], recorded: bool) -> list[tuple[str, str]]:
+def _sections(
+    argued: bool, hinges: str | None, of: Mapping[str, Sequence[Entry]], recorded: bool
+) -> list[tuple[str, str]]:
     wanted = [
         ("verdict", "Verdict", True),
         ("argument", "Argument", argued),
-        ("hinges", "What it hinges on", sensed),
+        ("hinges", hinges or "To close", hinges is not None),
         ("assumptions", "Assumptions", bool(of["assumption"])),
         ("challenges", "Challenges", bool(of["defeater"])),
         ("evidence", "Evidence", bool(of["evidence"])),

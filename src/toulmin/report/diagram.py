@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from toulmin.case import Freshness, Verdict
@@ -85,10 +85,14 @@ def _open_levels(tree: Outline) -> int:
     return max((depth for depth, count in enumerate(shown) if count <= _SHOWN_FIRST or depth <= 1), default=0)
 
 
-def draw_diagram(verdict: Verdict, tree: Outline) -> Diagram:
-    """Lay the tree out both ways and describe every card; ``tree`` must not be empty."""
+def draw_diagram(verdict: Verdict, tree: Outline, accepted: Collection[str] | None = None) -> Diagram:
+    """Lay the tree out both ways and describe every card; ``tree`` must not be empty.
+
+    ``accepted`` names what a person has accepted, by default those that the conclusion rests on.
+    """
     layouts: dict[Way, Layout] = {"lr": lay_out(tree, "lr"), "td": lay_out(tree, "td")}
-    accepted = {resting.id for resting in verdict.resting if resting.accepted_by and not resting.expired}
+    if accepted is None:
+        accepted = {resting.id for resting in verdict.resting if resting.accepted_by and not resting.expired}
     below = _below(tree)
     way: Way = "td" if layouts["td"].width <= _ROOMY else "lr"
     cards: list[Card] = []

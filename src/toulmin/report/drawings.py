@@ -23,6 +23,7 @@ COLOURS = {
     "unsupported": "#80540a",
     "undermined": "#9d430b",
     "refuted": "#a3182d",
+    "accepted": "#80540a",
     "stale": "#654296",
     "": "#9a9790",
 }

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from toulmin.case import Freshness, Health, Label, NodeVerdict, Outcome
-from toulmin.faults import ExitCode
 
 
 @dataclass(frozen=True)
@@ -29,17 +28,6 @@ FRESHNESS_MEANS = {
     Freshness.CURRENT: "Nothing it rests on is out of date.",
     Freshness.STALE: "Some evidence is about an earlier model, data or criterion, or has expired.",
 }
-DECISION = {
-    ExitCode.OK: (
-        "supported",
-        "Releasable",
-        "Supported and current, or conditional on what has been accepted by name.",
-    ),
-    ExitCode.NOT_SUPPORTED: ("refuted", "Not releasable", "The argument does not carry its conclusion."),
-    ExitCode.INVALID: ("undermined", "Not releasable", "The case itself is malformed."),
-    ExitCode.STALE: ("stale", "Not releasable", "Everything holds, but some evidence is out of date."),
-    ExitCode.EVIDENCE: ("refuted", "Not releasable", "Evidence is damaged, was edited, or does not re-derive."),
-}
 _LABELS = {
     Label.IN: Status("refuted", "stands"),
     Label.OUT: Status("supported", "answered"),
@@ -53,6 +41,7 @@ _OUTCOMES = {
     Outcome.ERROR: Status("refuted", "error"),
     Outcome.UNDEVELOPED: Status("undeveloped", "not developed"),
 }
+_ACCEPTED = Status("accepted", "accepted")  # amber: a person's word, which is no answer
 _SILENT = ("context", "justification")  # these say what is meant, and have no state of their own
 
 
@@ -71,7 +60,9 @@ def node_status(node: NodeVerdict, accepted: bool = False) -> Status | None:
     if node.type in _SILENT:
         return None
     if node.type == "defeater" and node.label is not None:
-        return _LABELS[node.label]
+        if node.dormant:
+            return Status("undeveloped", "dormant")  # nothing to doubt yet
+        return _ACCEPTED if accepted and node.label is Label.OUT else _LABELS[node.label]
     if node.type == "assumption" and node.health >= Health.CONDITIONAL:
-        return Status("conditional", "accepted" if accepted else "assumed")
+        return _ACCEPTED if accepted else Status("conditional", "assumed")
     return health_status(node.health)

@@ -54,6 +54,23 @@
     });
   }
 
+  for (const table of document.querySelectorAll("table:not(.heatmap)")) { // long tables show their first 12 rows
+    const count = table.tBodies[0]?.rows.length ?? 0;
+    if (count <= 12) continue;
+    table.classList.add("long");
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "unfold no-print";
+    button.textContent = `Show all ${count} rows`;
+    button.setAttribute("aria-expanded", "false");
+    button.addEventListener("click", () => {
+      const whole = table.classList.toggle("whole");
+      button.setAttribute("aria-expanded", whole);
+      button.textContent = whole ? "Show the first 12 rows" : `Show all ${count} rows`;
+    });
+    table.after(button);
+  }
+
   const tip = document.createElement("div");
   tip.className = "tip";
   tip.hidden = true;
