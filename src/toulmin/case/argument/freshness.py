@@ -112,7 +112,7 @@ def _by_enumeration(
     """Everything of the cone that differs from ``state`` under some values of the leaves."""
     before = {identifier: state.of(identifier) for identifier in cone}
     changed: set[str] = set()
-    for values in product(Health, repeat=len(leaves)):
+    for values in product(list(Health), repeat=len(leaves)):
         what_if = dict(zip(leaves, values, strict=True))
         found = evaluate(argument, what_if) if circular else state
         for identifier in cone:

@@ -120,7 +120,7 @@ def leaf_effects(argument: Argument, state: Evaluation, stale: frozenset[str]) -
             if_stale = Freshness.STALE if moves else Freshness.CURRENT
         else:
             if_stale = _freshness_if(argument, state, stale, leaf)
-        effects.append(LeafEffect(leaf, *(answers[own] for own in _TRIED), if_stale))
+        effects.append(LeafEffect(leaf, answers[Health.REFUTED], answers[Health.UNSUPPORTED], if_stale))
     return tuple(effects)
 
 
