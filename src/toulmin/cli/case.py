@@ -214,16 +214,22 @@ def explain(
 def render(
     case: Path = CASE,
     out: Path | None = typer.Option(None, "--out", "-o", help="The page to write; beside the case by default."),
+    slide: Path | None = typer.Option(
+        None, "--slide", metavar="FILE", help="Write one slide instead of the page: FILE ends in .svg or .png."
+    ),
     store: Path | None = STORE,
 ) -> None:
     """Write the report: one HTML page that needs nothing else. Exits with the status of the check."""
     from toulmin.case import check_case
-    from toulmin.cli.render import write_report
+    from toulmin.cli.render import write_report, write_slide
 
     checked = check_case(case, store=store)
     if checked.case is None:
         raise FaultError(checked.verdict.faults)
-    typer.echo(str(write_report(checked, out or Path(checked.verdict.file).parent / "case.html")))
+    if slide is not None:
+        typer.echo(str(write_slide(checked, slide)))
+    if slide is None or out is not None:
+        typer.echo(str(write_report(checked, out or Path(checked.verdict.file).parent / "case.html")))
     raise typer.Exit(int(checked.verdict.exit_code))
 
 

@@ -23,6 +23,28 @@ def _past(found: Resolution) -> list[Evidence]:
         return list(found.records)
 
 
+def write_slide(checked: Checked, target: Path) -> Path:
+    """Write the case on one slide, as SVG or PNG by the ending; where it was written.
+
+    :raises FaultError: another ending, no argument to draw, or the file cannot be written.
+    """
+    from toulmin.report import render_slide
+
+    if target.suffix.lower() not in (".svg", ".png"):
+        raise FaultError(Fault("report.format", "a slide is written as .svg or .png", str(target)))
+    drawing = render_slide(checked.verdict, case=checked.case)
+    content = drawing.encode()
+    if target.suffix.lower() == ".png":
+        import vl_convert
+
+        content = vl_convert.svg_to_png(drawing, scale=1.0)
+    try:
+        target.write_bytes(content)
+    except OSError as error:
+        raise FaultError(Fault("file.unwritable", error.strerror or str(error), str(target))) from None
+    return target
+
+
 def write_report(checked: Checked, target: Path) -> Path:
     """Write the page of a case; where it was written.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -31,11 +30,12 @@ from toulmin.report import words
 from toulmin.report.bars import comparison_bar
 from toulmin.report.diagram import draw_diagram
 from toulmin.report.figures import draw
-from toulmin.report.headline import Decision, headline
+from toulmin.report.headline import Decision, digest, headline
 from toulmin.report.history import History, bar_height, trace_history
 from toulmin.report.outline import Outline, outline
 from toulmin.report.pages import Fragment, page, render
 from toulmin.report.records import draw_record
+from toulmin.report.sheets import draw_sheets
 from toulmin.report.words import Status, health_status, node_status, outcome_status
 
 _FEW = 10  # lines shown before the rest is folded away
@@ -96,11 +96,6 @@ def _attacks(verdict: Verdict) -> Mapping[str, Sequence[str]]:
         if edge.kind == "attacks":
             found[edge.source].append(edge.target)
     return found
-
-
-def digest(verdict: Verdict) -> str:
-    """The first twelve digits of the SHA-256 of the verdict as JSON."""
-    return hashlib.sha256(verdict.to_json().encode()).hexdigest()[:12]
 
 
 def _counts(verdict: Verdict, decided: Mapping[str, Decision]) -> list[tuple[str, str]]:
@@ -270,6 +265,7 @@ def render_case(
         counts=_counts(verdict, decided) if verdict.nodes else [],
         few=_FEW,
         diagram=diagram.html if diagram else "",
+        sheets=draw_sheets(verdict, tree),
         entries=list(entries.values()),
         loose=tree.loose,
         of=of,
@@ -285,7 +281,13 @@ def render_case(
         linked=lambda reason: link_names(reason, verdict),  # type: ignore[misc]
     )
     needs = {"argument", "case", "history", "record"}.union(*(fragment.needs for fragment in fragments))
-    return page(verdict.title or "Safety case", body, needs=needs, sections=sections)
+    return page(
+        verdict.title or "Safety case",
+        body,
+        needs=needs,
+        sections=sections,
+        about=(verdict.title or "Safety case", f"checked {verdict.checked_on}, verdict {digest(verdict)}"),
+    )
 
 
 def _diagram(verdict: Verdict, tree: Outline, accepted: Collection[str]) -> Fragment:

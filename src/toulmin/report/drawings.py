@@ -43,6 +43,11 @@ def heading(card: Card) -> tuple[str, str, str]:
     return name, kind if len(name) + 1 + len(kind) <= room else "", state
 
 
+def clean(drawing: str) -> str:
+    """The drawing without characters that XML cannot hold."""
+    return _FORBIDDEN.sub("\ufffd", drawing)
+
+
 def render_diagram(verdict: Verdict, *, way: Way | None = None) -> str:
     """The argument diagram as SVG, every card open.
 
@@ -74,4 +79,4 @@ def render_diagram(verdict: Verdict, *, way: Way | None = None) -> str:
             chip_size=CHIP,
         )
     )
-    return _FORBIDDEN.sub("\ufffd", drawn)
+    return clean(drawn)

@@ -1,39 +1,47 @@
-"""One renderer for each kind of figure."""
+"""One renderer for each kind of figure, found by entry point.
+
+A package of one's own draws a kind of figure by naming a function of the figure that gives a :class:`Fragment`:
+
+    [project.entry-points."toulmin.figures"]
+    violin = "my_package.violins:render_violin"
+"""
 
 from __future__ import annotations
 
-from toulmin.evidence import Board, Chart, FeatureIndex, Figure, Graph, Heatmap
-from toulmin.report.boards import render_board
-from toulmin.report.charts import render_chart, render_interactive_chart, vega_script
-from toulmin.report.features import render_features
-from toulmin.report.graphs import render_graph
-from toulmin.report.heatmaps import render_heatmap
+from collections.abc import Callable
+from typing import Any
+
+from toulmin.evidence import Chart
+from toulmin.evidence.figure_base import FigureBase
+from toulmin.report.charts import render_interactive_chart, vega_script
 from toulmin.report.pages import Fragment, page, render
+from toulmin.studies import Registry
+
+Renderer = Callable[[Any], Fragment]
+RENDERERS: Registry[Renderer] = Registry(
+    "toulmin.figures", "figure renderer", "report.no_renderer", lambda found, _: callable(found)
+)
 
 
-def draw(figure: Figure, *, interactive: bool = False) -> Fragment:
-    """The figure with its title and caption, as a piece of a page."""
-    match figure:
-        case Chart():
-            inner = render_interactive_chart(figure) if interactive else render_chart(figure)
-        case Heatmap():
-            inner = render_heatmap(figure)
-        case Graph():
-            inner = render_graph(figure)
-        case Board():
-            inner = render_board(figure)
-        case FeatureIndex():
-            inner = render_features(figure)
+def draw(figure: FigureBase, *, interactive: bool = False) -> Fragment:
+    """The figure with its title and caption, as a piece of a page.
+
+    :raises FaultError: ``report.no_renderer`` where no installed package draws its kind.
+    """
+    if interactive and isinstance(figure, Chart):
+        inner = render_interactive_chart(figure)
+    else:
+        inner = RENDERERS.find(figure.kind)(figure)
     return Fragment(render("figure.html", figure=figure, inner=inner.html), inner.needs)
 
 
-def render_figure(figure: Figure, *, interactive: bool = False) -> str:
+def render_figure(figure: FigureBase, *, interactive: bool = False) -> str:
     """A page with one figure.
 
     ``interactive`` draws a chart with Vega in the reader's browser (the page is then nearly 1 MB); the other kinds are
     interactive as they are.
 
-    :raises FaultError: Vega-Lite refuses a chart's specification.
+    :raises FaultError: no installed package draws its kind, or Vega-Lite refuses a chart's specification.
     """
     drawn = draw(figure, interactive=interactive)
     live = "vega" in drawn.needs

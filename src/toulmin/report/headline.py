@@ -6,6 +6,7 @@ are told in the words of the elements.
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -124,6 +125,11 @@ class Headline:
     decisions: Mapping[str, Decision]
 
 
+def digest(verdict: Verdict) -> str:
+    """The first twelve digits of the SHA-256 of the verdict as JSON."""
+    return hashlib.sha256(verdict.to_json().encode()).hexdigest()[:12]
+
+
 def counted(kind: str, count: int) -> str:
     """``3 challenges stand``."""
     obstacle = OBSTACLES[kind]
@@ -192,6 +198,8 @@ def causes(verdict: Verdict) -> list[Cause]:
         for one in verdict.resting:
             if one.accepted_by is None or one.expired:
                 add("unaccepted", one.id)
+    damaged = {cause.id for cause in found.values() if cause.kind == "damaged" and cause.id}
+    found = {key: cause for key, cause in found.items() if cause.kind != "missing" or cause.id not in damaged}
     order = list(OBSTACLES)
     return sorted(found.values(), key=lambda cause: order.index(cause.kind))
 

@@ -63,6 +63,23 @@ def asset(name: str) -> Markup:
     return Markup(source.read_text(encoding="utf-8") if source.is_file() else "")
 
 
+def _sheet(about: tuple[str, str]) -> Markup:
+    """The style of printed pages: a head with what the page is about, and page numbers."""
+    left, right = (f'"{css_text(words)}"' for words in about)
+    small = "font: 8pt sans-serif; color: #555;"
+    return Markup(
+        f"@page {{ size: A4; margin: 19mm 15mm 17mm; "
+        f"@top-left {{ content: {left}; {small} width: 55%; text-align: left; }} "
+        f"@top-right {{ content: {right}; {small} width: 45%; text-align: right; }} "
+        f'@bottom-right {{ content: "page " counter(page) " of " counter(pages); {small} }} }}'
+    )
+
+
+def css_text(words: str) -> str:
+    """Words as the inside of a quoted CSS string: whatever is no letter, digit or space as its code point."""
+    return "".join(one if one.isascii() and (one.isalnum() or one == " ") else f"\\{ord(one):06x}" for one in words)
+
+
 def page(
     title: str,
     body: Markup,
@@ -71,11 +88,13 @@ def page(
     sections: Iterable[tuple[str, str]] = (),
     script: str = "",
     evaluates: bool = False,
+    about: tuple[str, str] = ("", ""),
 ) -> str:
     """A whole page around ``body``.
 
     ``sections`` are (anchor, words) for the bar at the top; ``script`` is put before ours (a charting library);
-    ``evaluates`` lets scripts compile expressions, which Vega needs and nothing else does.
+    ``evaluates`` lets scripts compile expressions, which Vega needs and nothing else does; ``about`` is printed at the
+    head of every sheet, left and right.
     """
     parts = sorted(set(needs))
     return str(
@@ -85,6 +104,7 @@ def page(
             body=body,
             sections=list(sections),
             styles=[asset("theme.css"), *(asset(f"{part}.css") for part in parts)],
+            sheet=_sheet(about),
             scripts=[asset("page.js"), *(asset(f"{part}.js") for part in parts)],
             first_script=script,
             evaluates=evaluates,

@@ -12,6 +12,7 @@ for (const app of document.querySelectorAll(".argument")) {
   const lines = [...app.querySelectorAll(".line")];
   const roots = cards.filter((card) => !card.dataset.parent);
   const EDGE = 20;
+  const standing = cards.filter((card) => card.dataset.stands && !card.classList.contains("away"));
   let way = app.dataset.way, zoom = 1, selected = null, onlyPath = false;
   const closed = new Set(cards.filter((card) => Number(card.dataset.level) >= Number(app.dataset.open) && children.get(card.dataset.key).length)
     .map((card) => card.dataset.key));
@@ -76,6 +77,14 @@ for (const app of document.querySelectorAll(".argument")) {
       if (!parent.hidden && !child.hidden) line.setAttribute("d", curve(parent.at, child.at));
     }
     for (const card of cards) if (card.hasAttribute("aria-expanded")) card.setAttribute("aria-expanded", !closed.has(card.dataset.key));
+    for (const fold of app.querySelectorAll(".fold")) delete fold.dataset.standing;
+    for (const card of standing) { // told on the closed card that hides it
+      const host = pathTo(card.dataset.key).find((above) => closed.has(above.dataset.key));
+      const fold = card.hidden && host?.querySelector(".fold");
+      if (!fold) continue;
+      const count = 1 + (parseInt(fold.dataset.standing) || 0);
+      fold.dataset.standing = count + (count > 1 ? " challenges" : " challenge");
+    }
     app.dataset.way = way;
     find("[data-do='turn'] span").textContent = way === "lr" ? "Top down" : "Left to right";
     scale(zoom);
@@ -286,14 +295,34 @@ for (const app of document.querySelectorAll(".argument")) {
     frame.scrollTo({ left: spot[0] * zoom - x, top: spot[1] * zoom - y, behavior: "instant" });
   }, { passive: false });
 
-  addEventListener("beforeprint", () => {
-    for (const folded of document.querySelectorAll("details")) folded.open = true;
-    scale(Math.min(1, 680 / canvas.size[0]));
-  });
-  addEventListener("afterprint", () => fit(0.8));
-  arrange();
-  fit(0.8);
+  // At the start: as much as can be read at full size without scrolling, the challenges that stand first. Of both
+  // arrangements, the one that shows more of them, then more cards.
+  const begin = (turned) => {
+    way = turned;
+    closed.clear();
+    for (const card of cards) if (card.hasAttribute("aria-expanded") && card.dataset.parent) closed.add(card.dataset.key);
+    arrange();
+    const most = Math.min(innerHeight * 0.78, 832) - 16;
+    const fits = () => canvas.size[0] <= frame.clientWidth && canvas.size[1] <= most;
+    const paths = standing.map((card) => pathTo(card.dataset.key).slice(0, -1).map((above) => above.dataset.key));
+    const singles = cards.filter((card) => card.hasAttribute("aria-expanded")).sort((a, b) => a.dataset.level - b.dataset.level);
+    for (const keys of [...paths, ...singles.map((card) => pathTo(card.dataset.key).map((one) => one.dataset.key))].slice(0, 20)) {
+      const opened = keys.filter((key) => closed.delete(key));
+      if (!opened.length) continue;
+      arrange();
+      if (!fits()) for (const key of opened) closed.add(key);
+    }
+    arrange();
+    return [standing.filter((card) => !card.hidden).length, fits() ? 1 : 0, cards.filter((card) => !card.hidden).length];
+  };
+  const first = way, other = way === "lr" ? "td" : "lr";
+  const scores = [begin(first), begin(other)];
+  const place = scores[0].findIndex((score, index) => score !== scores[1][index]);
+  if (place < 0 || scores[0][place] > scores[1][place]) begin(first);
+  const hidden = standing.length && standing.every((card) => card.hidden) ? standing[0] : null;
+  if (hidden) open(hidden); // too deep to fit: the reader starts there
+  scale(1);
   shrink();
   const wanted = decodeURIComponent(location.hash.replace(/^#node-/, ""));
-  if (!location.hash.startsWith("#node-") || !goTo(wanted)) select(roots[0]);
+  if (!location.hash.startsWith("#node-") || !goTo(wanted)) select(hidden ?? roots[0]);
 }

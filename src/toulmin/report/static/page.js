@@ -71,6 +71,8 @@
     table.after(button);
   }
 
+  addEventListener("beforeprint", () => { for (const folded of document.querySelectorAll("details:not(.no-print)")) folded.open = true; });
+
   const tip = document.createElement("div");
   tip.className = "tip";
   tip.hidden = true;
