@@ -117,8 +117,9 @@ class Study(BaseModel, ABC):
 
         spec = self.measure_specs()[name]
         interval, reason = mean_interval(values, clusters=items.clusters)
-        fields = {"unit": spec.unit, "better": spec.better, "n": items.n, "interval": interval, "no_interval": reason}
-        return Measure(value=float(values.mean()), **{**fields, **more})
+        fields: dict[str, Any] = {"unit": spec.unit, "better": spec.better, "n": items.n}
+        fields |= {"interval": interval, "no_interval": reason, **more}
+        return Measure(value=float(values.mean()), **fields)
 
     def configuration(self) -> dict[str, Any]:
         """The fields as JSON values."""
