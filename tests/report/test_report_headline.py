@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from toulmin.case import Dependencies, Label, Reason, Verdict, check_case
 from toulmin.faults import ExitCode, Fault
-from toulmin.report import render_case
+from toulmin.report import render_case, render_diagram
 from toulmin.report.headline import MOST_REASONS, arms_of, causes, headline
 from toulmin.report.outline import outline
 from toulmin.report.words import node_status
@@ -88,6 +88,9 @@ def test_an_acceptance_is_told_whole_and_is_not_called_an_answer(tmp_path) -> No
     card = re.search(r'aria-label="([^"]*)" data-key="D2"', page)
     assert card is not None
     assert card[1] == "defeater D2, accepted: It may be chance."
+    for drawing in (page, render_diagram(found.verdict)):  # on paper and in the exported drawing too
+        assert "D2 defeater (accepted): It may be chance." in drawing
+        assert "(answered)" not in drawing
 
 
 def test_a_dormant_doubt_is_grey(bound_verdict: Verdict) -> None:

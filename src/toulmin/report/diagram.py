@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from toulmin.case import Freshness, Verdict
+from toulmin.case import Freshness, Label, Verdict
 from toulmin.report.layout import Box, Layout, Way, extent, lay_out
 from toulmin.report.outline import Outline
 from toulmin.report.words import Status, node_status
@@ -85,14 +85,22 @@ def _open_levels(tree: Outline) -> int:
     return max((depth for depth, count in enumerate(shown) if count <= _SHOWN_FIRST or depth <= 1), default=0)
 
 
+def accepted_in(verdict: Verdict) -> set[str]:
+    """What a person has accepted: what the conclusion rests on, and doubts that are out because some element rests on
+    living with them."""
+    found = {resting.id for resting in verdict.resting if resting.accepted_by and not resting.expired}
+    used = {name for node in verdict.nodes.values() for name in node.rests_on}
+    return found | {name for name in used if name in verdict.nodes and verdict.nodes[name].label is Label.OUT}
+
+
 def draw_diagram(verdict: Verdict, tree: Outline, accepted: Collection[str] | None = None) -> Diagram:
     """Lay the tree out both ways and describe every card; ``tree`` must not be empty.
 
-    ``accepted`` names what a person has accepted, by default those that the conclusion rests on.
+    ``accepted`` names what a person has accepted, by default what the conclusion rests on and every accepted doubt.
     """
     layouts: dict[Way, Layout] = {"lr": lay_out(tree, "lr"), "td": lay_out(tree, "td")}
     if accepted is None:
-        accepted = {resting.id for resting in verdict.resting if resting.accepted_by and not resting.expired}
+        accepted = accepted_in(verdict)
     below = _below(tree)
     way: Way = "td" if layouts["td"].width <= _ROOMY else "lr"
     cards: list[Card] = []

@@ -31,7 +31,7 @@ def draw(figure: FigureBase, *, interactive: bool = False) -> Fragment:
     if interactive and isinstance(figure, Chart):
         inner = render_interactive_chart(figure)
     else:
-        inner = RENDERERS.find(figure.kind)(figure)
+        inner = RENDERERS.find(str(getattr(figure, "kind", "")))(figure)  # each figure class names its own kind
     return Fragment(render("figure.html", figure=figure, inner=inner.html), inner.needs)
 
 
