@@ -22,7 +22,7 @@ def test_the_demo_ends_with_a_report_to_open(tmp_path, open_page) -> None:
     assert done.stdout.rstrip().endswith(f"report: {report.resolve()}")
     page = open_page(report.read_text(encoding="utf-8"))
     shown = page.inner_text("body")
-    for words in ("Undeveloped", "E-ladder", "D-card", "SI-hidden", "win_rate"):
+    for words in ("Not releasable", "E-ladder", "D-card", "SI-hidden", "win_rate"):
         assert words in shown
     assert page.locator("svg").count() >= 3  # the argument, and plots
     check = [sys.executable, "-m", "toulmin", "case", "check", "demo"]

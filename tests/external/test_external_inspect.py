@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from toulmin.evidence import Store, wilson
+from toulmin.evidence import Store, clopper_pearson
 from toulmin.external import InspectEvaluation, read_inspect_log
 from toulmin.faults import ExitCode, FaultError
 from toulmin.studies import Resolver, Run, execute, re_derive
@@ -92,7 +92,7 @@ def test_a_sound_log_is_recomputed(logs, tmp_path, form: str) -> None:
     score = kept.measures["score"]
     assert score.value == pytest.approx(10 / 12)
     assert score.n == 12  # ids, not the 24 samples of two epochs
-    assert (score.interval.low, score.interval.high) == (wilson(10, 12).low, wilson(10, 12).high)
+    assert (score.interval.low, score.interval.high) == (clopper_pearson(10, 12).low, clopper_pearson(10, 12).high)
     assert kept.measures["missing"].value == 0
 
 
