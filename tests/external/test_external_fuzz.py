@@ -123,8 +123,8 @@ def draw(rng: random.Random) -> tuple[str, bytes, Study]:
         members[name] = mutate(members[name], rng)
         return "log.eval", pack_log(members, method), study
     if kind == 3:
-        allowed = rng.random() < 0.5
-        return "j.xml", mutate(JUNIT.encode(), rng), JUnitReport(report="file:j.xml", skipped_allowed=allowed)
+        declared = ("::three",) if rng.random() < 0.5 else ()
+        return "j.xml", mutate(JUNIT.encode(), rng), JUnitReport(report="file:j.xml", declared_skipped=declared)
     if kind == 4:
         return "u.json", mutate(json.dumps(UNITS).encode(), rng), JsonUnits(report="file:u.json")
     return "s.jsonl", mutate(SCORES.encode(), rng), ControlEvaluation(scores="file:s.jsonl", audit_budget=0.2)
@@ -203,7 +203,7 @@ def test_a_score_or_epochs_of_no_sense_is_as_if_it_were_not_there(tmp_path) -> N
 def test_a_hundred_thousand_tests_of_one_name_are_counted_at_once(tmp_path) -> None:
     (tmp_path / "j.xml").write_text("<testsuite>" + '<testcase name="a"/>' * 100_000 + "</testsuite>")
     start = time.process_time()
-    assert JUnitReport(report="file:j.xml").at(Resolver(tmp_path)).collect(Run(tmp_path)).n == 100_000
+    assert JUnitReport(report="file:j.xml").at(Resolver(tmp_path)).collect(Run(tmp_path)).n == 1
     assert time.process_time() - start < 30  # minutes, when each name was tried again and again
 
 

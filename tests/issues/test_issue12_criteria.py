@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from toulmin.case import CriterionError, parse_criterion
@@ -50,6 +52,54 @@ def test_a_criterion_must_be_able_to_fail(criterion: str, vacuous: list[str]) ->
     assert vacuous_branches(parse_criterion(criterion), SPECS) == vacuous
 
 
+@pytest.mark.parametrize(
+    ("criterion", "vacuous"),
+    [
+        ("value >= 0.5 or value < 0.5", True),
+        ("value.low >= 0.5 or value.high <= 0.5", True),  # an interval narrow enough always passes
+        ("(value > 0.5 or value <= 0.5) and n >= 3", True),
+        ("(value > 0.5 or value <= 0.5) and accuracy > 0.5", False),
+        ("value > 0.5 or value < 0.5", False),
+        ("value > 0.6 or value < 0.5", False),
+        ("accuracy >= 0.2 or accuracy < 0.1 or accuracy < 0.3", True),
+        ("accuracy >= 0.2 and loss < 2 or accuracy < 0.2 and loss < 3", False),
+        ("accuracy >= 0.2 and loss < 2 or accuracy < 0.2 or loss >= 2", True),
+    ],
+)
+def test_a_criterion_whose_branches_cover_every_value_cannot_fail(criterion: str, vacuous: bool) -> None:
+    assert bool(vacuous_branches(parse_criterion(criterion), SPECS)) == vacuous
+
+
+@given(st.data())
+@settings(max_examples=300, deadline=None)
+def test_random_criteria_can_fail_exactly_where_brute_force_finds_values_that_fail(data: st.DataObject) -> None:
+    """Over a grid finer than the thresholds: a branch is vacuous if it always passes, so is the whole criterion."""
+    comparison = st.builds(
+        lambda m, op, t: f"{m} {op} {t}",
+        st.sampled_from(["accuracy", "loss"]),
+        st.sampled_from([">=", ">", "<=", "<"]),
+        st.sampled_from([0, 0.25, 0.5, 0.75, 1]),
+    )
+    branches = data.draw(st.lists(st.lists(comparison, min_size=1, max_size=3), min_size=1, max_size=4))
+    specs = {name: MeasureSpec("1", "higher", "a share", 0.0, 1.0) for name in ("accuracy", "loss")}
+    grid = [i / 8 for i in range(9)]
+
+    def always_met(text: str) -> bool:
+        for accuracy in grid:
+            for loss in grid:
+                values = {"accuracy": accuracy, "loss": loss}
+                exact = {k: Measure(value=v, unit="1", n=1, no_interval="exact") for k, v in values.items()}
+                if decide(parse_criterion(text), exact, 1)[0] is not Outcome.PASS:
+                    return False
+        return True
+
+    texts = [" and ".join(branch) for branch in branches]
+    whole = " or ".join(texts)
+    expected = [text for text in texts if always_met(text)]
+    found = vacuous_branches(parse_criterion(whole), specs)
+    assert found == (expected or ([whole] if always_met(whole) else []))
+
+
 def test_a_criterion_of_too_many_branches_is_refused() -> None:
     clause = "(" + " or ".join(["value > 0"] * 10) + ")"
     with pytest.raises(CriterionError, match="more than 1000 ways"):
@@ -73,6 +123,7 @@ def test_an_interval_of_low_confidence_decides_nothing() -> None:
 def test_no_failure_in_two_never_claims_one_percent() -> None:
     interval, reason = mean_interval(np.zeros(2))
     assert reason is None
+    assert interval is not None
     assert interval == clopper_pearson(0, 2)
     assert interval.high > 0.8
 
@@ -100,10 +151,32 @@ def test_few_clusters_and_equal_clusters_have_no_interval() -> None:
 def test_zeros_and_ones_of_unequal_clusters_are_not_counted_as_rows() -> None:
     """5 rows of one cluster and one of each of nine others: ten observations, not fourteen."""
     clusters = ["big"] * 5 + [f"c{i}" for i in range(9)]
-    interval, _ = mean_interval(np.ones(14), clusters=clusters)
-    assert interval is None  # the mean over rows is not that over clusters, and they are alike
+    assert mean_interval(np.ones(14), clusters=clusters)[0] == clopper_pearson(10, 10)
+    values = np.ones(14)
+    values[-1] = 0.0  # a failure in fourteen rows, and in ten clusters
+    interval, _ = mean_interval(values, clusters=clusters)
+    assert interval is not None
+    exact = clopper_pearson(9, 10)
+    assert interval.low <= exact.low
+    assert interval.high >= max(exact.high, 13 / 14)
     interval, _ = mean_interval(np.ones(20), clusters=[f"c{i // 2}" for i in range(20)])
     assert interval == clopper_pearson(10, 10)
+
+
+def test_a_failure_in_part_of_a_cluster_never_makes_the_bound_smaller_than_no_failure() -> None:
+    """A bootstrap that saw one cluster fail in one of ten rows gave a tenth of the bound of no failure at all."""
+    clusters = [f"c{i // 10}" for i in range(3000)]
+    values = np.zeros(3000)
+    none, _ = mean_interval(values, clusters=clusters)
+    values[5] = 1.0
+    some, _ = mean_interval(values, clusters=clusters)
+    assert none is not None
+    assert some is not None
+    assert none.high == clopper_pearson(0, 300).high
+    assert some.high >= none.high
+    half, _ = mean_interval(np.tile([0.0, 1.0], 40), clusters=[f"c{i // 2}" for i in range(80)])
+    assert half is not None
+    assert half.high - half.low > 0.2  # forty clusters that are alike are no proof of exactly a half
 
 
 def test_a_measure_drops_a_bootstrap_of_too_little_and_a_forged_one_is_refused() -> None:

@@ -187,6 +187,10 @@ def test_evidence_from_outside_names_its_subject(tmp_path: Path) -> None:
     named = LOG.replace('text = "A report"', 'text = "A report"\nsubject = "model"')
     write(tmp_path, named.replace("DIGEST", "a" * 64))
     codes = {fault.code for fault in check_case(tmp_path).verdict.faults}
+    assert "C092" in codes  # it does not say of which weights it is
+    stated = named.replace('"file:units.json"', f'"file:units.json", model_sha256 = "{"a" * 64}"')
+    write(tmp_path, stated.replace("DIGEST", "a" * 64))
+    codes = {fault.code for fault in check_case(tmp_path).verdict.faults}
     assert not codes & {"C039", "C090", "C091", "C092"}
 
 

@@ -13,7 +13,7 @@ median bias z0 and the acceleration a of the jackknife over clusters.
 
 A bootstrap says nothing of what it has not seen: of fewer than 10 clusters, or of clusters that are all alike, it gives
 an interval that is too narrow or has no width. :func:`mean_interval` is the one rule for means that go into evidence:
-the exact interval where the value of each cluster is 0 or 1, no interval (and the reason) below 10 clusters or without
+for values 0 and 1 an interval that is exact over clusters, else none (and the reason) below 10 clusters or without
 variance, else the bootstrap. :class:`toulmin.evidence.Measure` refuses any other.
 """
 
@@ -27,7 +27,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from toulmin.evidence.interval import Interval, why_no_bootstrap
+from toulmin.evidence.interval import MIN_CLUSTERS, Interval, why_no_bootstrap
 from toulmin.faults import ExitCode, Fault, FaultError
 
 Array = NDArray[np.float64]
@@ -226,21 +226,34 @@ def mean_interval(
 ) -> tuple[Interval | None, str | None]:
     """The interval of a mean that goes into evidence, or the reason why there is none.
 
-    Of values 0 and 1 the exact interval over clusters (Clopper and Pearson), where each cluster is all 0 or all 1; else
-    the bootstrap over clusters, from 10 clusters on and where they differ.
+    Of values 0 and 1: the exact interval of Clopper and Pearson, with clusters for trials. Clusters of several sizes or
+    with both values need more: the number of successes is the sum of the clusters' means, rounded down for the lower
+    end and up for the upper, and the interval is widened to hold the bootstrap over clusters and the mean itself. Once
+    10 clusters hold a 0 and 10 a 1, a bootstrap has seen enough and stands alone.
+
+    Of other values: the bootstrap over clusters, from 10 clusters on and where they differ.
 
     :raises FaultError: no values, NaN, or labels of another length.
     """
     (array,) = _checked([values])
-    means = np.array([array[m].mean() for m in _cluster_members(len(array), clusters)])
-    if array.ndim == 1 and np.isin(means, (0.0, 1.0)).all() and np.isin(array, (0.0, 1.0)).all():
-        sizes = {len(m) for m in _cluster_members(len(array), clusters)}
-        if len(sizes) == 1:  # the mean over rows is the mean over clusters
-            return clopper_pearson(round(float(means.sum())), len(means), level), None
-    if reason := why_no_bootstrap(len(means), alike=bool(np.ptp(means) == 0)):
+    members = _cluster_members(len(array), clusters)
+    means = np.array([array[m].mean() for m in members])
+    reason = why_no_bootstrap(len(means), alike=bool(np.ptp(means) == 0))
+    binary = array.ndim == 1 and bool(np.isin(array, (0.0, 1.0)).all())
+    if binary and np.isin(means, (0.0, 1.0)).all() and (len({len(m) for m in members}) == 1 or np.ptp(means) == 0):
+        return clopper_pearson(round(float(means.sum())), len(means), level), None
+    if reason and not binary:
         return None, reason
-    interval = bootstrap_mean(array, clusters=clusters, level=level, method=method, resamples=resamples, seed=seed)
-    return interval, None
+    drawn = bootstrap_mean(array, clusters=clusters, level=level, method=method, resamples=resamples, seed=seed)
+    enough = min(np.count_nonzero(means > 0), np.count_nonzero(means < 1)) >= MIN_CLUSTERS
+    if not binary or (enough and not reason):
+        return drawn, None
+    k, n, mean = float(means.sum()), len(means), float(array.mean())
+    below = clopper_pearson(math.floor(k + 1e-9), n, level)
+    above = clopper_pearson(math.ceil(k - 1e-9), n, level)
+    low, high = min(below.low, drawn.low, mean), max(above.high, drawn.high, mean)
+    how = f"clopper-pearson over {n} clusters, widened to hold the {drawn.method}"
+    return Interval(low=low, high=high, level=level, method=how), None
 
 
 def _unchanged(ratio: Array) -> Array:

@@ -34,7 +34,8 @@ class Items:
     ``columns`` have the unit as first axis; one-dimensional ones may be float, int, bool or str. ``clusters`` names, a
     unit, the group it must be resampled with. ``arrays`` have no unit axis. ``files`` become artefacts of the record.
     ``metadata`` is whatever else must be kept, as JSON values; under ``"run"`` is what the runner knew when it
-    collected: the seed, the study, and the SHA-256 of each of ``files``. ``contents`` identifies what was asked of each
+    collected: the seed, the study, and the SHA-256 of each of ``files``; ``"data_notes"`` lists what a reader of the
+    record must know of the data, and becomes its ``notes``. ``contents`` identifies what was asked of each
     unit (a hash of the input, :func:`content_of`): units with one content are one cluster, whatever their ids.
     """
 

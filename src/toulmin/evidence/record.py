@@ -103,11 +103,17 @@ class Table(_Frozen):
 
 
 class PositiveControl(_Frozen):
-    """The same method on a planted case; a claim of absence rests on it having been found."""
+    """The same method on a planted case; a claim of absence rests on it having been found.
+
+    ``measures`` are what the method gives there, under the names of the record's own: the criterion of the claim must
+    fail on them. ``contents`` identify the planted data (:func:`toulmin.evidence.content_of`): none of them may be
+    among the data of the claim.
+    """
 
     description: str
     detected: bool
-    measure: Measure | None = None
+    measures: dict[str, Measure] = {}
+    contents: tuple[str, ...] = ()
 
 
 class Artefact(_Frozen):
@@ -135,6 +141,7 @@ class Evidence(_Frozen):
     figures: tuple[Figure, ...] = ()
     artefacts: tuple[Artefact, ...] = ()  #: the items' files first
     positive_control: PositiveControl | None = None
+    notes: tuple[str, ...] = ()  #: what a reader must know of the data: repeated units, uncommitted code
     n: int = Field(ge=1)  #: distinct units
     seeds: tuple[int, ...] = ()
     threads: int = 1

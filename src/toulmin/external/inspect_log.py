@@ -18,6 +18,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeGuard, cast
 
+from toulmin.evidence import content_of
 from toulmin.faults import ExitCode, Fault, FaultError, require_extra
 
 KNOWN_VERSIONS = (1, 2)
@@ -37,6 +38,7 @@ class InspectSample:
     epoch: int
     scores: Mapping[str, float]
     error: bool
+    content: str | None = None  #: identifies what was asked (:func:`sample_content`)
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,10 @@ class InspectLog:
     epochs: int
     samples: tuple[InspectSample, ...]
     reported: Mapping[str, Mapping[str, float]]  #: scorer -> metric -> the value in the header
+    numeric: frozenset[str] = frozenset()  #: scorers that gave numbers, not only grades such as C and I
+    dataset_size: int | None = None  #: samples of the whole data set, of which the run may have taken some
+    commit: str | None = None  #: of the code that ran, where it was in git
+    dirty: bool = False  #: that code had uncommitted changes
 
 
 def read_inspect_log(path: Path) -> InspectLog:
@@ -146,18 +152,46 @@ def _decompress(data: bytes, info: zipfile.ZipInfo) -> bytes:
     raise ValueError(f"compression method {info.compress_type} is not known")
 
 
+_GRADES = {"c": 1.0, "p": 0.5, "i": 0.0, "n": 0.0, "yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
+
+
+def _is_grade(value: object) -> bool:
+    return isinstance(value, bool) or (isinstance(value, str) and value.lower() in _GRADES)
+
+
 def _number(value: object) -> float | None:
     """A score as a number, as Inspect's own default does: C, P, I, N and yes/no words, numbers, booleans."""
-    words: dict[str, float] = {"c": 1.0, "p": 0.5, "i": 0.0, "n": 0.0, "yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
-    if isinstance(value, str) and value.lower() in words:
-        return words[value.lower()]
+    if isinstance(value, str) and value.lower() in _GRADES:
+        return _GRADES[value.lower()]
     try:
         return float(value) if isinstance(value, bool | int | float | str) else None
     except (ValueError, OverflowError):  # no number, or an integer beyond all floats
         return None
 
 
-def _scores(sample: Json) -> Iterator[tuple[str, float]]:
+def sample_content(sample: Json) -> str | None:
+    """What identifies the question of a sample: its input, choices, target, files and set-up; None without an input.
+
+    Not its id, its metadata, or the ids that Inspect gives to messages: one question under many ids is one question.
+    """
+    if "input" not in sample:
+        return None
+    return content_of({key: _without_ids(sample.get(key)) for key in ("input", "choices", "target", "files", "setup")})
+
+
+def _without_ids(value: object) -> object:
+    if not isinstance(value, list):
+        return value
+    return [
+        {key: part for key, part in cast("dict[str, Any]", entry).items() if key != "id"}
+        if isinstance(entry, dict)
+        else entry
+        for entry in cast("list[Any]", value)
+    ]
+
+
+def _scores(sample: Json) -> Iterator[tuple[str, float, bool]]:
+    """Scorer, score, and whether it is a grade by a word."""
     scores: object = sample.get("scores")
     if not isinstance(scores, dict):
         return
@@ -167,7 +201,7 @@ def _scores(sample: Json) -> Iterator[tuple[str, float]]:
         for key, entry in entries:
             number = _number(entry)
             if number is not None:
-                yield (f"{scorer}/{key}" if key else scorer), number
+                yield (f"{scorer}/{key}" if key else scorer), number, _is_grade(entry)
 
 
 def _interpret(header: Json, samples: list[Any], path: Path) -> InspectLog:
@@ -185,6 +219,7 @@ def _interpret(header: Json, samples: list[Any], path: Path) -> InspectLog:
     need(isinstance(about.get("model"), str), "malformed", "no model name", "eval.model")
     read: list[InspectSample] = []
     seen: set[tuple[str, int]] = set()
+    numeric: set[str] = set()
     for index, entry in enumerate(samples):
         sample: dict[str, Any] = cast("dict[str, Any]", entry) if isinstance(entry, dict) else {}
         identifier, epoch = sample.get("id"), sample.get("epoch", 1)
@@ -194,7 +229,10 @@ def _interpret(header: Json, samples: list[Any], path: Path) -> InspectLog:
         need((str(identifier), epoch) not in seen, "duplicate", "the sample is there twice", f"{identifier}/{epoch}")
         seen.add((str(identifier), epoch))
         bad = sample.get("error") is not None or sample.get("invalidation") is not None
-        read.append(InspectSample(str(identifier), epoch, dict(_scores(sample)), bad))
+        scores = list(_scores(sample))
+        numeric |= {name for name, _, grade in scores if not grade}
+        numbers = {name: number for name, number, _ in scores}
+        read.append(InspectSample(str(identifier), epoch, numbers, bad, sample_content(sample)))
     if faults:
         raise FaultError(faults, ExitCode.EVIDENCE)
     data, config = _table(about, "dataset"), _table(about, "config")
@@ -213,6 +251,8 @@ def _interpret(header: Json, samples: list[Any], path: Path) -> InspectLog:
     if max(expected, distinct * epochs) > MAX_CELLS:
         raise _faulty("too_large", f"more than {MAX_CELLS} samples times epochs", path)
     metadata = {**_table(about, "metadata"), **_table(header, "metadata")}
+    revision = _table(about, "revision")
+    commit: object = revision.get("commit")
     return InspectLog(
         version=cast("int", version),
         status=str(header.get("status")),
@@ -226,6 +266,10 @@ def _interpret(header: Json, samples: list[Any], path: Path) -> InspectLog:
         epochs=epochs,
         samples=tuple(read),
         reported=dict(_reported(_table(header, "results"))),
+        numeric=frozenset(numeric),
+        dataset_size=count if _is_count(count) else None,
+        commit=commit if isinstance(commit, str) else None,
+        dirty=revision.get("dirty") is True,
     )
 
 

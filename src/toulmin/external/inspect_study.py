@@ -1,139 +1,143 @@
 """The study ``external.inspect``: a score of an Inspect log, recomputed from its samples.
 
-Refused: a run that did not succeed, was invalidated, is of an unknown version, has no identified model, misses samples
-it does not declare, or whose header reports another mean than its samples give. n is the number of sample ids; epochs
-of one id are averaged, since they are not independent. A sample that is missing or in error counts as the worst value
-unless it is declared.
+Refused: a run that did not succeed, was invalidated, is of an unknown version, has no identified model, or whose header
+reports another mean than its samples give. n is the number of distinct questions (sample ids with one input are one);
+epochs of one id are averaged, since they are not independent.
+
+A sample that is missing, in error or unscored may be anything in the range of scores. So where some are missing the
+interval reaches from its lower end with all of them at the lowest score to its upper end with all at the highest
+(Manski 2003, bounds of a mean with missing outcomes): a claim that the score is high, and one that it is low, both have
+the missing samples against them. A sample is left out only where it is declared by its id, and has no score.
 """
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import FiniteFloat, model_validator
 
-from toulmin.evidence import Chart, Measure, Table
-from toulmin.external.doubts import PROVENANCE
+from toulmin.evidence import Chart, Interval, Measure, Table, content_of, mean_interval
+from toulmin.external.examples import example_presets
 from toulmin.external.inspect_log import InspectLog, read_inspect_log
+from toulmin.external.outside import SHARE, OutsideStudy, declared_faults
 from toulmin.faults import ExitCode, Fault, FaultError
-from toulmin.studies import Cost, Input, Items, MeasureSpec, Run, Study, Summary, parse_reference
+from toulmin.studies import Items, MeasureSpec, Run, Summary
 
-SIDECAR = ".model.json"  #: LOG.model.json: {"model": "name", "sha256": "..."}
 TOLERANCE = 1e-6
 
 
-class InspectEvaluation(Study):
-    """A score of an Inspect AI log, recomputed from its samples, with an interval over sample ids."""
+class InspectEvaluation(OutsideStudy):
+    """A score of an Inspect AI log, recomputed from its samples, with an interval over distinct samples."""
 
     kind: ClassVar = "external.inspect"
-    version: ClassVar = 1
+    version: ClassVar = 2
+    role: ClassVar = "log"
     measures: ClassVar = {
-        "score": MeasureSpec("1", "neither", "mean over sample ids of the mean over epochs"),
-        "missing": MeasureSpec("samples", "lower", "samples times epochs that are absent or in error", 0.0),
+        "score": MeasureSpec("1", "neither", "mean over sample ids of the mean over epochs", *SHARE),
+        "missing": MeasureSpec("samples", "lower", "samples times epochs that are absent, in error or unscored", 0.0),
     }
-    presets: ClassVar = {}
-    recorded_elsewhere: ClassVar = True
-    doubts: ClassVar = (PROVENANCE,)
+    presets: ClassVar = example_presets("log", "inspect", "json")
 
     log: str  #: reference of the log
     scorer: str | None = None  #: which score; needed where the log has several
     better: Literal["higher", "lower"] = "higher"
-    model: str | None = None  #: the model that the log must be of
-    model_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")  #: its weights
-    declared_missing: tuple[str, ...] = ()  #: sample ids left out on purpose; they do not count
-    worst: float | None = None  #: what a missing sample counts as: by default 0 (higher is better) or 1 (lower)
+    score_range: tuple[FiniteFloat, FiniteFloat] = SHARE  #: the lowest and the highest score there can be
+    declared_missing: tuple[str, ...] = ()  #: sample ids left out on purpose, that have no score; they do not count
 
-    def inputs(self) -> tuple[Input, ...]:
-        """The log, and its sidecar where there is one."""
-        found = [self.input("log", self.log)]
-        if self._sidecar().is_file():
-            found.append(self.input("model identity", f"file:{self._sidecar()}"))
-        return tuple(found)
+    @model_validator(mode="after")
+    def _range_holds_grades(self) -> Self:
+        if not (self.score_range[0] <= 0.0 and self.score_range[1] >= 1.0):
+            raise ValueError("score_range may be wider than 0 to 1, not narrower: a missing sample may be any of it")
+        return self
 
-    def stated_subject(self) -> str | None:
-        """The weights the log must be of."""
-        return self.model_sha256
+    def source(self) -> str:
+        """The log."""
+        return self.log
 
-    def seed_changes_data(self) -> bool:
-        """No: the data are in the file."""
-        return False
-
-    def cost(self) -> Cost:
-        """Reading only."""
-        return Cost(seconds=1.0)
-
-    def _sidecar(self) -> Path:
-        path = self.resolver.locate(parse_reference(self.log))
-        return path.with_name(path.name + SIDECAR)
-
-    def _check_identity(self, log: InspectLog, path: Path) -> list[Fault]:
-        named = dict(log.metadata)
-        if self._sidecar().is_file():
-            try:
-                said: object = json.loads(self._sidecar().read_bytes())
-            except (ValueError, RecursionError):
-                said = None
-            if not isinstance(said, dict):
-                return [Fault("inspect.model", "the sidecar is not a JSON object", str(self._sidecar()))]
-            sidecar = cast("dict[str, Any]", said)
-            named |= {"model_sha256": sidecar.get("sha256"), "model_name": sidecar.get("model", log.model)}
-        faults: list[Fault] = []
-        sha = named.get("model_sha256")
-        if not isinstance(sha, str):
-            hint = f"metadata model_sha256 in the log, or {path.name}{SIDECAR}"
-            faults.append(Fault("inspect.model", "the log does not identify the model's weights", str(path), hint=hint))
-        elif self.model_sha256 is not None and sha != self.model_sha256:
-            faults.append(Fault("inspect.model", "the log is of other weights", str(path), name=sha[:12]))
-        if self.model is not None and self.model not in (log.model, named.get("model_name")):
-            faults.append(Fault("inspect.model", f"the log is of {log.model}, not of {self.model}", str(path)))
-        return faults
+    def measure_specs(self) -> dict[str, MeasureSpec]:
+        """The score in its range."""
+        spec = self.measures["score"]
+        score = MeasureSpec(spec.unit, self.better, spec.estimator, *self.score_range)
+        return {**self.measures, "score": score}
 
     def collect(self, run: Run) -> Items:
-        """One row a sample id: its mean score over epochs, missing ones at their worst."""
-        path = self.resolver.locate(self.log)
+        """One row a sample id: its mean score over epochs, with missing ones at the lowest and at the highest score."""
+        path = self.path()
         log = read_inspect_log(path)
         file, faults = str(path), list[Fault]()
         if log.status != "success":
             faults.append(Fault("inspect.status", f"the run ended as {log.status!r}, not as success", file))
         if log.invalidated:
             faults.append(Fault("inspect.invalidated", "the log, or samples of it, were invalidated", file))
-        faults += self._check_identity(log, path)
+        stated = log.metadata.get("model_sha256")
+        of, wrong = self.identify((log.model, log.metadata.get("model_name")), stated, required=True)
         scorers = sorted({name for sample in log.samples for name in sample.scores})
         scorer = self.scorer or (scorers[0] if len(scorers) == 1 else None)
         if scorer not in scorers:
             message = "say which scorer" if self.scorer is None else f"no score {self.scorer}"
-            faults.append(Fault("inspect.scorer", message, file, hint=f"there are: {', '.join(scorers) or 'none'}"))
-        if faults or scorer is None:
-            raise FaultError(faults, ExitCode.EVIDENCE)
-        return self._rows(log, scorer, file)
+            wrong.append(Fault("inspect.scorer", message, file, hint=f"there are: {', '.join(scorers) or 'none'}"))
+        if faults or wrong or scorer is None:
+            raise FaultError([*faults, *wrong], ExitCode.EVIDENCE)
+        return self._rows(log, scorer, file, of)
 
-    def _rows(self, log: InspectLog, scorer: str, file: str) -> Items:
-        worst = self.worst if self.worst is not None else (0.0 if self.better == "higher" else 1.0)
-        ids = dict.fromkeys((*log.expected_ids, *(sample.id for sample in log.samples)))
-        kept = [identifier for identifier in ids if identifier not in self.declared_missing]
+    def _rows(self, log: InspectLog, scorer: str, file: str, of: dict[str, Any]) -> Items:
+        ids = list(dict.fromkeys((*log.expected_ids, *(sample.id for sample in log.samples))))
+        scored = [sample for sample in log.samples if not sample.error and scorer in sample.scores]
+        faults = declared_faults("inspect.declared", self.declared_missing, ids, (s.id for s in scored), file)
+        faults += [
+            Fault("inspect.epoch", f"epoch {sample.epoch} of {log.epochs}", file, name=sample.id)
+            for sample in scored
+            if not 1 <= sample.epoch <= log.epochs
+        ]
+        kept = [identifier for identifier in ids if identifier not in set(self.declared_missing)]
+        if not kept:
+            faults.append(Fault("inspect.incomplete", "no samples", file))
+        if faults:
+            raise FaultError(faults, ExitCode.EVIDENCE)
         place = {identifier: i for i, identifier in enumerate(kept)}
         values = np.full((len(kept), log.epochs), np.nan)
-        for sample in log.samples:
-            if sample.id in place and not sample.error and scorer in sample.scores:
-                if not 1 <= sample.epoch <= log.epochs:
-                    fault = Fault("inspect.epoch", f"epoch {sample.epoch} of {log.epochs}", file, name=sample.id)
-                    raise FaultError(fault, ExitCode.EVIDENCE)
-                values[place[sample.id], sample.epoch - 1] = sample.scores[scorer]
-        unlisted = log.expected - len(ids) * log.epochs
-        absent = np.isnan(values)
+        for sample in scored:
+            values[place[sample.id], sample.epoch - 1] = sample.scores[scorer]
+        self._check_range(log, scorer, values, kept, file)
         self._check_header(log, scorer, values, file)
-        if not kept:
-            raise FaultError(Fault("inspect.incomplete", "no samples", file), ExitCode.EVIDENCE)
-        if unlisted > 0 and not self.declared_missing:
-            # samples of which not even the id is known cannot be rows: a unit each, at the worst
-            kept += [f"missing-{i}" for i in range(-(-unlisted // log.epochs))]
-            extra = np.full((len(kept) - len(values), log.epochs), np.nan)
-            values, absent = np.vstack([values, extra]), np.vstack([absent, np.isnan(extra)])
-        values[absent] = worst
-        return Items(kept, {"score": values.mean(1), "missing": absent.sum(1).astype(float)})
+        contents = {sample.id: sample.content for sample in reversed(log.samples) if sample.content is not None}
+        # samples of which not even the id is known: a unit each
+        unlisted = max(0, -(-(log.expected - len(ids) * log.epochs) // log.epochs))
+        unknown = [name for i in range(unlisted + len(kept)) if (name := f"missing-{i}") not in place][:unlisted]
+        values = np.vstack([values, np.full((unlisted, log.epochs), np.nan)])
+        absent = np.isnan(values)
+        low, high = (np.where(absent, end, values).mean(1) for end in self.score_range)
+        return Items(
+            [*kept, *unknown],
+            {"low": low, "high": high, "missing": absent.sum(1).astype(float)},
+            contents=[contents.get(name) or content_of("id", name) for name in (*kept, *unknown)],
+            metadata={"subject": of, "data_notes": self._notes(log)},
+        )
+
+    def _notes(self, log: InspectLog) -> list[str]:
+        notes: list[str] = []
+        if log.dirty:
+            notes.append(f"the code that ran had changes that were not committed (on {log.commit or 'no commit'})")
+        if log.dataset_size is not None and log.expected_ids and log.dataset_size > len(log.expected_ids):
+            notes.append(f"the run took {len(log.expected_ids)} of the {log.dataset_size} samples of its data set")
+        if self.declared_missing:
+            notes.append(f"declared missing, and not counted: {', '.join(self.declared_missing)}")
+        return notes
+
+    def _check_range(
+        self, log: InspectLog, scorer: str, values: np.ndarray[Any, Any], kept: list[str], file: str
+    ) -> None:
+        low, high = self.score_range
+        outside = np.argwhere((values < low) | (values > high))
+        if len(outside):
+            first = values[tuple(outside[0])]
+            message = f"{len(outside)} scores outside score_range = [{low:g}, {high:g}], such as {first:g}"
+            raise FaultError(Fault("inspect.range", message, file, name=kept[int(outside[0, 0])]), ExitCode.EVIDENCE)
+        grades = scorer not in log.numeric or bool(np.isin(values, (0.0, 1.0)).all())
+        if grades and self.score_range != SHARE:
+            message = "its scores are grades from 0 to 1, so that a wider score_range says nothing"
+            raise FaultError(Fault("inspect.range", message, file, name=scorer), ExitCode.EVIDENCE)
 
     def _check_header(self, log: InspectLog, scorer: str, values: np.ndarray[Any, Any], file: str) -> None:
         """The header's mean or accuracy must be that of the samples it had: else one of them was changed."""
@@ -148,15 +152,28 @@ class InspectEvaluation(Study):
                 raise FaultError(Fault("inspect.header", message, file, name=scorer), ExitCode.EVIDENCE)
 
     def summarise(self, items: Items) -> Summary:
-        """The mean with its interval over sample ids: exact where every one is right or wrong."""
-        scores, missing = items["score"], float(items["missing"].sum())
-        mean = float(scores.mean())
+        """The mean with its interval over distinct samples, and how many are missing."""
+        missing = float(items["missing"].sum())
+        scores = items["low"] if self.better == "higher" else items["high"]
+        common: dict[str, Any] = {"better": self.better, "n_of": "distinct samples"}
+        if missing:
+            common |= {"interval": self._bounds(items, missing), "no_interval": None}
         measures = {
-            "score": self.measure("score", scores, items, better=self.better, n_of="sample ids"),
+            "score": self.measure("score", scores, items, **common),
             "missing": Measure(
-                value=missing, unit="samples", better="lower", n=items.n, n_of="sample ids", no_interval="a count"
+                value=missing, unit="samples", better="lower", n=items.n, n_of="distinct samples", no_interval="a count"
             ),
         }
-        table = Table(title="Inspect log", columns=("sample ids", "missing", "mean"), rows=((items.n, missing, mean),))
-        chart = Chart.histogram(scores, title="Score of each sample", unit="score", alt=f"Mean {mean:.3g}")
+        row = (len(items.units), items.n, missing, float(scores.mean()))
+        table = Table(title="Inspect log", columns=("sample ids", "distinct samples", "missing", "mean"), rows=(row,))
+        chart = Chart.histogram(scores, title="Score of each sample", unit="score", alt=f"Mean {scores.mean():.3g}")
         return Summary(measures, tables=(table,), figures=(chart,))
+
+    def _bounds(self, items: Items, missing: float) -> Interval:
+        """From the lower end with the missing at the lowest score to the upper end with them at the highest."""
+        low, high = self.score_range
+        (below, why), (above, _) = (mean_interval(items[end], clusters=items.clusters) for end in ("low", "high"))
+        what = f"{missing:g} missing scores taken as {low:g} below and as {high:g} above"
+        if below is None or above is None:
+            return Interval(low=low, high=high, method=f"the whole range of scores; {what}; {why}")
+        return Interval(low=below.low, high=above.high, level=below.level, method=f"{below.method}; {what}")

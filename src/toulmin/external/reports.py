@@ -4,127 +4,142 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, Self, cast
 
 import numpy as np
+from pydantic import FiniteFloat, model_validator
 
 from toulmin.evidence import Measure, content_of
-from toulmin.external.doubts import PROVENANCE
+from toulmin.external.examples import example_presets
 from toulmin.external.numbers import is_finite_number
+from toulmin.external.outside import SHARE, OutsideStudy, declared_faults
 from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.faults.xml import local_name, read_xml
-from toulmin.studies import Cost, Input, Items, MeasureSpec, Run, Study, Summary
+from toulmin.studies import Items, MeasureSpec, Run, Summary
 
 
-class JUnitReport(Study):
-    """The share of test cases of a JUnit XML report that passed; skipped ones count as failures unless declared."""
+class JUnitReport(OutsideStudy):
+    """The share of test cases of a JUnit XML report that passed; a skipped one failed, unless it is declared."""
 
     kind: ClassVar = "external.junit"
-    version: ClassVar = 1
+    version: ClassVar = 2
+    role: ClassVar = "report"
     measures: ClassVar = {
-        "passed": MeasureSpec("1", "higher", "share of test cases that passed", 0.0, 1.0),
+        "passed": MeasureSpec("1", "higher", "share of test cases that passed", *SHARE),
         "failures": MeasureSpec(
             "tests", "lower", "test cases that failed, were in error, or were skipped undeclared", 0.0
         ),
     }
-    presets: ClassVar = {}
-    recorded_elsewhere: ClassVar = True
-    doubts: ClassVar = (PROVENANCE,)
+    presets: ClassVar = example_presets("report", "junit", "xml")
 
     report: str  #: reference of the XML file
-    skipped_allowed: bool = False
+    declared_skipped: tuple[str, ...] = ()  #: test cases, CLASS::NAME, skipped on purpose; they do not count
 
-    def inputs(self) -> tuple[Input, ...]:
+    def source(self) -> str:
         """The report."""
-        return (self.input("report", self.report),)
-
-    def seed_changes_data(self) -> bool:
-        """No: the data are in the file."""
-        return False
-
-    def cost(self) -> Cost:
-        """Reading only."""
-        return Cost(seconds=0.5)
+        return self.report
 
     def collect(self, run: Run) -> Items:
-        """One row a test case."""
-        path = self.resolver.locate(self.report)
+        """One row a test case; several of one name are one observation."""
+        path = self.path()
         root = read_xml(path)
+        of, faults = self.identify()
         rows: dict[str, float] = {}
+        names: list[str] = []
         repeated: Counter[str] = Counter()
+        skipped: set[str] = set()
+        ran: set[str] = set()
+        failures = 0
         for case in root.iter():
             if local_name(case.tag) != "testcase":
                 continue
             name = f"{case.get('classname', '')}::{case.get('name', '')}"
-            repeated[name] += 1
-            if repeated[name] > 1:
-                name += f" ({repeated[name]})"
-            while name in rows:  # a name that itself ends so
-                name += "+"
             outcome = {local_name(child.tag) for child in case}
-            if "skipped" in outcome and self.skipped_allowed:
+            failed = bool(outcome & {"failure", "error"})
+            failures += failed
+            (skipped if "skipped" in outcome and not failed else ran).add(name)
+            if name in self.declared_skipped:
                 continue
-            rows[name] = float(not outcome & {"failure", "error", "skipped"})
-        if not rows:
-            raise FaultError(Fault("junit.empty", "no test cases", str(path)), ExitCode.EVIDENCE)
-        self._check_header(root.attrib, rows, str(path), local_name(root.tag))
-        return Items(list(rows), {"passed": np.array(list(rows.values()))})
+            names.append(name)
+            rows[_distinct(name, repeated, rows)] = float(not failed and "skipped" not in outcome)
+        if not skipped | ran:
+            faults.append(Fault("junit.empty", "no test cases", str(path)))
+        faults += declared_faults("junit.declared", self.declared_skipped, skipped | ran, ran, str(path))
+        if not rows and not faults:
+            faults.append(Fault("junit.empty", "every test case is declared skipped", str(path)))
+        if faults:
+            raise FaultError(faults, ExitCode.EVIDENCE)
+        self._check_header(root.attrib, failures, str(path), local_name(root.tag))
+        notes = [f"declared skipped, and not counted: {', '.join(self.declared_skipped)}"]
+        return Items(
+            list(rows),
+            {"passed": np.array(list(rows.values()))},
+            contents=[content_of(name) for name in names],
+            metadata={"subject": of, "data_notes": notes if self.declared_skipped else []},
+        )
 
-    def _check_header(self, header: dict[str, str], rows: dict[str, float], file: str, tag: str) -> None:
+    def _check_header(self, header: dict[str, str], failures: int, file: str, tag: str) -> None:
         try:
             said = int(header["failures"]) + int(header.get("errors", "0"))
-            skipped = int(header.get("skipped", header.get("disabled", "0")))
         except (KeyError, ValueError):
             return
-        failed = sum(value == 0 for value in rows.values()) - (0 if self.skipped_allowed else skipped)
-        if tag in ("testsuites", "testsuite") and said != failed:
-            message = f"the header counts {said} failures, its test cases {failed}"
+        if tag in ("testsuites", "testsuite") and said != failures:
+            message = f"the header counts {said} failures, its test cases {failures}"
             raise FaultError(Fault("junit.header", message, file), ExitCode.EVIDENCE)
 
     def summarise(self, items: Items) -> Summary:
         """The share with its exact interval, and the count."""
-        passed = round(float(items["passed"].sum()))
-        common: dict[str, Any] = {"n": items.n, "n_of": "test cases"}
-        return Summary(
-            {
-                "passed": self.measure("passed", items["passed"].astype(float), items, n_of="test cases"),
-                "failures": Measure(
-                    value=len(items.units) - passed, unit="tests", better="lower", no_interval="a count", **common
-                ),
-            }
+        failures = len(items.units) - round(float(items["passed"].sum()))
+        count = Measure(
+            value=failures, unit="tests", better="lower", n=items.n, n_of="test cases", no_interval="a count"
         )
+        share = self.measure("passed", items["passed"].astype(float), items, n_of="test cases")
+        return Summary({"passed": share, "failures": count})
 
 
-class JsonUnits(Study):
-    """The mean of a value over independent units, from a JSON file ``{"units": [{"id", "value", "cluster"?}]}``."""
+def _distinct(name: str, repeated: Counter[str], taken: dict[str, float]) -> str:
+    """The name, made different from those that are taken."""
+    repeated[name] += 1
+    if repeated[name] > 1:
+        name += f" ({repeated[name]})"
+    while name in taken:  # a name that itself ends so
+        name += "+"
+    return name
+
+
+class JsonUnits(OutsideStudy):
+    """The mean of a value over distinct units: JSON, ``{"units": [{"id", "value", "cluster"?, "input"?}]}``."""
 
     kind: ClassVar = "external.json"
-    version: ClassVar = 1
-    measures: ClassVar = {"value": MeasureSpec("", "neither", "mean over units, clusters resampled together")}
-    presets: ClassVar = {}
-    recorded_elsewhere: ClassVar = True
-    doubts: ClassVar = (PROVENANCE,)
+    version: ClassVar = 2
+    role: ClassVar = "report"
+    measures: ClassVar = {"value": MeasureSpec("", "neither", "mean over units, clusters resampled together", *SHARE)}
+    presets: ClassVar = example_presets("report", "units", "json")
 
     report: str  #: reference of the JSON file
     unit: str = "1"
     better: Literal["higher", "lower", "neither"] = "neither"
     n_of: str = "units"
+    value_range: tuple[FiniteFloat, FiniteFloat] = SHARE  #: the lowest and the highest value there can be
 
-    def inputs(self) -> tuple[Input, ...]:
+    @model_validator(mode="after")
+    def _range_upright(self) -> Self:
+        if not self.value_range[0] < self.value_range[1]:
+            raise ValueError("value_range must go from the lowest to the highest value")
+        return self
+
+    def source(self) -> str:
         """The file."""
-        return (self.input("report", self.report),)
+        return self.report
 
-    def seed_changes_data(self) -> bool:
-        """No: the data are in the file."""
-        return False
-
-    def cost(self) -> Cost:
-        """Reading only."""
-        return Cost(seconds=0.5)
+    def measure_specs(self) -> dict[str, MeasureSpec]:
+        """The value, in its range."""
+        spec = self.measures["value"]
+        return {"value": MeasureSpec(self.unit, self.better, spec.estimator, *self.value_range)}
 
     def collect(self, run: Run) -> Items:
         """One row a unit."""
-        path = self.resolver.locate(self.report)
+        path = self.path()
         try:
             document: object = json.loads(path.read_bytes())
         except (ValueError, RecursionError) as error:
@@ -132,7 +147,7 @@ class JsonUnits(Study):
         units: object = cast("dict[str, Any]", document).get("units") if isinstance(document, dict) else None
         if not isinstance(units, list) or not units:
             raise FaultError(Fault("json.units", 'needs a list "units"', str(path)), ExitCode.EVIDENCE)
-        faults: list[Fault] = []
+        of, faults = self.identify()
         ids, values, clusters, contents = list[str](), list[float](), list[str](), list[str]()
         for index, entry in enumerate(cast("list[Any]", units)):
             row: dict[str, Any] = cast("dict[str, Any]", entry) if isinstance(entry, dict) else {}
@@ -147,10 +162,25 @@ class JsonUnits(Study):
             values.append(float(value))
             clusters.append(str(row.get("cluster", row["id"])))
             contents.append(content_of(row["input"] if "input" in row else ["id", row["id"]]))
+        faults = faults or self._outside_range(ids, values, str(path))
         if faults:
             infinite = all(fault.code == "json.not_finite" for fault in faults)
             raise FaultError(faults, ExitCode.NUMERICAL if infinite else ExitCode.EVIDENCE)
-        return Items(ids, {"value": np.array(values)}, clusters=clusters, contents=contents)
+        metadata = {"subject": of}
+        return Items(ids, {"value": np.array(values)}, clusters=clusters, contents=contents, metadata=metadata)
+
+    def _outside_range(self, ids: list[str], values: list[float], file: str) -> list[Fault]:
+        low, high = self.value_range
+        hint = "value_range = [lowest, highest] says what a value can be"
+        faults = [
+            Fault("json.range", f"{value:g} is not from {low:g} to {high:g}", file, name=name, hint=hint)
+            for name, value in zip(ids, values, strict=True)
+            if not low <= value <= high
+        ]
+        if not faults and self.value_range != SHARE and set(values) <= {0.0, 1.0}:
+            message = "all values are 0 or 1, so that their range is 0 to 1"
+            faults.append(Fault("json.range", message, file, name="value_range"))
+        return faults
 
     def summarise(self, items: Items) -> Summary:
         """The mean with its interval over clusters."""

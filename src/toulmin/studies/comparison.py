@@ -35,7 +35,7 @@ def compare_derived(recorded: Mapping[str, Any], derived: Mapping[str, Any]) -> 
     """Each part of a record (as JSON) that does not follow from its items."""
     faults: list[Fault] = []
     message = "does not follow from the stored items"
-    for part in ("measures", "tables", "figures", "positive_control", "n"):
+    for part in ("measures", "tables", "figures", "positive_control", "notes", "n"):
         if same_values(recorded[part], derived[part]):
             continue
         if part == "measures":

@@ -11,7 +11,7 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import ValidationError
 
@@ -50,6 +50,18 @@ def _summarise(study: Study, items: Items) -> Summary:
         raise FaultError(faults_of_validation(error, "study.summary"), ExitCode.NUMERICAL) from None
     study.check_summary(summary)
     return summary
+
+
+def _notes(items: Items) -> tuple[str, ...]:
+    """What the study noted of its data, and how many units have the content of another, so that they count once."""
+    noted: object = items.metadata.get("data_notes")
+    notes = tuple(str(note) for note in cast("list[object]", noted)) if isinstance(noted, list) else ()
+    if not items.repeats:
+        return notes
+    return (
+        *notes,
+        f"{items.repeats} of {len(items.units)} units have the content of an earlier one: n counts them once",
+    )
 
 
 @contextlib.contextmanager
@@ -125,6 +137,7 @@ def execute(study: Study, store: Store, run: Run) -> Evidence:
             tables=tuple(summary.tables),
             figures=tuple(summary.figures),
             positive_control=summary.positive_control,
+            notes=_notes(items),
             n=max(1, items.n),
             seeds=(run.seed,),
             threads=run.threads,
@@ -185,6 +198,7 @@ def re_derive(evidence: Evidence, store: Store) -> list[Fault]:
             "tables": tuple(summary.tables),
             "figures": tuple(summary.figures),
             "positive_control": summary.positive_control,
+            "notes": _notes(items),
             "n": max(1, items.n),
         }
     )

@@ -17,7 +17,8 @@ the favourable end (``m.low <= t``, ``m.high >= t``) is refused: it would pass o
 
 A criterion must be able to fail on what was measured (:func:`vacuous_branches`): each of its branches, the ways to pass
 it once every ``or`` is multiplied out, needs a comparison of a measure whose threshold lies inside the range of values
-that the study declares for the measure. A measure without a declared end is held to :data:`IMPLAUSIBLE` on that side.
+that the study declares for the measure, and the branches must leave some value out. A measure without a declared end is
+held to :data:`IMPLAUSIBLE` on that side.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Literal
 
 from toulmin.case.argument.health import Outcome
@@ -184,23 +186,50 @@ def vacuous_branches(criterion: Criterion, specs: Mapping[str, MeasureSpec]) -> 
     """The ways to pass the criterion that say nothing about what was measured, as they are written.
 
     A branch is a conjunction of comparisons. It is vacuous where none of them can fail: counts alone (``n >= 1``),
-    thresholds that every value of the measure's range meets (``accuracy >= 0``), ``!=``.
+    thresholds that every value of the measure's range meets (``accuracy >= 0``), ``!=``. Where no branch is, they are
+    all vacuous together if they leave no value out (``value >= 0.5 or value < 0.5``).
 
     :raises CriterionError: more than 1000 branches.
     """
-    branches = _branches(criterion)
-    return [
-        " and ".join(part.text for part in branch)
-        for branch in branches
+    branches = _terms(criterion, "or")
+    written = [" and ".join(part.text for part in branch) for branch in branches]
+    vacuous = [
+        text
+        for text, branch in zip(written, branches, strict=True)
         if not any(_can_fail(part, specs.get(part.measure)) for part in branch)
     ]
+    # multiplied out the other way the criterion fails where any clause, a disjunction, does
+    if not vacuous and all(_covers(clause, specs) for clause in _terms(criterion, "and")):
+        return [" or ".join(written)]
+    return vacuous
 
 
-def _branches(criterion: Criterion) -> list[tuple[Compare, ...]]:
+def _covers(clause: Sequence[Compare], specs: Mapping[str, MeasureSpec]) -> bool:
+    """Whether one of the comparisons holds whatever the values: some measure's cover its whole range."""
+    by_measure: dict[str, list[Compare]] = {}
+    for part in clause:
+        if part.counts:
+            return True
+        by_measure.setdefault(part.measure, []).append(part)
+    for measure, parts in by_measure.items():
+        low, high = _range(specs[measure])
+        points = sorted({low, high, *(part.threshold for part in parts if low < part.threshold < high)})
+        points += [(a + b) / 2 for a, b in pairwise(points)]
+        if all(any(_side(p.op, x, x, p.threshold) is Outcome.PASS for p in parts) for x in points):
+            return True
+    return False
+
+
+def _range(spec: MeasureSpec) -> tuple[float, float]:
+    return -IMPLAUSIBLE if spec.low is None else spec.low, IMPLAUSIBLE if spec.high is None else spec.high
+
+
+def _terms(criterion: Criterion, outer: Literal["and", "or"]) -> list[tuple[Compare, ...]]:
+    """The criterion multiplied out: the terms that ``outer`` joins; within each the other word joins comparisons."""
     if isinstance(criterion, Compare):
         return [(criterion,)]
-    parts = [_branches(part) for part in criterion.parts]
-    if criterion.word == "or":
+    parts = [_terms(part, outer) for part in criterion.parts]
+    if criterion.word == outer:
         found = [branch for several in parts for branch in several]
     else:
         found = [()]
@@ -216,9 +245,7 @@ def _branches(criterion: Criterion) -> list[tuple[Compare, ...]]:
 def _can_fail(part: Compare, spec: MeasureSpec | None) -> bool:
     if part.counts or spec is None or part.op == "!=":
         return False
-    low = -IMPLAUSIBLE if spec.low is None else spec.low
-    high = IMPLAUSIBLE if spec.high is None else spec.high
-    threshold = part.threshold
+    (low, high), threshold = _range(spec), part.threshold
     if part.op == ">=":
         return threshold > low
     if part.op == ">":

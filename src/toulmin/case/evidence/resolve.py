@@ -109,6 +109,7 @@ class Resolver:
         if outcome is Outcome.MISSING:
             faults.append(case.fault("C058", "no evidence yet", node.id, hint="toulmin case run makes it"))
         faults += [case.fault("C059", why, node.id) for why in stale]
+        faults += [case.fault("C083", note, node.id) for record in records for note in record.notes]
         first = records[0] if records else None
         binding = Binding(
             study=question.study.kind,

@@ -48,6 +48,10 @@ def _recorded(case: Case, resolution: Resolution) -> Iterator[Fault]:
         return
     subject = case.parsed.subjects.get(node.subject)
     stated = study.stated_subject()
+    if subject is not None and subject.sha256 is not None and stated is None:
+        message = f"{node.subject} is declared with its weights, and {study.kind} does not say of which weights it is"
+        hint = f'model_sha256 = "{subject.sha256}"; the file, or its sidecar, must say the same'
+        yield case.fault("C092", message, node.id, "configuration", hint)
     if subject is not None and subject.sha256 is not None and stated is not None and stated != subject.sha256:
         message = f"it is of the weights {stated[:12]}, and {node.subject} is declared as {subject.sha256[:12]}"
         yield case.fault("C091", message, node.id, "subject")
