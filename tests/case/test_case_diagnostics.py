@@ -122,6 +122,7 @@ EDITS: dict[str, tuple[str, str]] = {
 }
 DONE_ELSEWHERE = {"C002", "C025", "C040", "C041", "C042", "C043", "C044", "C053", "C056", "C057", "C058", "C059"}
 DONE_ELSEWHERE |= {"C090", "C091", "C092"}  # tests/issues/test_issue12_semantics.py
+DONE_ELSEWHERE |= {"C083"}  # tests/issues/test_issue12_outside.py
 DONE_ELSEWHERE |= {f"C{number:03}" for number in range(95, 100)}  # tests/issues/test_issue12_readiness.py
 DONE_ELSEWHERE |= {f"C{number:03}" for number in range(70, 82)} - set(EDITS)  # tests/issues/test_issue12_registered.py
 # with a subject that cannot be read there can be no current evidence, and what there is is stale
