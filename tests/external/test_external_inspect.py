@@ -6,6 +6,7 @@ import json
 import struct
 import zipfile
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -60,7 +61,9 @@ def logs(tmp_path_factory) -> dict[str, Path]:
             "failed": {"fail": True},
             "anonymous": {"identified": False},
         }.items():
-            made[name] = _write_log(tmp_path_factory.mktemp(name), **options)
+            # in a thread of its own: the session's browser runs an event loop in this one
+            with ThreadPoolExecutor(1) as thread:
+                made[name] = thread.submit(_write_log, tmp_path_factory.mktemp(name), **options).result()
     return made
 
 
