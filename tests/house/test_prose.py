@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/toulmin.md", "docs/paths.md", "docs/circuits.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/toulmin.md", "docs/paths.md", "docs/circuits.md", "docs/basis.md"])
 def test_the_code_on_the_page_runs(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     indented = re.findall(r"(?m)(?:^    .*\n|^\n)+", text)

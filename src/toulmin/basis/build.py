@@ -1,0 +1,151 @@
+"""Bases for all sites of a chain, from the last backwards, and the interactions between their features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from toulmin.basis.closed_forms import Function
+from toulmin.basis.grams import gram_matrices
+from toulmin.basis.jacobians import DEFAULT_BYTES, interactions, second_moment
+from toulmin.basis.nodes import Node
+from toulmin.basis.rotation import Rotation, Whitened, pca_rotation, rotate, whiten
+from toulmin.basis.sections import Chain
+
+Batches = Sequence[Float[Tensor, "N P d"]]
+
+
+@dataclass(frozen=True)
+class InteractionGraph:
+    """A basis for every site but the last, and the interactions between neighbouring ones.
+
+    :ivar edges: for each section E [F, J]: how strongly feature j acts on feature i of the next site; at the last site
+        the features are the outputs themselves.
+    """
+
+    rotations: tuple[Rotation, ...]
+    edges: tuple[Float[Tensor, "F J"], ...]
+
+
+def local_interaction_basis(
+    chain: Chain,
+    batches: Batches,
+    *,
+    centred: bool = True,
+    nodes: Sequence[Node] | None = None,
+    gram_threshold: float = 1e-12,
+    strength_threshold: float = 1e-12,
+    max_bytes: int = DEFAULT_BYTES,
+) -> InteractionGraph:
+    """The Local Interaction Basis: each site's directions are those that act apart from one another on the next site.
+
+    :param batches: activations of the first site.
+    :param centred: take the mean out of the Gram matrices and keep the constant apart.
+    :param nodes: points of integrated gradients (:func:`line_nodes`); default the Jacobian itself.
+    :param gram_threshold: directions of variance below this share of the largest are dropped; ``strength_threshold``
+        the same for Lambda.
+    :raises FaultError: ``basis.data``, ``basis.gram``, ``basis.memory``.
+    """
+    white = _whiten(chain, batches, centred, gram_threshold)
+    rotations: list[Rotation] = []
+    readout: Tensor | None = None
+    for number in range(len(chain.sections) - 1, -1, -1):
+        inputs = _inputs(chain, batches, number)
+        moment = second_moment(chain.sections[number], inputs, readout, nodes=nodes, max_bytes=max_bytes)
+        found, _ = rotate(chain.sites[number], white[number], moment.matrix, threshold=strength_threshold)
+        rotations.insert(0, found)
+        readout = found.C
+    return _with_edges(chain, batches, rotations, nodes, max_bytes)
+
+
+def interaction_basis(
+    chain: Chain,
+    batches: Batches,
+    *,
+    centred: bool = True,
+    nodes: Sequence[Node] | None = None,
+    gram_threshold: float = 1e-12,
+    strength_threshold: float = 1e-12,
+    max_bytes: int = DEFAULT_BYTES,
+) -> InteractionGraph:
+    """The Interaction Basis: as the local one, with the Jacobian of the network's output in place of the next
+    site's."""
+    white = _whiten(chain, batches, centred, gram_threshold)
+    rotations: list[Rotation] = []
+    for number in range(len(chain.sections)):
+        rest = _rest(chain, number)
+        inputs = _inputs(chain, batches, number)
+        moment = second_moment(rest, inputs, None, nodes=nodes, max_bytes=max_bytes)
+        found, _ = rotate(chain.sites[number], white[number], moment.matrix, threshold=strength_threshold)
+        rotations.append(found)
+    return _with_edges(chain, batches, rotations, nodes, max_bytes)
+
+
+def pca_basis(
+    chain: Chain,
+    batches: Batches,
+    *,
+    centred: bool = True,
+    nodes: Sequence[Node] | None = None,
+    gram_threshold: float = 1e-12,
+    max_bytes: int = DEFAULT_BYTES,
+) -> InteractionGraph:
+    """The baseline: principal components of every site, and the interactions between them."""
+    white = _whiten(chain, batches, centred, gram_threshold)
+    rotations = [pca_rotation(site, one) for site, one in zip(chain.sites[:-1], white, strict=True)]
+    return _with_edges(chain, batches, rotations, nodes, max_bytes)
+
+
+def _whiten(chain: Chain, batches: Batches, centred: bool, threshold: float) -> list[Whitened]:
+    grams = gram_matrices(chain, batches, centred=centred)[:-1]
+    flags = chain.constant[:-1]
+    return [whiten(g, constant=c, centred=centred, threshold=threshold) for g, c in zip(grams, flags, strict=True)]
+
+
+def _inputs(chain: Chain, batches: Batches, number: int) -> Sequence[Tensor]:
+    """The activations of a site, a batch at a time; made again for each use, so that one batch is held."""
+    return _Lazy(chain, batches, number)
+
+
+class _Lazy(Sequence[Tensor]):
+    def __init__(self, chain: Chain, batches: Batches, number: int) -> None:
+        self._chain, self._batches, self._number = chain, batches, number
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __getitem__(self, index: int) -> Tensor:  # type: ignore[override]
+        x = self._batches[index]
+        with torch.no_grad():
+            for section in self._chain.sections[: self._number]:
+                x = section(x)
+        return x
+
+
+def _rest(chain: Chain, number: int) -> Function:
+    parts: Sequence[Callable[[Tensor], Tensor]] = chain.sections[number:]
+    if len(parts) == 1:
+        return parts[0]
+
+    def run(x: Tensor) -> Tensor:
+        for part in parts:
+            x = part(x)
+        return x
+
+    return run
+
+
+def _with_edges(
+    chain: Chain, batches: Batches, rotations: Sequence[Rotation], nodes: Sequence[Node] | None, max_bytes: int
+) -> InteractionGraph:
+    edges: list[Tensor] = []
+    for number, section in enumerate(chain.sections):
+        own = rotations[number]
+        readout = rotations[number + 1].C if number + 1 < len(rotations) else None
+        inputs = _inputs(chain, batches, number)
+        edges.append(interactions(section, inputs, own.C, own.C_inverse, readout, nodes=nodes, max_bytes=max_bytes))
+    return InteractionGraph(tuple(rotations), tuple(edges))

@@ -1,0 +1,170 @@
+"""What must not change: reparametrisation, batches, widening; closed forms against differentiation."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+
+from toulmin.basis import (
+    folded_chain,
+    interaction_basis,
+    line_nodes,
+    local_interaction_basis,
+    pca_basis,
+    second_moment,
+    site_inputs,
+    transformer_chain,
+    with_constant,
+)
+from toulmin.basis.jacobians import interactions
+from toulmin.basis.sections import Chain
+from toulmin.faults import FaultError
+from toulmin.subjects import Transformer, TransformerConfig
+
+
+def weights(sizes: tuple[int, ...], seed: int = 0) -> list[torch.Tensor]:
+    """Weights of an MLP with biases folded in; each hidden layer has the constant neuron."""
+    generator = torch.Generator().manual_seed(seed)
+    found: list[torch.Tensor] = []
+    for number, (a, b) in enumerate(itertools.pairwise(sizes)):
+        drawn = torch.randn(a + 1, b, generator=generator, dtype=torch.float64) / a**0.5
+        if number < len(sizes) - 2:
+            constant = torch.zeros(a + 1, 1, dtype=torch.float64)
+            constant[-1] = 1
+            drawn = torch.cat([drawn, constant], 1)
+        found.append(drawn)
+    return found
+
+
+def data(n: int = 300, d: int = 6, seed: int = 1) -> torch.Tensor:
+    x = torch.randn(n, 1, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return with_constant(x)
+
+
+def reparametrised(chain: Chain, maps: list[torch.Tensor]) -> Chain:
+    """The chain whose hidden site l holds x A_l: affine maps that leave the constant alone."""
+    sections = []
+    for number, section in enumerate(chain.sections):
+        before = torch.linalg.inv(maps[number - 1]) if number else None
+        after = maps[number] if number < len(maps) else None
+
+        def run(x: torch.Tensor, section=section, before=before, after=after) -> torch.Tensor:
+            x = x if before is None else x @ before
+            x = section(x)
+            return x if after is None else x @ after
+
+        sections.append(run)
+    return Chain(chain.sites, tuple(sections), chain.constant)
+
+
+@pytest.mark.parametrize("basis", [local_interaction_basis, interaction_basis])
+def test_an_affine_map_of_every_hidden_layer_changes_nothing(basis) -> None:
+    chain = folded_chain(weights((6, 7, 5, 3)))
+    generator = torch.Generator().manual_seed(5)
+    maps = []
+    for width in (7, 5):
+        A = torch.eye(width + 1, dtype=torch.float64)
+        A[:, :-1] += 0.3 * torch.randn(width + 1, width, generator=generator, dtype=torch.float64)
+        maps.append(A)
+    plain = basis(chain, [data()])
+    moved = basis(reparametrised(chain, maps), [data()])
+    for a, b in zip(plain.rotations, moved.rotations, strict=True):
+        torch.testing.assert_close(a.strength, b.strength, rtol=1e-8, atol=1e-8)
+    for a, b in zip(plain.edges, moved.edges, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-8)
+
+
+def test_batches_and_their_order_change_nothing() -> None:
+    chain, x = folded_chain(weights((6, 7, 5, 3))), data()
+    whole = local_interaction_basis(chain, [x])
+    parts = local_interaction_basis(chain, [x[200:], x[:120], x[120:200]])
+    for a, b in zip(whole.edges, parts.edges, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-10)
+
+
+def test_a_linear_network_has_no_interaction_but_of_each_feature_with_its_own() -> None:
+    generator = torch.Generator().manual_seed(3)
+    layers = [torch.randn(a, b, generator=generator, dtype=torch.float64) for a, b in ((7, 6), (6, 5), (5, 4))]
+    chain = Chain(("a", "b", "c", "d"), folded_chain(layers, "identity").sections, (False,) * 4)
+    x = torch.randn(400, 1, 7, generator=generator, dtype=torch.float64)
+    found = local_interaction_basis(chain, [x], centred=False)
+    for edges in found.edges[:-1]:
+        big = edges / edges.max()
+        assert int((big > 1e-10).sum(0).max()) == 1
+        assert int((big > 1e-10).sum(1).max()) == 1
+    # in the PCA basis they do interact: the test can fail
+    other = pca_basis(chain, [x], centred=False).edges[0]
+    assert int((other / other.max() > 1e-10).sum(0).max()) > 1
+
+
+def test_widening_by_copies_leaves_the_number_of_features_and_their_interactions() -> None:
+    W = weights((6, 5, 4, 3))
+    plain = local_interaction_basis(folded_chain(W), [data()], gram_threshold=1e-10, strength_threshold=1e-10)
+    copied = torch.cat([W[0][:, :2], W[0]], 1)  # neurons 0 and 1 twice, read with half the weight
+    reading = torch.cat([0.5 * W[1][:2], 0.5 * W[1][:2], W[1][2:]], 0)
+    wide = folded_chain([copied, reading, W[2]])
+    found = local_interaction_basis(wide, [data()], gram_threshold=1e-10, strength_threshold=1e-10)
+    assert [r.width for r in found.rotations] == [r.width for r in plain.rotations]
+    for a, b in zip(plain.edges, found.edges, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("norm", ["none", "rms"])
+@pytest.mark.parametrize("last", [None, "L0.resid_mid"])
+def test_closed_forms_of_a_transformer_are_its_derivatives(norm: str, last: str | None) -> None:
+    config = TransformerConfig(
+        n_layers=1, d_model=6, n_heads=2, d_head=4, d_vocab=11, n_ctx=4, d_mlp=9, norm=norm, activation="relu"
+    )
+    model = Transformer(config, torch.Generator().manual_seed(1)).double()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if ".b_" in name or name == "b_U":
+                parameter.normal_(generator=torch.Generator().manual_seed(len(name)))
+    sites = ["L0.resid_pre", "L0.resid_mid", "L0.resid_post", "logits"]
+    chain = transformer_chain(model, sites, 4, last_position=last)
+    tokens = torch.randint(0, 11, (7, 4), generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        activations = chain.activations(site_inputs(model, tokens, sites[0]))
+        expected = model(tokens)
+        torch.testing.assert_close(activations[-1], expected if last is None else expected[:, -1:], rtol=0, atol=1e-10)
+    generator = torch.Generator().manual_seed(4)
+    for number, section in enumerate(chain.sections):
+        width, out = activations[number].shape[-1], activations[number + 1].shape[-1]
+        readout = torch.randn(out, 5, generator=generator, dtype=torch.float64)
+        C = torch.randn(width, width, generator=generator, dtype=torch.float64)
+        plain = lambda x, section=section: section(x)  # noqa: E731
+        for max_bytes in (1 << 30, 20_000):
+            a = second_moment(section, [activations[number]], readout, max_bytes=max_bytes).matrix
+            b = second_moment(plain, [activations[number]], readout, max_bytes=max_bytes).matrix
+            torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
+            parts = (C, torch.linalg.inv(C), readout)
+            a = interactions(section, [activations[number]], *parts, max_bytes=max_bytes)
+            b = interactions(plain, [activations[number]], *parts, max_bytes=max_bytes)
+            torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-9)
+
+
+def test_random_sources_estimate_the_moment_with_an_error_that_falls_as_the_root() -> None:
+    chain, x = folded_chain(weights((6, 7, 5, 3))), data(50)
+    exact = second_moment(chain.sections[0], [x], None).matrix
+    errors = []
+    for sources in (16, 256):
+        found = second_moment(
+            chain.sections[0], [x], None, sources=sources, generator=torch.Generator().manual_seed(sources)
+        )
+        assert found.error is not None
+        gap = (found.matrix - exact).abs()
+        assert float((gap / found.error.clamp(min=1e-12))[found.error > 1e-9].median()) < 2
+        errors.append(float(found.error.mean()))
+    assert 2.5 < errors[0] / errors[1] < 6.5  # the root of 16 is 4
+
+
+def test_bad_input_is_named() -> None:
+    with pytest.raises(FaultError, match=r"basis\.rule"):
+        line_nodes("simpson")  # type: ignore[arg-type]
+    with pytest.raises(FaultError, match="no data"):
+        local_interaction_basis(folded_chain(weights((6, 5, 3))), [])
+    config = TransformerConfig(n_layers=1, d_model=4, n_heads=1, d_head=4, d_vocab=5, n_ctx=3, d_mlp=4)
+    with pytest.raises(FaultError, match=r"L0\.resid_mid"):
+        transformer_chain(Transformer(config), ["L0.resid_pre", "L0.middle"], 3)
