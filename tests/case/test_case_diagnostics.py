@@ -122,6 +122,7 @@ EDITS: dict[str, tuple[str, str]] = {
 }
 DONE_ELSEWHERE = {"C002", "C025", "C040", "C041", "C042", "C043", "C044", "C053", "C056", "C057", "C058", "C059"}
 DONE_ELSEWHERE |= {"C090", "C091", "C092"}  # tests/issues/test_issue12_semantics.py
+DONE_ELSEWHERE |= {"C084", "C085", "C086"}  # tests/issues/test_issue12_controls.py
 DONE_ELSEWHERE |= {"C083"}  # tests/issues/test_issue12_outside.py
 DONE_ELSEWHERE |= {f"C{number:03}" for number in range(95, 100)}  # tests/issues/test_issue12_readiness.py
 DONE_ELSEWHERE |= {f"C{number:03}" for number in range(70, 82)} - set(EDITS)  # tests/issues/test_issue12_registered.py
@@ -276,7 +277,7 @@ def test_stale(clean):
     assert codes(clean, today=TODAY) == ["C059"]
 
 
-@pytest.mark.parametrize(("planted", "expected"), [(0.1, ["C056"]), (0.9, [])])
+@pytest.mark.parametrize(("planted", "expected"), [(0.1, ["C056", "C085"]), (0.9, [])])
 def test_the_records_own_control(clean, planted, expected):
     clean.replace('{ coin = "@coin" }', f'{{ coin = "@coin", planted = {planted} }}')
     clean.replace('subject = "coin"', 'absence = true\ncontrol = "self"')

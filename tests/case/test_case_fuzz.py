@@ -49,6 +49,7 @@ control = "F"
 [[evidence]]
 id = "F"
 text = "Others"
+planted = "a guess"
 study = "coins.rate"
 configuration = { coin = "@coin", n = 30 }
 criterion = "(rate >= 0.5 or failures == 0)"

@@ -65,6 +65,7 @@ text = "The method finds a planted bad coin"
 study = "coins.rate"
 configuration = { coin = "@bad", n = 100 }
 criterion = "rate.high <= 0.5"
+planted = "a coin that shows tails nine times in ten"
 [[assumption]]
 id = "A"
 text = "The coin is not swapped"

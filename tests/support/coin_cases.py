@@ -16,7 +16,7 @@ STUDY = '''
 from typing import Any, ClassVar
 
 import numpy as np
-from toulmin.evidence import Measure, PositiveControl, wilson
+from toulmin.evidence import Measure, PositiveControl, content_of, wilson
 from toulmin.studies import Items, MeasureSpec, Study, Summary
 
 
@@ -42,20 +42,26 @@ class Coin(Study):
         rate = float(self.resolver.locate(self.coin).read_text())
         draws = np.random.default_rng(run.seed).random(self.n) < rate
         marks = [self.planted is not None and self.planted >= 0.5] * self.n
-        return Items([f"throw-{i}" for i in range(self.n)], {"heads": draws, "found": np.array(marks)})
+        contents = [content_of(self.coin, run.seed, i) for i in range(self.n)]
+        columns = {"heads": draws, "found": np.array(marks)}
+        return Items([f"throw-{i}" for i in range(self.n)], columns, contents=contents)
 
     def summarise(self, items):
         heads = int(items["heads"].sum())
         control = None
         if self.planted is not None:
-            control = PositiveControl(description="a planted coin", detected=bool(items["found"].all()))
-        return Summary(
-            {
-                "rate": Measure(value=heads / items.n, unit="1", n=items.n, interval=wilson(heads, items.n)),
-                "failures": Measure(value=items.n - heads, unit="throws", n=items.n, no_interval="a count"),
-            },
-            positive_control=control,
-        )
+            found = bool(items["found"].all())
+            tails = self.measured(0 if found else items.n, items.n)
+            control = PositiveControl(
+                description="a planted coin", detected=found, measures=tails, contents=("thrown before",)
+            )
+        return Summary(self.measured(heads, items.n), positive_control=control)
+
+    def measured(self, heads, n):
+        return {
+            "rate": Measure(value=heads / n, unit="1", n=n, interval=wilson(heads, n)),
+            "failures": Measure(value=n - heads, unit="throws", n=n, no_interval="a count"),
+        }
 '''
 
 

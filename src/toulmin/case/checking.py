@@ -26,6 +26,7 @@ from toulmin.case.argument.sensitivity import Sensitivity, analyse
 from toulmin.case.argument.verdict import Binding, Dependencies, Probability, Reason, Verdict
 from toulmin.case.argument.verdict_nodes import edges_of, node_verdicts
 from toulmin.case.evidence.binding import Binder
+from toulmin.case.evidence.controls import check_controls, without_support
 from toulmin.case.evidence.doubts import attach_doubts
 from toulmin.case.evidence.registration import compare_with_lock
 from toulmin.case.evidence.resolve import Resolution, Resolver
@@ -204,6 +205,7 @@ def _resolve_all(case: Case, resolver: Resolver) -> tuple[dict[str, Resolution],
         faults += resolution.faults
         faults += warn_of_rare_failures(case, node, resolution.binding, resolution.records)
         resolutions[node.id], bindings[node.id] = resolution, resolution.binding
+    faults += without_support(bindings, check_controls(case, resolutions, resolver.binder.store))
     return resolutions, bindings, [*faults, *check_subjects(case, resolutions)]
 
 

@@ -9,6 +9,7 @@ units, the means a BCa bootstrap over units; a unit with several pairs counts on
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -80,7 +81,9 @@ class Behaviour(PromptStudy):
                     found["counterfactual"] = logit_diff(counterfactual, batch.answers, batch.wrong)
                 for name, values in found.items():
                     scores[name][rows] = values.cpu().numpy()
-        return _by_unit([pair.unit for pair in pairs], scores)
+        items, contents = _by_unit([pair.unit for pair in pairs], scores), prompts.contents(pairs)
+        about = {"data_notes": prompts.notes(pairs)}
+        return replace(items, contents=[contents[unit] for unit in items.units], metadata=about)
 
     def summarise(self, items: Items) -> Summary:
         """Means with intervals over units, and the distribution of the logit differences."""

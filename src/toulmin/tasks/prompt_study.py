@@ -145,6 +145,20 @@ class Prompts:
             found.append(joined_units(check_prompts(self.model, chosen)[1]))
         return tuple(found)
 
+    @staticmethod
+    def contents(pairs: Sequence[Pair]) -> dict[str, str]:
+        """What identifies the data of each unit of :meth:`pairs`, by its name: the hash of its first clean prompt."""
+        named = [(pair.unit or f"pair-{index}", content_of(list(pair.clean))) for index, pair in enumerate(pairs)]
+        return dict(reversed(named))
+
+    @staticmethod
+    def notes(pairs: Sequence[Pair]) -> list[str]:
+        """How many of the pairs have a clean prompt that an earlier one has; nothing where none has."""
+        repeats = len(pairs) - len({pair.clean for pair in pairs})
+        if not repeats:
+            return []
+        return [f"{repeats} of {len(pairs)} pairs have the clean prompt of an earlier one: n counts it once"]
+
     def batches(self, pairs: Sequence[Pair]) -> Iterator[PairBatch]:
         """Batches of the study's size on the model's device."""
         from toulmin.tasks.batch import batch_pairs

@@ -9,6 +9,7 @@ from typing import Any
 
 from toulmin.case.evidence.criterion import Criterion, CriterionError, measures_of, parse_criterion, vacuous_branches
 from toulmin.case.file.casefile import Case
+from toulmin.case.file.decisions import has_visible_character
 from toulmin.case.file.elements import EvidenceNode
 from toulmin.evidence import Store
 from toulmin.faults import ExitCode, Fault, FaultError, LocatedToml, read_toml
@@ -101,6 +102,9 @@ class Binder:
         if not isinstance(other, EvidenceNode) or other.study != node.study or other.id == node.id:
             message = f"{node.control} is not other evidence of the study {node.study}"
             return [self.case.fault("C037", message, node.id, "control")]
+        if not has_visible_character(other.planted or ""):
+            message, hint = f"it is the positive control of {node.id}", 'planted = "what, and how that is known"'
+            return [self.case.fault("C086", message, other.id, hint=hint)]
         return []
 
     def _declared(self, name: str) -> str | None:

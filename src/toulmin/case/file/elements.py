@@ -110,7 +110,8 @@ class EvidenceNode(Element):
     stands for the reference of the subject or data declared under that name. ``criterion`` is in the grammar of
     :mod:`toulmin.case.evidence.criterion`. ``seeds = 5`` asks for the seeds 0 to 4, all of them and no others.
     ``absence`` says that the claim is that something is not there: it demands a positive ``control``: the id of an
-    evidence node bound to the same study kind, or ``"self"`` where the record has its own.
+    evidence node bound to the same study kind, or ``"self"`` where the record has its own. ``planted`` says what was
+    planted in the data of a control.
     """
 
     type: ClassVar[str] = "evidence"
@@ -124,6 +125,7 @@ class EvidenceNode(Element):
     max_age_days: Annotated[int, Field(ge=0)] | None = None
     absence: bool = False
     control: str | None = None
+    planted: Words | None = None
     prior: Prior | None = None
     undeveloped: bool = False
 

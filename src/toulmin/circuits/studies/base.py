@@ -18,7 +18,7 @@ from toulmin.circuits.discovery.eap_ig import EapIg
 from toulmin.circuits.discovery.method import Discovery
 from toulmin.circuits.discovery.methods import MethodSetting
 from toulmin.circuits.edge_scores import EdgeScores
-from toulmin.evidence import sha256_of_json
+from toulmin.evidence import content_of, sha256_of_json
 from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.patching import Graph
 from toulmin.studies import Doubt, Input, Items, Run
@@ -142,7 +142,9 @@ def items_of(
         stored["scores"] = found.scores.values
     file = new_folder(run) / "circuit.json"
     file.write_text(json.dumps(found.circuit.to_json(), indent=1, sort_keys=True), "utf-8")
-    return Items(ids, columns, None if distinct else units, stored, {"circuit.json": file}, {"discovery": about})
+    contents = [content_of(list(pair.clean)) for pair in pairs]
+    files, clusters = {"circuit.json": file}, None if distinct else units
+    return Items(ids, columns, clusters, stored, files, {"discovery": about}, contents)
 
 
 def discovery_of(items: Items) -> Discovery:

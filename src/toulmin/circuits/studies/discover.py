@@ -86,7 +86,7 @@ class CircuitDiscovery(FaithfulnessCard):
         columns["sweep ablated"] = sweep.ablated["logit_diff"]
         arrays = {**items.arrays, "sizes": np.array(sizes)}
         arrays |= {"compared_edges": found.edges, "compared_effects": found.effects}
-        return Items(items.units, columns, items.clusters, arrays, items.files, items.metadata)
+        return Items(items.units, columns, items.clusters, arrays, items.files, items.metadata, items.contents)
 
     def agreement(self, items: Items) -> AttributionAgreement:
         """The agreement, from the stored scores and effects.

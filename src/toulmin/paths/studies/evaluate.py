@@ -178,8 +178,10 @@ class Evaluate(PromptStudy):
             "paths": {name: str(count) for name, count in found.n_paths.items()},  # beyond what a JSON number holds
             "copies": dict(found.n_copies),
             "notes": {name: list(notes) for name, notes in found.notes.items()},
+            "data_notes": prompts.notes(pairs),
         }
-        return Items(names, columns, metadata=metadata)
+        contents = prompts.contents(pairs)
+        return Items(names, columns, metadata=metadata, contents=[contents[name] for name in names])
 
     def summarise(self, items: Items) -> Summary:
         """PE of each rung with its interval, what each adds, the ladder, and the last hypothesis drawn."""

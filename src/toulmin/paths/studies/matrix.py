@@ -77,7 +77,8 @@ class MatrixStudy(PromptStudy):
             arrays[f"exists/{name}"] = ~np.isnan(matrix.per_prompt[0])
         config = model.config
         shape = {"layers": config.n_layers, "heads": config.n_heads, "mlp": config.d_mlp > 0}
-        return Items(names, columns, arrays=arrays, metadata=shape)
+        contents, about = prompts.contents(pairs), {**shape, "data_notes": prompts.notes(pairs)}
+        return Items(names, columns, arrays=arrays, metadata=about, contents=[contents[name] for name in names])
 
     def summarise(self, items: Items) -> Summary:
         """A heatmap and the strongest cells of each component."""
