@@ -168,15 +168,46 @@ def test_a_failure_in_part_of_a_cluster_never_makes_the_bound_smaller_than_no_fa
     clusters = [f"c{i // 10}" for i in range(3000)]
     values = np.zeros(3000)
     none, _ = mean_interval(values, clusters=clusters)
-    values[5] = 1.0
-    some, _ = mean_interval(values, clusters=clusters)
     assert none is not None
-    assert some is not None
     assert none.high == clopper_pearson(0, 300).high
-    assert some.high >= none.high
+    for failing in (1, 5, 20):  # clusters that fail in one row of ten
+        values[: 10 * failing : 10] = 1.0
+        some, _ = mean_interval(values, clusters=clusters)
+        assert some is not None
+        assert some.high >= none.high
+        rows = values.reshape(300, 10).mean(1)  # the same, averaged beforehand, as epochs are
+        assert mean_interval(rows, shares=True)[0] is not None
+        assert mean_interval(rows, shares=True)[0].high >= none.high  # type: ignore[union-attr]
     half, _ = mean_interval(np.tile([0.0, 1.0], 40), clusters=[f"c{i // 2}" for i in range(80)])
     assert half is not None
     assert half.high - half.low > 0.2  # forty clusters that are alike are no proof of exactly a half
+
+
+@pytest.mark.parametrize(("n", "size", "a", "b"), [(30, 1, 0.5, 9.5), (100, 5, 0.05, 4.95), (8, 5, 1, 1)])
+def test_intervals_of_clustered_zeros_and_ones_cover_the_rate(n: int, size: int, a: float, b: float) -> None:
+    """Beta-binomial clusters of a known mean rate: a bootstrap alone covers 76%, 93% and 94% of the time."""
+    rng = np.random.default_rng(0)
+    hits = 0
+    for trial in range(200):
+        values = rng.random((n, size)) < rng.beta(a, b, n)[:, None]
+        clusters = np.repeat(np.arange(n), size)
+        found, _ = mean_interval(values.ravel(), clusters=clusters, resamples=200, seed=trial)
+        assert found is not None
+        hits += found.low <= a / (a + b) <= found.high
+    assert hits >= 188
+
+
+def test_what_is_there_four_hundred_times_has_the_weight_of_one() -> None:
+    """Repeating the prompts that pass raised the mean, and the interval with it, at the same n."""
+    passing, failing = [f"p{i}" for i in range(30)], [f"f{i}" for i in range(30)]
+    questions = passing * 40 + failing
+    values = np.array([1.0] * 1200 + [0.0] * 30)
+    items = Items([f"u{i}" for i in range(1230)], {"x": values}, contents=[content_of(q) for q in questions])
+    interval, _ = mean_interval(values, clusters=items.clusters, weights=items.weights)
+    assert interval == clopper_pearson(30, 60)
+    assert np.average(values, weights=items.weights) == pytest.approx(0.5)
+    once = items.distinct()
+    assert (len(once.units), once["x"].mean(), once.repeats) == (60, 0.5, 0)
 
 
 def test_a_measure_drops_a_bootstrap_of_too_little_and_a_forged_one_is_refused() -> None:

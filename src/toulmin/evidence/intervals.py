@@ -27,7 +27,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from toulmin.evidence.interval import MIN_CLUSTERS, Interval, why_no_bootstrap
+from toulmin.evidence.interval import Interval, why_no_bootstrap
 from toulmin.faults import ExitCode, Fault, FaultError
 
 Array = NDArray[np.float64]
@@ -219,6 +219,8 @@ def mean_interval(
     values: Any,
     *,
     clusters: Labels | None = None,
+    weights: Any = None,
+    shares: bool = False,
     level: float = 0.95,
     method: BootstrapMethod = "bca",
     resamples: int = 2000,
@@ -227,32 +229,44 @@ def mean_interval(
     """The interval of a mean that goes into evidence, or the reason why there is none.
 
     Of values 0 and 1: the exact interval of Clopper and Pearson, with clusters for trials. Clusters of several sizes or
-    with both values need more: the number of successes is the sum of the clusters' means, rounded down for the lower
-    end and up for the upper, and the interval is widened to hold the bootstrap over clusters and the mean itself. Once
-    10 clusters hold a 0 and 10 a 1, a bootstrap has seen enough and stands alone.
+    with both values are bootstrapped, and the interval is widened to hold
+
+    - the exact upper end for the clusters that hold only 1 (one that was not seen may), the lower end for those that
+      hold any: so a failure in part of a cluster never gives a smaller bound than no failure;
+    - below 10 clusters, or where all are alike, the exact interval for the sum of the clusters' means, rounded outward;
+    - the mean itself.
 
     Of other values: the bootstrap over clusters, from 10 clusters on and where they differ.
 
+    :param weights: of each value in the mean (default: all alike), such as :attr:`toulmin.evidence.Items.weights`.
+    :param shares: values between 0 and 1 are means of zeros and ones, such as grades over epochs.
     :raises FaultError: no values, NaN, or labels of another length.
     """
-    (array,) = _checked([values])
+    array, weight = _checked([values, np.ones(len(values)) if weights is None else weights])
+    if array.ndim != 1:
+        raise FaultError(Fault("interval.shape", "values of more than one axis"), ExitCode.NUMERICAL)
     members = _cluster_members(len(array), clusters)
-    means = np.array([array[m].mean() for m in members])
-    reason = why_no_bootstrap(len(means), alike=bool(np.ptp(means) == 0))
-    binary = array.ndim == 1 and bool(np.isin(array, (0.0, 1.0)).all())
-    if binary and np.isin(means, (0.0, 1.0)).all() and (len({len(m) for m in members}) == 1 or np.ptp(means) == 0):
-        return clopper_pearson(round(float(means.sum())), len(means), level), None
+    sizes = np.array([weight[m].sum() for m in members])
+    means = np.array([(weight[m] * array[m]).sum() for m in members]) / sizes
+    n, alike = len(means), bool(np.ptp(means) == 0)
+    reason = why_no_bootstrap(n, alike=alike)
+    binary = shares or bool(np.isin(array, (0.0, 1.0)).all())
+    ones, some = int(np.count_nonzero(means >= 1)), int(np.count_nonzero(means > 0))
+    if binary and ones == some and (np.allclose(sizes, sizes[0]) or alike):
+        return clopper_pearson(ones, n, level), None
     if reason and not binary:
         return None, reason
-    drawn = bootstrap_mean(array, clusters=clusters, level=level, method=method, resamples=resamples, seed=seed)
-    enough = min(np.count_nonzero(means > 0), np.count_nonzero(means < 1)) >= MIN_CLUSTERS
-    if not binary or (enough and not reason):
+    drawn = bootstrap_ratio(
+        weight * array, weight, clusters=clusters, level=level, method=method, resamples=resamples, seed=seed
+    )
+    if not binary:
         return drawn, None
-    k, n, mean = float(means.sum()), len(means), float(array.mean())
-    below = clopper_pearson(math.floor(k + 1e-9), n, level)
-    above = clopper_pearson(math.ceil(k - 1e-9), n, level)
-    low, high = min(below.low, drawn.low, mean), max(above.high, drawn.high, mean)
-    how = f"clopper-pearson over {n} clusters, widened to hold the {drawn.method}"
+    if reason:
+        ones, some = math.ceil(float(means.sum()) - 1e-9), math.floor(float(means.sum()) + 1e-9)
+    mean = float(np.average(array, weights=weight))
+    low = min(clopper_pearson(some, n, level).low, drawn.low, mean)
+    high = max(clopper_pearson(ones, n, level).high, drawn.high, mean)
+    how = f"clopper-pearson over {n} clusters, and the {drawn.method}: the wider at each end"
     return Interval(low=low, high=high, level=level, method=how), None
 
 

@@ -11,8 +11,9 @@ import errno
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -35,8 +36,9 @@ class Items:
     unit, the group it must be resampled with. ``arrays`` have no unit axis. ``files`` become artefacts of the record.
     ``metadata`` is whatever else must be kept, as JSON values; under ``"run"`` is what the runner knew when it
     collected: the seed, the study, and the SHA-256 of each of ``files``; ``"data_notes"`` lists what a reader of the
-    record must know of the data, and becomes its ``notes``. ``contents`` identifies what was asked of each
-    unit (a hash of the input, :func:`content_of`): units with one content are one cluster, whatever their ids.
+    record must know of the data, and becomes its ``notes``. ``contents`` identifies what was asked of each unit (a hash
+    of the input, :func:`content_of`): units with one content are one cluster whatever their ids, and have together the
+    weight of one in a mean.
     """
 
     units: Sequence[str]
@@ -80,6 +82,37 @@ class Items:
     def repeats(self) -> int:
         """How many units have the content of an earlier one."""
         return 0 if self.contents is None else len(self.contents) - len(set(self.contents))
+
+    @property
+    def weights(self) -> Column | None:
+        """What each unit counts in a mean, so that every content counts once; None where no content is repeated."""
+        import numpy as np
+
+        if self.contents is None or not self.repeats:
+            return None
+        counts = Counter(self.contents)
+        return np.array([1 / counts[content] for content in self.contents])
+
+    def distinct(self) -> Items:
+        """The items with one row a content: the mean of its units in each column, under the name of the first."""
+        import numpy as np
+
+        from toulmin.evidence.units import average_by_unit
+
+        if self.contents is None or not self.repeats:
+            return self
+        first = [self.contents.index(content) for content in dict.fromkeys(self.contents)]
+        columns = {
+            name: average_by_unit(self.contents, {name: np.asarray(column, dtype=np.float64)})[1][name]
+            if column.dtype.kind in "fiub"
+            else column[first]
+            for name, column in self.columns.items()
+        }
+        clusters = None if self.clusters is None else [self.clusters[i] for i in first]
+        contents = [self.contents[i] for i in first]
+        return replace(
+            self, units=[self.units[i] for i in first], columns=columns, clusters=clusters, contents=contents
+        )
 
     def __getitem__(self, name: str) -> Column:
         return self.columns[name] if name in self.columns else self.arrays[name]

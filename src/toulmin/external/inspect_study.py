@@ -99,7 +99,7 @@ class InspectEvaluation(OutsideStudy):
         values = np.full((len(kept), log.epochs), np.nan)
         for sample in scored:
             values[place[sample.id], sample.epoch - 1] = sample.scores[scorer]
-        self._check_range(log, scorer, values, kept, file)
+        grades = self._check_range(log, scorer, values, kept, file)
         self._check_header(log, scorer, values, file)
         contents = {sample.id: sample.content for sample in reversed(log.samples) if sample.content is not None}
         # samples of which not even the id is known: a unit each
@@ -112,7 +112,7 @@ class InspectEvaluation(OutsideStudy):
             [*kept, *unknown],
             {"low": low, "high": high, "missing": absent.sum(1).astype(float)},
             contents=[contents.get(name) or content_of("id", name) for name in (*kept, *unknown)],
-            metadata={"subject": of, "data_notes": self._notes(log)},
+            metadata={"subject": of, "grades": grades, "data_notes": self._notes(log)},
         )
 
     def _notes(self, log: InspectLog) -> list[str]:
@@ -127,17 +127,19 @@ class InspectEvaluation(OutsideStudy):
 
     def _check_range(
         self, log: InspectLog, scorer: str, values: np.ndarray[Any, Any], kept: list[str], file: str
-    ) -> None:
+    ) -> bool:
+        """Whether the scores are grades from 0 to 1; each must lie in the range."""
         low, high = self.score_range
         outside = np.argwhere((values < low) | (values > high))
         if len(outside):
             first = values[tuple(outside[0])]
             message = f"{len(outside)} scores outside score_range = [{low:g}, {high:g}], such as {first:g}"
             raise FaultError(Fault("inspect.range", message, file, name=kept[int(outside[0, 0])]), ExitCode.EVIDENCE)
-        grades = scorer not in log.numeric or bool(np.isin(values, (0.0, 1.0)).all())
-        if grades and self.score_range != SHARE:
+        grades = scorer not in log.numeric or bool(np.isin(values[~np.isnan(values)], (0.0, 1.0)).all())
+        if (scorer not in log.numeric or (grades and not np.isnan(values).any())) and self.score_range != SHARE:
             message = "its scores are grades from 0 to 1, so that a wider score_range says nothing"
             raise FaultError(Fault("inspect.range", message, file, name=scorer), ExitCode.EVIDENCE)
+        return grades and self.score_range == SHARE
 
     def _check_header(self, log: InspectLog, scorer: str, values: np.ndarray[Any, Any], file: str) -> None:
         """The header's mean or accuracy must be that of the samples it had: else one of them was changed."""
@@ -155,7 +157,7 @@ class InspectEvaluation(OutsideStudy):
         """The mean with its interval over distinct samples, and how many are missing."""
         missing = float(items["missing"].sum())
         scores = items["low"] if self.better == "higher" else items["high"]
-        common: dict[str, Any] = {"better": self.better, "n_of": "distinct samples"}
+        common: dict[str, Any] = {"better": self.better, "n_of": "distinct samples", "shares": self._shares(items)}
         if missing:
             common |= {"interval": self._bounds(items, missing), "no_interval": None}
         measures = {
@@ -164,15 +166,22 @@ class InspectEvaluation(OutsideStudy):
                 value=missing, unit="samples", better="lower", n=items.n, n_of="distinct samples", no_interval="a count"
             ),
         }
-        row = (len(items.units), items.n, missing, float(scores.mean()))
+        mean = measures["score"].value
+        row = (len(items.units), items.n, missing, mean)
         table = Table(title="Inspect log", columns=("sample ids", "distinct samples", "missing", "mean"), rows=(row,))
-        chart = Chart.histogram(scores, title="Score of each sample", unit="score", alt=f"Mean {scores.mean():.3g}")
+        chart = Chart.histogram(scores, title="Score of each sample", unit="score", alt=f"Mean {mean:.3g}")
         return Summary(measures, tables=(table,), figures=(chart,))
+
+    def _shares(self, items: Items) -> bool:
+        return items.metadata.get("grades") is True
 
     def _bounds(self, items: Items, missing: float) -> Interval:
         """From the lower end with the missing at the lowest score to the upper end with them at the highest."""
         low, high = self.score_range
-        (below, why), (above, _) = (mean_interval(items[end], clusters=items.clusters) for end in ("low", "high"))
+        (below, why), (above, _) = (
+            mean_interval(items[end], clusters=items.clusters, weights=items.weights, shares=self._shares(items))
+            for end in ("low", "high")
+        )
         what = f"{missing:g} missing scores taken as {low:g} below and as {high:g} above"
         if below is None or above is None:
             return Interval(low=low, high=high, method=f"the whole range of scores; {what}; {why}")

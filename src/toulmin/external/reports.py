@@ -184,5 +184,5 @@ class JsonUnits(OutsideStudy):
 
     def summarise(self, items: Items) -> Summary:
         """The mean with its interval over clusters."""
-        more = {"unit": self.unit, "better": self.better, "n_of": self.n_of}
+        more: dict[str, Any] = {"unit": self.unit, "better": self.better, "n_of": self.n_of}
         return Summary({"value": self.measure("value", items["value"], items, **more)})

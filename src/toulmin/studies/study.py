@@ -105,21 +105,24 @@ class Study(BaseModel, ABC):
         """The measures this configuration will give; those of the class unless they depend on the configuration."""
         return self.measures
 
-    def measure(self, name: str, values: Any, items: Items, **more: Any) -> Measure:
-        """The declared measure ``name``: the mean of ``values`` [units], over the items' clusters.
+    def measure(self, name: str, values: Any, items: Items, *, shares: bool = False, **more: Any) -> Measure:
+        """The declared measure ``name``: the mean of ``values`` [units], over the items' clusters, each content once.
 
         Its interval is :func:`toulmin.evidence.mean_interval`'s: exact for 0 and 1, none (with the reason) of few or
         equal clusters, else a bootstrap.
 
+        :param shares: values between 0 and 1 are means of zeros and ones.
         :param more: other fields of :class:`toulmin.evidence.Measure`, such as ``n_of``.
         """
+        import numpy as np
+
         from toulmin.evidence import mean_interval
 
-        spec = self.measure_specs()[name]
-        interval, reason = mean_interval(values, clusters=items.clusters)
+        spec, weights = self.measure_specs()[name], items.weights
+        interval, reason = mean_interval(values, clusters=items.clusters, weights=weights, shares=shares)
         fields: dict[str, Any] = {"unit": spec.unit, "better": spec.better, "n": items.n}
         fields |= {"interval": interval, "no_interval": reason, **more}
-        return Measure(value=float(values.mean()), **fields)
+        return Measure(value=float(np.average(values, weights=weights)), **fields)
 
     def configuration(self) -> dict[str, Any]:
         """The fields as JSON values."""

@@ -83,7 +83,8 @@ class FaithfulnessCard(CircuitStudy):
         return items_of(prepared.measuring.pairs, columns, {}, run, prepared.found)
 
     def card(self, items: Items) -> Card:
-        """The card of the items."""
+        """The card of the items, each clean prompt once."""
+        items = items.distinct()
         values = {
             (method, metric): PromptValues(
                 items[f"circuit {method} {metric}"],

@@ -103,6 +103,7 @@ class CircuitDiscovery(FaithfulnessCard):
         summary = super().summarise(items)
         if not self.scored:
             return summary
+        items = items.distinct()
         full, none, sweep = items["full logit_diff"], items["sweep ablated"], items["sweep logit_diff"]
         sizes, found = items["sizes"], self.agreement(items)
         shares = sizes / sizes[-1]
