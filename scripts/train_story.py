@@ -32,7 +32,8 @@ from toulmin.tasks import (
     repeated_tokens,
     token_cross_entropy,
 )
-from toulmin.tasks.storyworld import HELD_OUT_NAMES, NAMES, ROLES, story_tasks, story_tokenizer, story_vocabulary
+from toulmin.tasks.story_tasks import story_tasks
+from toulmin.tasks.storyworld import HELD_OUT_NAMES, NAMES, ROLES, story_tokenizer, story_vocabulary
 from toulmin.tasks.storyworld.templates import MORE_PRONOUNS
 from toulmin.training import (
     Checkpoint,

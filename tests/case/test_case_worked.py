@@ -16,8 +16,8 @@ from toulmin.case import (
     run_case,
     with_faults,
 )
-from toulmin.case.evidence.running import moment_of
 from toulmin.case.file.lock import HistoryEntry, Lock, read_lock, states_of, with_moment, write_lock
+from toulmin.case.running import moment_of
 from toulmin.faults import ExitCode, FaultError
 from toulmin.studies import ProcessPool
 

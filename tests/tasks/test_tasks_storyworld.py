@@ -11,6 +11,7 @@ import torch
 
 from toulmin.faults import FaultError
 from toulmin.tasks import Stories, find_task
+from toulmin.tasks.story_tasks import story_task, story_tasks
 from toulmin.tasks.storyworld import (
     HELD_OUT_NAMES,
     NAMES,
@@ -19,8 +20,6 @@ from toulmin.tasks.storyworld import (
     TRAIN_NAMES,
     encode_words,
     stories,
-    story_task,
-    story_tasks,
     story_tokenizer,
     story_vocabulary,
     write_story,

@@ -4,7 +4,6 @@ After Balesni et al. 2024, "Towards evaluations-based safety cases for AI schemi
 Community Standard v3. No tensors here.
 """
 
-from toulmin.case.argument.explaining import explain
 from toulmin.case.argument.health import Freshness, Health, Label, Outcome
 from toulmin.case.argument.probability import conservative_bayes
 from toulmin.case.argument.sensitivity import Hinge, LeafEffect, Sensitivity, TornadoBar
@@ -21,11 +20,11 @@ from toulmin.case.argument.verdict import (
     Verdict,
 )
 from toulmin.case.checking import Checked, check, check_case
+from toulmin.case.difference import Change, compare_cases
 from toulmin.case.evidence.criterion import CriterionError, compare_criteria, parse_criterion
-from toulmin.case.evidence.running import RunReport, accept_case, reproduce_leaves, run_case, with_faults
+from toulmin.case.explaining import explain
 from toulmin.case.file.casefile import Case, case_schema, load_case, read_case
 from toulmin.case.file.diagnostics import DIAGNOSTICS, Diagnostic, severity
-from toulmin.case.file.difference import Change, compare_cases
 from toulmin.case.file.elements import (
     Acceptance,
     Assumption,
@@ -43,6 +42,7 @@ from toulmin.case.file.elements import (
     Strategy,
 )
 from toulmin.case.file.tomlwriter import write_case
+from toulmin.case.running import RunReport, accept_case, reproduce_leaves, run_case, with_faults
 
 __all__ = [
     "DIAGNOSTICS",

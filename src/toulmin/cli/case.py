@@ -126,7 +126,7 @@ def run(
 ) -> None:
     """Run the studies whose evidence is missing or stale, then check. Killed, it goes on where it stopped."""
     from toulmin.case import run_case
-    from toulmin.case.evidence.running import Ran, Work
+    from toulmin.case.running import Ran, Work
     from toulmin.studies import Pool, ProcessPool
 
     def tell(event: Work | Ran) -> None:

@@ -15,7 +15,7 @@ from toulmin.studies import Registry
 from toulmin.tasks.induction import induction_task
 from toulmin.tasks.pair import Task
 from toulmin.tasks.prompts import capitals_task, docstring_task, ioi_task, years_task
-from toulmin.tasks.storyworld.behaviours import story_tasks
+from toulmin.tasks.story_tasks import story_tasks
 from toulmin.tasks.storyworld.lexicon import SPECIAL
 from toulmin.tasks.storyworld.tokenizer import story_vocabulary
 from toulmin.tasks.tracr import tracr_task

@@ -1,7 +1,8 @@
-"""storyworld: our own generator of short stories with known latent factors, its tokenizer and its tasks.
+"""storyworld: our own generator of short stories with known latent factors, and its tokenizer.
 
-:func:`write_story` writes one, labelled; :func:`stories` streams them. The tasks (:func:`story_tasks`) are pairs of
-clean and counterfactual prompts about one behaviour each, with held-out names and templates.
+:func:`write_story` writes one, labelled; :func:`stories` streams them. The tasks ``story.NAME``
+(``toulmin.tasks.story_tasks``) are pairs of clean and counterfactual prompts about one behaviour each, with held-out
+names and templates.
 """
 
 import lazy_loader as _lazy

@@ -1,5 +1,3 @@
-from .behaviours import story_task as story_task
-from .behaviours import story_tasks as story_tasks
 from .grammar import ROLES as ROLES
 from .grammar import Labelled as Labelled
 from .grammar import stories as stories
@@ -21,8 +19,6 @@ __all__ = [
     "Labelled",
     "encode_words",
     "stories",
-    "story_task",
-    "story_tasks",
     "story_tokenizer",
     "story_vocabulary",
     "write_story",
