@@ -73,6 +73,16 @@ id = "M1"
 text = "elsewhere"
 case = "other"
 goal = "G9"
+[[module]]
+id = "M2"
+text = "measured elsewhere"
+case = "other"
+evidence = "E9"
+[[module]]
+id = "M3"
+text = "said elsewhere"
+case = "other"
+context = "C9"
 [[defeater]]
 id = "D1"
 text = "not so"

@@ -13,7 +13,7 @@ from functools import cached_property
 
 from toulmin.case.argument.health import Health
 from toulmin.case.file.casefile import Case
-from toulmin.case.file.elements import Assumption, Claim, Defeater, EvidenceNode, Module
+from toulmin.case.file.elements import Assumption, Claim, Defeater, EvidenceNode, Module, place_of
 from toulmin.case.file.structure import split_link
 
 
@@ -174,7 +174,7 @@ def build_argument(
     """
     vertices: dict[str, Vertex] = {}
     for identifier, element in case.nodes.items():
-        vertex = Vertex(identifier, element.type)
+        vertex = Vertex(identifier, place_of(element))
         if isinstance(element, Claim):
             vertex.children, vertex.mode = tuple(dict.fromkeys(element.supported_by)), element.mode_key
             vertex.contexts, vertex.undeveloped = tuple(dict.fromkeys(element.in_context_of)), element.undeveloped

@@ -1,4 +1,8 @@
-"""Goals of other cases: checked by their own case, and taken at its word."""
+"""Away goals, contexts and evidence: elements of other cases, which are checked there and worth what is found there.
+
+An element of another case is worth no more than that case as a whole, is stale if that case is, and rests on whatever
+that case rests on. That a whole case is refuted leaves its other elements unsupported; it does not show them false.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toulmin.case.argument.graph import LeafState
-from toulmin.case.argument.health import Freshness, Health
+from toulmin.case.argument.health import Freshness, Health, of_support
 from toulmin.case.argument.verdict import Dependencies, Probability, Reason
 from toulmin.case.file.casefile import Case, locate_case
-from toulmin.case.file.elements import Module
+from toulmin.case.file.elements import CONTEXTS, Module
 from toulmin.faults import Fault
 
 if TYPE_CHECKING:
@@ -58,17 +62,19 @@ def check_modules(case: Case, above: tuple[Path, ...], check_nested: Callable[[P
 
 def _take(case: Case, module: Module, nested: Checked, states: ModuleStates) -> None:
     verdict = nested.verdict
-    goal = module.goal or verdict.root
-    node = verdict.nodes.get(goal) if goal else None
-    if node is None or node.type != "goal":
-        what = f"has no goal {module.goal}" if module.goal and verdict.nodes else "cannot be evaluated"
-        states.faults.append(case.fault("C020", f"{module.case} {what}", module.id, "goal" if module.goal else "case"))
+    key = next((key for key in ("goal", "context", "evidence") if getattr(module, key)), "case")
+    name = verdict.root if key == "case" else getattr(module, key)
+    node = verdict.nodes.get(name) if name else None
+    types = {"context": CONTEXTS, "evidence": frozenset({"evidence"})}.get(key, frozenset({"goal"}))
+    if node is None or node.type not in types:
+        what = f"has no {key} {name}" if key != "case" and verdict.nodes else "cannot be evaluated"
+        states.faults.append(case.fault("C020", f"{module.case} {what}", module.id, key))
         return
     top = verdict.nodes.get(verdict.root or "")
     worth, of_case = node.health, verdict.health if verdict.health is not None else Health.UNSUPPORTED
     stale = node.freshness is Freshness.STALE or verdict.freshness is Freshness.STALE
-    # what stands against the whole case, or what the whole case rests on, is not left behind by naming one goal of it
-    states.leaves[module.id] = LeafState(min(worth, of_case), stale)
+    # what stands against the whole case, or what the whole case rests on, is not left behind by naming one part of it
+    states.leaves[module.id] = LeafState(min(worth, of_support(of_case)) if node is not top else worth, stale)
     if node.probability is not None:
         states.probabilities[module.id] = node.probability
     names = {*node.rests_on, *(top.rests_on if top else ())}
@@ -80,9 +86,9 @@ def _take(case: Case, module: Module, nested: Checked, states: ModuleStates) -> 
         )
     reasons: list[Reason] = []
     if node.health is not Health.SUPPORTED or stale:
-        reasons += [Reason("module", module.id, f"{goal}: {reason.text}") for reason in node.reasons]
+        reasons += [Reason("module", module.id, f"{name}: {reason.text}") for reason in node.reasons]
     if of_case < worth:
-        text = f"its case as a whole is {of_case.word}, and a goal of it is worth no more"
+        text = f"its case as a whole is {of_case.word}, and a part of it is worth no more"
         reasons += [Reason("module", module.id, text)]
         reasons += [Reason("module", module.id, str(reason)) for reason in verdict.reasons]
     states.reasons[module.id] = tuple(reasons)

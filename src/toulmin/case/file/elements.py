@@ -152,11 +152,23 @@ class Assumption(Element):
 
 
 class Module(Element):
-    """An away reference: a goal (by default the root) of the case in another folder or file."""
+    """An element of the case in another folder or file (GSN: away goal, away context, away solution).
+
+    It names a ``goal`` (by default the root), a ``context`` (or assumption or justification), or a piece of
+    ``evidence`` of that case, and stands wherever an element of that type may stand.
+    """
 
     type: ClassVar[str] = "module"
     case: str
-    goal: str | None = None
+    goal: Id | None = None
+    context: Id | None = None
+    evidence: Id | None = None
+
+    @model_validator(mode="after")
+    def _names_one_element(self) -> Module:
+        if sum(name is not None for name in (self.goal, self.context, self.evidence)) > 1:
+            raise ValueError("it stands for one element: goal, context or evidence")
+        return self
 
 
 class Defeater(Element):
@@ -251,6 +263,13 @@ class CaseFile(Strict):
     module: Annotated[tuple[Module, ...], Field(strict=False)] = ()
     defeater: Annotated[tuple[Defeater, ...], Field(strict=False)] = ()
     acceptance: Annotated[tuple[Acceptance, ...], Field(strict=False)] = ()
+
+
+def place_of(element: Element) -> str:
+    """The type as which an element stands in the argument: an away context stands as a context, and so on."""
+    if isinstance(element, Module):
+        return "context" if element.context else "evidence" if element.evidence else "module"
+    return element.type
 
 
 ARRAYS: tuple[str, ...] = (

@@ -15,6 +15,7 @@ from toulmin.case.file.elements import (
     Element,
     EvidenceNode,
     Goal,
+    place_of,
 )
 from toulmin.faults import Fault
 
@@ -68,8 +69,9 @@ def _references(case: Case, attached: frozenset[str]) -> Iterator[Fault]:
         )
         for key, target, types in links:
             if target in known:
-                if known[target].type not in types:
-                    message = f"a {element.type} may not be {key.replace('_', ' ')} a {known[target].type} ({target})"
+                place = place_of(known[target])
+                if place not in types:
+                    message = f"a {element.type} may not be {key.replace('_', ' ')} a {place} ({target})"
                     yield case.fault("C007", message, identifier, key)
             elif target not in case.broken:
                 yield case.fault("C005", f"{key} names {target}, which does not exist", identifier, key)
@@ -96,7 +98,7 @@ def _attacks(case: Case, defeater: Defeater, attached: frozenset[str]) -> Iterat
             elif defeater.kind != "undercut":
                 yield case.fault("C007", f"only an undercut attacks a link ({target})", defeater.id, "attacks")
         elif target in case.nodes:
-            kind = case.nodes[target].type
+            kind = place_of(case.nodes[target])
             if kind not in ATTACKS[defeater.kind]:
                 yield case.fault(
                     "C007", f"a {defeater.kind} may not attack a {kind} ({target})", defeater.id, "attacks"

@@ -40,7 +40,7 @@ def write_gsn2x(document: Document) -> str:
     yaml = cast("Any", importlib.import_module("yaml"))
     whole: dict[str, Any] = {"module": {"name": document.title, "toulmin": json.dumps(document.rest)}}
     for item in document.items:
-        node: dict[str, Any] = {"nodeType": _OURS[item.type], "text": item.text}
+        node: dict[str, Any] = {"nodeType": _OURS[item.place], "text": item.text}
         for key, values in (
             ("supportedBy", item.supported_by),
             ("inContextOf", item.in_context_of),

@@ -35,6 +35,12 @@ class Item:
     rest: dict[str, Any] = field(default_factory=dict[str, Any])
     line: int | None = None
 
+    @property
+    def place(self) -> str:
+        """The type as which it stands in the argument: an away context stands as a context, and so on."""
+        away = next((key for key in ("context", "evidence") if self.type == "module" and self.rest.get(key)), None)
+        return away or self.type
+
 
 @dataclass
 class Document:

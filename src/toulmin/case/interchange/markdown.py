@@ -14,7 +14,21 @@ _WORDS = {
     "module": "Module",
     "defeater": "Defeater",
 }
-_SHOWN = ("mode", "study", "criterion", "owner", "justification", "review", "kind", "case", "max_age_days", "absence")
+_SHOWN = (
+    "mode",
+    "study",
+    "criterion",
+    "owner",
+    "justification",
+    "review",
+    "kind",
+    "case",
+    "goal",
+    "context",
+    "evidence",
+    "max_age_days",
+    "absence",
+)
 
 
 def _escaped(text: str) -> str:

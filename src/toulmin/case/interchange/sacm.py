@@ -40,7 +40,7 @@ def write_sacm(document: Document) -> str:
     package = SubElement(root, "argumentPackage", {f"{{{XMI}}}id": "_argument"})
     by_id = {item.id: item for item in document.items}
     for item in document.items:
-        kind, declaration = _SACM_TYPE[item.type]
+        kind, declaration = _SACM_TYPE[item.place]
         element = SubElement(
             package, "argumentationElement", {f"{{{XSI}}}type": f"sacm:{kind}", f"{{{XMI}}}id": item.id, "gid": item.id}
         )
@@ -71,12 +71,12 @@ def write_sacm(document: Document) -> str:
             below = by_id.get(child)
             if below is not None and below.type == "strategy":
                 for premise in below.supported_by:
-                    kind = "AssertedEvidence" if by_id[premise].type == "evidence" else "AssertedInference"
+                    kind = "AssertedEvidence" if by_id[premise].place == "evidence" else "AssertedInference"
                     relate(kind, premise, item.id, reasoning=child)
                 if not below.supported_by:
                     relate("AssertedInference", "", item.id, reasoning=child)
             elif below is not None:
-                relate("AssertedEvidence" if below.type == "evidence" else "AssertedInference", child, item.id)
+                relate("AssertedEvidence" if below.place == "evidence" else "AssertedInference", child, item.id)
         for context in item.in_context_of:
             relate("AssertedContext", context, item.id)
         for attacked in item.attacks:
