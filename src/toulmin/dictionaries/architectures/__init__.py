@@ -1,0 +1,1 @@
+"""The architectures of sparse dictionaries, behind one interface (:class:`Dictionary`)."""
