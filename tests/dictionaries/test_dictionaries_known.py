@@ -58,15 +58,14 @@ def total_of(model: Transformer, dictionaries: dict[str, Dictionary], objective:
 
 
 def test_kl_is_zero_when_the_output_is_the_input(model: Transformer, tokens: Tensor) -> None:
-    assert float(total_of(model, {"L1.resid_pre": identity()}, Objective(kl=1.0), tokens)) == pytest.approx(
-        0, abs=1e-12
-    )
+    found = total_of(model, {"L1.resid_pre": identity()}, Objective(kl=1.0), tokens)
+    assert float(found.detach()) == pytest.approx(0, abs=1e-12)
 
 
 def test_kl_is_of_the_original_relative_to_the_inserted_output(model: Transformer, tokens: Tensor) -> None:
     """Non-negative, and the direction: it equals sum p ln p/q and not sum q ln q/p."""
     dictionary = small()
-    found = total_of(model, {"L1.resid_pre": dictionary}, Objective(kl=1.0), tokens)
+    found = total_of(model, {"L1.resid_pre": dictionary}, Objective(kl=1.0), tokens).detach()
     with torch.no_grad():
         p = model(tokens).log_softmax(-1)
         edits = {"L1.resid_pre": lambda x: dictionary(x).output}
@@ -217,7 +216,7 @@ def test_jumprelu_thresholds_get_the_kernel_gradient() -> None:
     (values,) = torch.autograd.grad(codes.sum(), jump.log_threshold, retain_graph=True)  # type: ignore[arg-type]
     torch.testing.assert_close(values, torch.tensor([-5.0, -5.0, 0.0], dtype=torch.float64))
     penalty = jump.sparsity(codes, pre)
-    assert float(penalty) == 2
+    assert float(penalty.detach()) == 2
     (counts,) = torch.autograd.grad(penalty, jump.log_threshold)  # type: ignore[arg-type]
     torch.testing.assert_close(counts, torch.tensor([-5.0, -5.0, 0.0], dtype=torch.float64))
 
@@ -238,7 +237,7 @@ def test_the_auxiliary_loss_lets_dead_features_explain_the_error() -> None:
 
     dictionary, x = small(), torch.randn(30, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     made = insert(dictionary, x, x)
-    assert float(auxiliary_loss(dictionary, made, torch.zeros(40, dtype=torch.bool), None)) == 0
+    assert float(auxiliary_loss(dictionary, made, torch.zeros(40, dtype=torch.bool), None).detach()) == 0
     dead = torch.arange(40) < 10
     error, pre = (x - made.output).detach(), made.pre.relu() * dead
     codes = torch.where(pre >= pre.topk(4).values[:, -1:], pre, 0)

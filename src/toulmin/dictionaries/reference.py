@@ -1,4 +1,4 @@
-"""What the reference code (ApolloResearch/e2e_sae) computes otherwise: its schedules, and its metrics under ``legacy_``.
+"""What the reference code (ApolloResearch/e2e_sae) computes otherwise: its schedules, and ``legacy_`` metrics.
 
 The trainer never uses the metrics; they are here so that published numbers can be compared with.
 """
