@@ -13,7 +13,7 @@ from toulmin.case.argument.health import needed
 from toulmin.case.checking import Checked
 from toulmin.case.evidence.criterion import compare_criteria
 from toulmin.case.file.casefile import Case
-from toulmin.case.file.elements import AtLeast, Claim, Declared, Defeater, Element, EvidenceNode
+from toulmin.case.file.elements import AtLeast, Choice, Claim, Declared, Defeater, Element, EvidenceNode
 
 Direction = Literal["neutral", "loosened", "tightened"]
 
@@ -79,6 +79,7 @@ def _element(old: Element, new: Element) -> Iterator[Change]:
             yield from _field(identifier, "links", key, getattr(old, key), getattr(new, key))
         yield from _field(identifier, "type", "kind", old.kind, new.kind)
     seen = {"id", "text", "supported_by", "strengthened_by", "in_context_of", "mode", "undeveloped", "attacks", "kind"}
+    seen |= {"multiplicity", "choose"}
     seen |= {"study", "preset", "configuration", "criterion", "seeds", "max_age_days", "absence", "control"}
     for key in sorted(type(old).model_fields.keys() - seen):
         yield from _field(identifier, "text", key, getattr(old, key), getattr(new, key))
@@ -94,6 +95,10 @@ def _field(
 def _said(value: Any) -> str:
     if isinstance(value, AtLeast):
         return f"at least {value.at_least}"
+    if isinstance(value, Choice):
+        return f"{value.n} of {', '.join(value.of)}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {part}" for key, part in value.items()) or "(none)"  # type: ignore[misc]
     if isinstance(value, tuple):
         return ", ".join(str(part) for part in value) or "(none)"  # type: ignore[misc]
     return "(none)" if value is None else str(value)
@@ -109,6 +114,8 @@ def _claim(old: Claim, new: Claim) -> Iterator[Change]:
             gone = bool(set(first) - set(second)) and key != "strengthened_by"
             way: Direction = "loosened" if gone and (key == "in_context_of" or n < k) else "neutral"
             yield from _field(old.id, "links", key, first, second, way)
+    for key in ("multiplicity", "choose"):
+        yield from _field(old.id, "links", key, getattr(old, key), getattr(new, key))
     if old.undeveloped != new.undeveloped:
         yield from _field(old.id, "links", "undeveloped", old.undeveloped, new.undeveloped)
 

@@ -236,10 +236,19 @@ def render(
 @app.command()
 def new(
     folder: Path = typer.Argument(..., metavar="FOLDER", help="The folder to write case.toml into."),
-    template: str = typer.Option(..., "--template", "-t", help="Which argument to start from."),
+    template: str = typer.Option(
+        ...,
+        "--template",
+        "-t",
+        help="A template, or the path of a pattern of your own (.toml).",
+    ),
     owner: str = typer.Option(..., "--owner", help="Its author, who owns its assumptions until they are handed out."),
     settings: list[str] = typer.Option(
-        [], "--set", metavar="NAME=TEXT", help="Instantiate a parameter, written {NAME} in the case; may be repeated."
+        [],
+        "--set",
+        metavar="NAME=TEXT",
+        help="Instantiate a parameter, written {NAME} in the case, or a "
+        "part of the pattern: CHILD=2 copies, CHILD=0 without it, CLAIM=A,B chosen; may be repeated.",
     ),
 ) -> None:
     """Start a case from a template; it is undeveloped until evidence is bound to it."""

@@ -297,6 +297,7 @@ def _diagram(verdict: Verdict, tree: Outline, accepted: Collection[str]) -> Frag
         diagram=drawn,
         types={card.type for card in (*drawn.cards, *drawn.chips)},
         kinds={line.kind for line in drawn.lines},
+        open_marks=any(card.pattern for card in (*drawn.cards, *drawn.chips)),
         has_away=any(card.away for card in (*drawn.cards, *drawn.chips)),
     )
     return Fragment(html)

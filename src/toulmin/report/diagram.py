@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from toulmin.case import Freshness, Label, Verdict
 from toulmin.report.layout import Box, Layout, Way, extent, lay_out
 from toulmin.report.outline import Outline
-from toulmin.report.words import Status, node_status
+from toulmin.report.words import Status, node_status, pattern_mark
 
 _ROOMY = 1180.0  # a top-down drawing no wider than this needs no scrolling
 _SHOWN_FIRST = 30  # cards shown before the reader opens more
@@ -28,6 +28,7 @@ class Card:
     level: int
     parent: str | None
     note: str
+    pattern: str  #: what a GSN pattern leaves open of its line to the parent, with the standard's symbol
     children: int  #: branches directly below
     below: int  #: cards anywhere below
     lr: Box
@@ -102,6 +103,7 @@ def draw_diagram(verdict: Verdict, tree: Outline, accepted: Collection[str] | No
     if accepted is None:
         accepted = accepted_in(verdict)
     below = _below(tree)
+    open_marks = {(edge.source, edge.target): edge.pattern for edge in verdict.edges if edge.pattern}
     way: Way = "td" if layouts["td"].width <= _ROOMY else "lr"
     cards: list[Card] = []
     chips: list[Card] = []
@@ -110,7 +112,8 @@ def draw_diagram(verdict: Verdict, tree: Outline, accepted: Collection[str] | No
         node = verdict.nodes[branch.id]
         boxes = layouts["lr"].cards[key], layouts["td"].cards[key]
         status = node_status(node, branch.id in accepted)
-        state = (status, node.freshness is Freshness.STALE, branch.away, branch.level, branch.parent, branch.note)
+        notes = branch.note, pattern_mark(branch.pattern)
+        state = (status, node.freshness is Freshness.STALE, branch.away, branch.level, branch.parent, *notes)
         extents = ",".join(map(str, extent(branch, "lr"))), ",".join(map(str, extent(branch, "td")))
         counts = len(branch.children), below[key]
         cards.append(Card(key, branch.id, node.type, node.text, *state, *counts, *boxes, extents))
@@ -125,8 +128,8 @@ def draw_diagram(verdict: Verdict, tree: Outline, accepted: Collection[str] | No
             boxes = layouts["lr"].chips[key, index], layouts["td"].chips[key, index]
             stale = chip.freshness is Freshness.STALE
             name = f"{identifier}@{key}" if away else identifier
-            chips.append(
-                Card(name, identifier, chip.type, chip.text, status, stale, away, branch.level, key, "", 0, 0, *boxes)
-            )
+            mark = pattern_mark(open_marks.get((branch.id, identifier), ""))
+            state = status, stale, away, branch.level, key, "", mark, 0, 0
+            chips.append(Card(name, identifier, chip.type, chip.text, *state, *boxes))
     sizes: dict[Way, tuple[float, float]] = {name: (plan.width, plan.height) for name, plan in layouts.items()}
     return Diagram(tuple(cards), tuple(chips), tuple(lines), way, sizes, _open_levels(tree))

@@ -43,6 +43,11 @@ def heading(card: Card) -> tuple[str, str, str]:
     return name, kind if len(name) + 1 + len(kind) <= room else "", state
 
 
+def _said(card: Card) -> str:
+    """The text of a card, after what a pattern leaves open of it."""
+    return f"{card.pattern} {card.text}".strip()
+
+
 def clean(drawing: str) -> str:
     """The drawing without characters that XML cannot hold."""
     return _FORBIDDEN.sub("\ufffd", drawing)
@@ -67,9 +72,9 @@ def render_diagram(verdict: Verdict, *, way: Way | None = None) -> str:
             title=verdict.title,
             way=way,
             size=diagram.sizes[way],
-            cards=[(card, boxes[card.key], wrap(card.text), *heading(card)) for card in diagram.cards],
+            cards=[(card, boxes[card.key], wrap(_said(card)), *heading(card)) for card in diagram.cards],
             chips=[
-                (chip, chip.td if way == "td" else chip.lr, wrap(f"{chip.id} {chip.text}", _CHIP_LETTERS, 1))
+                (chip, chip.td if way == "td" else chip.lr, wrap(f"{chip.id} {_said(chip)}", _CHIP_LETTERS, 1))
                 for chip in diagram.chips
             ],
             lines=[(line, curve(boxes[line.parent], boxes[line.child], way)) for line in diagram.lines],

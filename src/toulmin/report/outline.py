@@ -21,7 +21,8 @@ class Branch:
     """One place of an element in the tree.
 
     ``key`` is unique in the drawing; ``link`` is the kind of edge to the parent; ``note`` what that edge concerns where
-    it is not the parent itself; ``beside`` the ids that stand beside, each with whether it is an away-link.
+    it is not the parent itself; ``pattern`` what a GSN pattern leaves open of that edge; ``beside`` the ids that stand
+    beside, each with whether it is an away-link.
     """
 
     key: str
@@ -31,6 +32,7 @@ class Branch:
     level: int
     away: bool = False
     note: str = ""
+    pattern: str = ""
     children: list[str] = field(default_factory=list[str])
     beside: list[tuple[str, bool]] = field(default_factory=list[tuple[str, bool]])
 
@@ -81,6 +83,7 @@ def _grow(
     root = verdict.root
     if root is None or root not in verdict.nodes:
         return Outline({}, tuple(verdict.nodes))
+    open_marks = {(edge.source, edge.target): edge.pattern for edge in verdict.edges if edge.pattern}
     branches = {root: Branch(root, root, None, "", 0)}
     waiting = deque([root])
     shown: set[str] = set()
@@ -94,7 +97,8 @@ def _grow(
             key = f"{child}@{parent.id}" if away else child
             if key in branches or child not in verdict.nodes:
                 continue
-            branches[key] = Branch(key, child, parent.key, link, parent.level + 1, away, note)
+            pattern = open_marks.get((parent.id, child), "")
+            branches[key] = Branch(key, child, parent.key, link, parent.level + 1, away, note, pattern)
             parent.children.append(key)
             if not away:
                 waiting.append(key)

@@ -66,3 +66,12 @@ def node_status(node: NodeVerdict, accepted: bool = False) -> Status | None:
     if node.type == "assumption" and node.health >= Health.CONDITIONAL:
         return _ACCEPTED if accepted else Status("conditional", "assumed")
     return health_status(node.health)
+
+
+def pattern_mark(pattern: str) -> str:
+    """What a GSN pattern leaves open of a line, with the standard's symbol: a ball for several, a hollow one for an
+    option, a diamond for a choice."""
+    if not pattern:
+        return ""
+    symbol = "\u25c6" if " of " in pattern else "\u25cb" if pattern == "0..1" else "\u25cf"
+    return f"{symbol} {'optional' if pattern == '0..1' else pattern}"

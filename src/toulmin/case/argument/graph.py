@@ -178,6 +178,7 @@ def build_argument(
         if isinstance(element, Claim):
             vertex.children, vertex.mode = tuple(dict.fromkeys(element.supported_by)), element.mode_key
             vertex.contexts, vertex.undeveloped = tuple(dict.fromkeys(element.in_context_of)), element.undeveloped
+            vertex.undeveloped |= element.is_pattern
         elif isinstance(element, (EvidenceNode, Module)):
             state = leaves.get(identifier, _UNKNOWN)
             vertex.base, vertex.stale = state.health, state.stale

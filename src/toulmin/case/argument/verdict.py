@@ -13,11 +13,15 @@ from toulmin.faults import ExitCode, Fault
 
 
 class Edge(NamedTuple):
-    """A line of the diagram. ``kind``: supported_by, strengthened_by, in_context_of, attacks, control."""
+    """A line of the diagram. ``kind``: supported_by, strengthened_by, in_context_of, attacks, control.
+
+    ``pattern`` is what a GSN pattern leaves open of it: a multiplicity (``1..n``) or a choice (``1 of 3``).
+    """
 
     source: str
     target: str
     kind: str
+    pattern: str = ""
 
 
 class Probability(NamedTuple):

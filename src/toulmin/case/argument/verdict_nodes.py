@@ -9,7 +9,7 @@ from toulmin.case.argument.health import Freshness
 from toulmin.case.argument.reasons import Explainer
 from toulmin.case.argument.verdict import Edge, NodeVerdict, Probability
 from toulmin.case.file.casefile import Case
-from toulmin.case.file.elements import Claim, Defeater, EvidenceNode, Module
+from toulmin.case.file.elements import Claim, Defeater, Element, EvidenceNode, Module
 from toulmin.case.file.structure import supports_of
 
 
@@ -66,16 +66,29 @@ def edges_of(case: Case, attached: Sequence[Defeater]) -> tuple[Edge, ...]:
     """Every line of the diagram, each once."""
     edges: dict[Edge, None] = {}
     for identifier, element in case.nodes.items():
+        marks = _open_marks(element)
         for child in supports_of(element):
-            edges[Edge(identifier, child, "supported_by")] = None
+            edges[Edge(identifier, child, "supported_by", marks.get(child, ""))] = None
         if isinstance(element, Claim):
             for child in element.strengthened_by:
-                edges[Edge(identifier, child, "strengthened_by")] = None
+                edges[Edge(identifier, child, "strengthened_by", marks.get(child, ""))] = None
             for context in element.in_context_of:
-                edges[Edge(identifier, context, "in_context_of")] = None
+                edges[Edge(identifier, context, "in_context_of", marks.get(context, ""))] = None
         elif isinstance(element, EvidenceNode) and element.control not in (None, "self"):
             edges[Edge(identifier, element.control or "", "control")] = None
     for defeater in (*case.parsed.defeater, *attached):
         for target in defeater.attacks:
             edges[Edge(defeater.id, target, "attacks")] = None
     return tuple(edges)
+
+
+def _open_marks(element: Element) -> dict[str, str]:
+    """What a pattern leaves open of each child."""
+    if not isinstance(element, Claim):
+        return {}
+    choice = element.choose
+    offered = {child: f"{choice.n} of {len(choice.of)}" for child in choice.of} if choice else {}
+    return {
+        child: ", ".join(mark for mark in (offered.get(child), element.multiplicity.get(child)) if mark)
+        for child in (*offered, *element.multiplicity)
+    }

@@ -101,6 +101,8 @@ DIAGNOSTICS: dict[str, Diagnostic] = {
     "C097": Diagnostic("unfinished", "something is still to be instantiated"),
     "C098": Diagnostic("unfinished", "a role, or the risk threshold, that nobody has filled"),
     "C099": Diagnostic("unfinished", "the risk is not shown to be below its threshold"),
+    "C100": Diagnostic("invalid", "a multiplicity or choice of a pattern that cannot be"),
+    "C101": Diagnostic("unfinished", "a multiplicity, option or choice of a pattern is still open"),
     "C094": Diagnostic("warning", "an undeveloped mark beside support or a study"),
 }
 

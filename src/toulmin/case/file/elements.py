@@ -18,6 +18,15 @@ Target = Annotated[str, StringConstraints(min_length=1, max_length=500)]
 Targets = Annotated[tuple[Target, ...], Field(strict=False)]
 Unit = Annotated[float, Field(ge=0.0, le=1.0)]
 Mode = Literal["all", "any"]
+#: ``"3"``, ``"1..n"``, ``"0..1"``, or ``"n"`` (any number of at least one)
+Multiplicity = Annotated[str, StringConstraints(pattern=r"^(n|[0-9]{1,4}|[0-9]{1,4}\.\.(n|[0-9]{1,4}))$")]
+
+
+def bounds_of(multiplicity: str) -> tuple[int, int | None]:
+    """The least and the greatest number that a multiplicity allows; None where there is no greatest."""
+    low, _, high = multiplicity.partition("..")
+    high = high or low
+    return 1 if low == "n" else int(low), None if high == "n" else int(high)
 
 
 class Strict(BaseModel):
@@ -31,6 +40,13 @@ class AtLeast(Strict):
     """``mode = { at_least = k }``: k of the children must hold."""
 
     at_least: Annotated[int, Field(ge=1)]
+
+
+class Choice(Strict):
+    """``choose = { n = "1", of = ["A", "B"] }``: a pattern in which so many of these children are to be kept."""
+
+    n: Multiplicity
+    of: Annotated[tuple[Id, ...], Field(strict=False, min_length=1)]
 
 
 class Element(Strict):
@@ -55,6 +71,9 @@ class Claim(Element):
     ``confidence`` says how the children's probability intervals combine: ``"bounds"`` (Frechet, nothing assumed),
     ``"independent"`` (products; needs ``independence``, a justification, and is refused where branches share roots), or
     ``"chain"`` (each child's interval is conditional on the children before it failing).
+
+    ``multiplicity`` (of children and contexts) and ``choose`` make it part of a GSN pattern: while they stand, it is
+    still to be instantiated, and counts as undeveloped (:mod:`toulmin.case.file.pattern`).
     """
 
     supported_by: Targets = ()
@@ -64,6 +83,13 @@ class Claim(Element):
     undeveloped: bool = False
     confidence: Literal["bounds", "independent", "chain"] = "bounds"
     independence: Words | None = None
+    multiplicity: dict[Id, Multiplicity] = Field(default_factory=dict[str, str])
+    choose: Choice | None = None
+
+    @property
+    def is_pattern(self) -> bool:
+        """Whether it is still to be instantiated."""
+        return bool(self.multiplicity) or self.choose is not None
 
     @property
     def mode_key(self) -> str | int:

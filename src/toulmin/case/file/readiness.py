@@ -1,8 +1,9 @@
 """What a case must still say before it can be released: instantiated texts, roles, and a risk threshold.
 
 A word in braces, ``{deployment}``, stands for something of this case that nobody has filled in yet, as in a GSN pattern
-(``toulmin case new --set deployment=...`` fills it). A case that names roles names all three, and three people: who
-wrote the argument does not approve it, and whoever assesses it is neither.
+(``toulmin case new --set deployment=...`` fills it), and a multiplicity or a choice for parts that nobody has decided
+on. A case that names roles names all three, and three people: who wrote the argument does not approve it, and whoever
+assesses it is neither.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import re
 from collections.abc import Iterator
 
 from toulmin.case.file.casefile import Case
-from toulmin.case.file.elements import Assumption, Defeater
+from toulmin.case.file.elements import Assumption, Claim, Defeater
 from toulmin.faults import Fault
 
 _OPEN = re.compile(r"\{([a-z][a-z0-9_]*)\}")
@@ -24,7 +25,7 @@ def open_parameters(text: str) -> list[str]:
 
 
 def check_readiness(case: Case) -> Iterator[Fault]:
-    """C095 to C098."""
+    """C095 to C098, and C101."""
     header, file = case.parsed.case, str(case.file)
 
     def line(*path: str) -> int | None:
@@ -45,6 +46,12 @@ def check_readiness(case: Case) -> Iterator[Fault]:
         words = {"text": element.text, "owner": element.owner or ""}
         if isinstance(element, Assumption):
             words["justification"] = element.justification or ""
+        if isinstance(element, Claim):
+            for child, mark in element.multiplicity.items():
+                yield case.fault("C101", f"{child}: {mark} of it", identifier, "multiplicity")
+            if element.choose is not None:
+                mark = f"{element.choose.n} of {', '.join(element.choose.of)}"
+                yield case.fault("C101", f"choose {mark}", identifier, "choose")
         for key, text in words.items():
             for name in open_parameters(text):
                 yield case.fault("C097", f"{key}: {{{name}}}", identifier, key)

@@ -15,6 +15,7 @@ from toulmin.case.file.elements import (
     Element,
     EvidenceNode,
     Goal,
+    bounds_of,
     place_of,
 )
 from toulmin.faults import Fault
@@ -135,11 +136,32 @@ def _claim(case: Case, claim: Claim) -> Iterator[Fault]:
         yield case.fault("C094", "it has support: it counts as undeveloped all the same", claim.id, "undeveloped")
     if not claim.supported_by and not claim.undeveloped:
         yield case.fault("C012", "support it, or mark it undeveloped = true", claim.id)
-    if isinstance(claim.mode_key, int) and claim.mode_key > len(claim.supported_by) and claim.supported_by:
+    yield from _pattern(case, claim)
+    too_many = isinstance(claim.mode_key, int) and claim.mode_key > len(claim.supported_by)
+    if too_many and claim.supported_by and not claim.multiplicity:
         message = f"at least {claim.mode_key} of {len(claim.supported_by)} children can never hold"
         yield case.fault("C013", message, claim.id, "mode")
     if claim.confidence == "independent" and not (claim.independence or "").strip():
         yield case.fault("C021", 'say why the branches are independent: independence = "..."', claim.id, "confidence")
+
+
+def _pattern(case: Case, claim: Claim) -> Iterator[Fault]:
+    """C100: what a pattern leaves open must be possible."""
+    below = {*claim.supported_by, *claim.strengthened_by, *claim.in_context_of}
+    for child, mark in claim.multiplicity.items():
+        low, high = bounds_of(mark)
+        if child not in below:
+            yield case.fault("C100", f"multiplicity of {child}, which is not below it", claim.id, "multiplicity")
+        elif high is not None and (high < low or high == 0):
+            yield case.fault("C100", f"{child} {mark}: no number of copies is allowed", claim.id, "multiplicity")
+    if claim.choose is None:
+        return
+    of, (low, high) = claim.choose.of, bounds_of(claim.choose.n)
+    unknown = [child for child in of if child not in claim.supported_by]
+    if unknown:
+        yield case.fault("C100", f"a choice of {', '.join(unknown)}, which do not support it", claim.id, "choose")
+    elif len(set(of)) < len(of) or low > len(of) or (high is not None and (high < low or high == 0)):
+        yield case.fault("C100", f"{claim.choose.n} of {len(of)} can never be chosen", claim.id, "choose")
 
 
 def _prose(case: Case, element: Element) -> Iterator[Fault]:

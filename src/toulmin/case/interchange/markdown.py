@@ -16,6 +16,8 @@ _WORDS = {
 }
 _SHOWN = (
     "mode",
+    "multiplicity",
+    "choose",
     "study",
     "criterion",
     "owner",

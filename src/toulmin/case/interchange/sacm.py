@@ -2,7 +2,8 @@
 
 One AssuranceCasePackage with one ArgumentPackage. Goals are Claims (``needsSupport`` where undeveloped), assumptions
 Claims ``assumed``, justifications Claims ``axiomatic``, strategies ArgumentReasoning, evidence and contexts
-ArtifactReferences; defeaters Claims with relations that have ``isCounter``. Support is one AssertedInference (of
+ArtifactReferences; claims of a pattern are ``isAbstract``, with what is still open of them as implementationConstraint;
+defeaters Claims with relations that have ``isCounter``. Support is one AssertedInference (of
 evidence: AssertedEvidence) for each child, from ``source`` to ``target`` by ``reasoning``; context is AssertedContext.
 References are by ``xmi:id``. :mod:`toulmin.case.interchange.sacm_reader` reads it, and other tools' forms.
 """
@@ -10,11 +11,11 @@ References are by ``xmi:id``. :mod:`toulmin.case.interchange.sacm_reader` reads 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-from toulmin.case.interchange.items import Document
+from toulmin.case.interchange.items import Document, Item
 
 XMI, XSI = "http://www.omg.org/XMI", "http://www.w3.org/2001/XMLSchema-instance"
 SACM = "http://www.omg.org/spec/SACM/2.3"
@@ -50,6 +51,10 @@ def write_sacm(document: Document) -> str:
             )
         _text(element, "name", item.id)
         _text(element, "description", item.text)
+        if item.rest.get("multiplicity") or item.rest.get("choose"):  # SACM 2.3: a pattern is abstract
+            element.set("isAbstract", "true")
+            for constraint in _constraints(item):
+                _text(element, "implementationConstraint", constraint)
         rest = item.rest | {"type": item.type} | ({"undeveloped": True} if item.undeveloped else {})
         if any("->" in attack for attack in item.attacks):
             document.lose("a challenge of a link is kept in our extension only", item.id)
@@ -84,6 +89,15 @@ def write_sacm(document: Document) -> str:
                 relate("AssertedInference", item.id, attacked, isCounter="true")
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _constraints(item: Item) -> Iterator[str]:
+    """What the pattern leaves open of a claim, in words."""
+    for child, mark in item.rest.get("multiplicity", {}).items():
+        yield f"{child}: {mark}"
+    choice = item.rest.get("choose")
+    if choice:
+        yield f"choose {choice['n']} of {', '.join(choice['of'])}"
 
 
 def _text(parent: Element, tag: str, content: str) -> None:

@@ -1,7 +1,8 @@
 """Templates of cases: the structured rationale of Balesni et al. (2024) and its kin, node by node, to be filled.
 
-A template is a list of fragments, TOML files beside this one. Fragments share nodes by id: elicitation and sandbagging
-are one subtree under every argument from evaluations, so that a joint case shows it as the hinge it is.
+A template is a GSN pattern (:mod:`toulmin.case.file.pattern`), with parameters, multiplicities, options and choices to
+be instantiated. It is a list of fragments, TOML files beside this one. Fragments share nodes by id: elicitation and
+sandbagging are one subtree under every argument from evaluations, so that a joint case shows it as the hinge it is.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
+from toulmin.case.file.casefile import read_case
+from toulmin.case.file.pattern import instantiate, open_marks
 from toulmin.case.file.readiness import open_parameters
 from toulmin.faults import Fault, FaultError
 
@@ -28,7 +31,7 @@ TEMPLATES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "harm-inability": ("The system cannot do harm by scheming", ("harm-inability", "elicitation")),
     "harm-control": ("Controls prevent harm by scheming", ("harm-control", "elicitation")),
     "alignment-support": ("Alignment, as support", ("alignment-support",)),
-    "capability-inability": ("The system lacks a dangerous capability", ("capability-inability",)),
+    "capability-inability": ("The system lacks a dangerous capability", ("capability-inability", "elicitation")),
     "control-case": ("A control evaluation bounds the risk", ("control-case",)),
 }
 
@@ -46,27 +49,34 @@ def template_text(
 ) -> str:
     """The ``case.toml`` of a template; every assumption is owned by ``owner`` and due for review in 180 days.
 
-    ``values`` instantiates parameters (:func:`parameters_of`); what is left open keeps the case from release.
+    ``values`` instantiates it: parameters (:func:`parameters_of`), numbers of copies and choices. What is left open
+    keeps the case from release.
 
-    :raises FaultError: no template of that name, or no such parameter.
+    :raises FaultError: no template of that name, no such parameter, or a number or choice that it does not allow.
     """
-    text = _pattern(name)
-    known = open_parameters(text)
+    review = (today or dt.datetime.now(dt.UTC).date()) + REVIEW_AFTER
+    text = _pattern(name).replace('"{{ owner }}"', json.dumps(owner, ensure_ascii=False))
+    text = text.replace("{{ review }}", review.isoformat())
     values = values or {}
-    hint = f"there are: {', '.join(known)}"
+    marks = open_marks(text)
+    text, used = instantiate(text, values)
+    known = open_parameters(text)
+    offered = [*known, *(f"{mark} ({what})" for mark, what in marks.items())]
+    hint = f"there are: {', '.join(offered)}"
     message = "the template has no such parameter"
-    unknown = [Fault("case.unknown_parameter", message, name=key, hint=hint) for key in values if key not in known]
+    rest = [key for key in values if key not in used]
+    unknown = [Fault("case.unknown_parameter", message, name=key, hint=hint) for key in rest if key not in known]
     if unknown:
         raise FaultError(unknown)
-    for key, value in values.items():
-        text = text.replace(f"{{{key}}}", json.dumps(value, ensure_ascii=False)[1:-1])
-    review = (today or dt.datetime.now(dt.UTC).date()) + REVIEW_AFTER
-    text = text.replace('"{{ owner }}"', json.dumps(owner, ensure_ascii=False))
-    return text.replace("{{ review }}", review.isoformat())
+    for key in rest:
+        text = text.replace(f"{{{key}}}", json.dumps(values[key], ensure_ascii=False)[1:-1])
+    return text
 
 
 def _pattern(name: str) -> str:
-    """The text of a template before anything is filled in."""
+    """The text of a template, or of a case file that is a pattern, before anything is filled in."""
+    if name.endswith(".toml"):
+        return _own_pattern(Path(name))
     if name not in TEMPLATES:
         near = difflib.get_close_matches(name, TEMPLATES, n=2) or list(TEMPLATES)
         hint = "there are: " + ", ".join(near)
@@ -90,6 +100,15 @@ def _pattern(name: str) -> str:
     ]
     texts = [(files(__name__) / f"{fragment}.toml").read_text(encoding="utf-8") for fragment in fragments]
     return "\n".join([*head, *texts])
+
+
+def _own_pattern(path: Path) -> str:
+    """The text of a pattern that somebody wrote as a case file of their own."""
+    case = read_case(path)
+    if case.acceptances:
+        line = case.line_at("acceptance", 0)
+        raise FaultError(Fault("pattern.decisions", "a pattern brings no decisions with it", str(path), line))
+    return case.located.text
 
 
 def write_template(
