@@ -1,5 +1,5 @@
 """``python -m toulmin``."""
 
-from toulmin.cli.app import main
+from toulmin.cli import main
 
 main()

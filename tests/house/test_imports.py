@@ -8,6 +8,17 @@ from pathlib import Path
 
 SRC = Path(__file__).resolve().parents[2] / "src"
 
+#: modules that are public under their own name, each listed in CONTRIBUTING with the reason
+PUBLIC_MODULES = {
+    "toulmin.faults.xml",
+    "toulmin.evidence.disk",
+    "toulmin.evidence.figures",
+    "toulmin.tasks.storyworld",
+    "toulmin.case.interchange",
+    "toulmin.case.templates",
+    "toulmin.case.seal",
+}
+
 Imports = Mapping[str, Set[str]]
 
 
@@ -33,18 +44,35 @@ def statements(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
             yield from statements(child)
 
 
+def exported(init: Path) -> set[str]:
+    """The names that a package's ``__init__`` (of a lazy one, its stub) takes from its modules."""
+    stub = init.with_suffix(".pyi")
+    body = ast.parse((stub if stub.exists() else init).read_text(encoding="utf-8")).body
+    return {alias.name for node in body if isinstance(node, ast.ImportFrom) for alias in node.names}
+
+
+def targets_of(statement: ast.stmt, files: Mapping[str, Path]) -> set[str]:
+    """The modules among ``files`` that a statement imports.
+
+    ``from package import name`` is the module of that name, unless the package exports a function or class so called.
+    """
+    if isinstance(statement, ast.Import):
+        return {alias.name for alias in statement.names} & files.keys()
+    if not isinstance(statement, ast.ImportFrom) or statement.level or statement.module not in files:
+        return set()
+    init = files[statement.module]
+    names = exported(init) if init.name == "__init__.py" else set[str]()
+    inner = {alias.name: f"{statement.module}.{alias.name}" for alias in statement.names}
+    return {full if full in files and name not in names else statement.module for name, full in inner.items()}
+
+
 def imports_of(files: Mapping[str, Path]) -> Imports:
-    """Module -> modules of the same source tree that it imports; ``from package import module`` is the module."""
+    """Module -> the other modules of the same source tree that it imports."""
     found: dict[str, set[str]] = {}
     for name, path in files.items():
         targets = found.setdefault(name, set())
         for statement in statements(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(statement, ast.Import):
-                targets.update(alias.name for alias in statement.names)
-            elif statement.module is not None and not statement.level:
-                inner = {alias.name: f"{statement.module}.{alias.name}" for alias in statement.names}
-                targets.update(full if full in files else statement.module for full in inner.values())
-        targets.intersection_update(files)
+            targets |= targets_of(statement, files)
         targets.discard(name)
     return found
 
@@ -69,6 +97,19 @@ def circles(graph: Imports) -> list[str]:
     return sorted(left)
 
 
+def private_imports(files: Mapping[str, Path], public: Set[str]) -> list[str]:
+    """Every import, for type checkers too, of another package's module that is not public."""
+    found: list[str] = []
+    for name, path in files.items():
+        package = name.split(".")[:2]
+        for statement in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            for target in targets_of(statement, files) if isinstance(statement, ast.stmt) else ():
+                parts = target.split(".")
+                if len(parts) > 2 and parts[:2] != package and target not in public:
+                    found.append(f"{name} imports {target}")
+    return found
+
+
 def write(folder: Path, modules: Mapping[str, str]) -> dict[str, Path]:
     for name, text in modules.items():
         path = folder / name
@@ -81,6 +122,8 @@ def test_planted_circles_are_found(tmp_path: Path) -> None:
     files = write(
         tmp_path,
         {
+            "p/__init__.py": "",
+            "p/d/__init__.py": "",
             "p/a.py": "def f():\n    from p.b import g\n",
             "p/b.py": "import p.c\n",
             "p/c.py": "from p import a\n",
@@ -104,3 +147,32 @@ def test_no_circle_between_modules() -> None:
 def test_no_circle_between_folders() -> None:
     files = module_files(SRC)
     assert not circles(between_folders(files, imports_of(files)))
+
+
+def test_planted_imports_past_a_public_api_are_found(tmp_path: Path) -> None:
+    files = write(
+        tmp_path,
+        {
+            "top/a/__init__.py": "from top.a.inner import f\n",
+            "top/a/inner.py": "import top.a.deep.x\n",
+            "top/a/f.py": "",
+            "top/a/deep/x.py": "",
+            "top/a/open.py": "",
+            "top/a/deep/__init__.py": "",
+            "top/b/right.py": "import numpy.linalg\nfrom top.a import f\nfrom top.a.open import g\n",
+            "top/b/wrong.py": "if TYPE_CHECKING:\n    from top.a.inner import f\nfrom top.a.deep import x\n",
+        },
+    )
+    wrong = ["top.b.wrong imports top.a.deep.x", "top.b.wrong imports top.a.inner"]
+    assert sorted(private_imports(files, {"top.a.open"})) == wrong
+
+
+def test_packages_import_each_other_through_their_public_api() -> None:
+    files = module_files(SRC)
+    assert files.keys() >= PUBLIC_MODULES
+    assert private_imports(files, PUBLIC_MODULES) == []
+
+
+def test_contributing_lists_the_public_modules() -> None:
+    text = (SRC.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert not {module for module in PUBLIC_MODULES if f"`{module.removeprefix('toulmin.')}`" not in text}

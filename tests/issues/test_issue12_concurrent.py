@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from toulmin.evidence import Evidence, Store
-from toulmin.evidence.locking import locked, try_lock
+from toulmin.evidence.disk import locked, try_lock
 from toulmin.faults import FaultError
 from toulmin.studies import find_study, re_derive, study_kinds
 from toulmin.studies.workspace import workspace

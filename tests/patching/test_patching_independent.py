@@ -10,8 +10,7 @@ from tests.patching.builders import close, small_transformer, two_runs
 from tests.patching.independent import Independent
 from torch import Tensor
 
-from toulmin.patching import Graph, edge_gradients, run_circuits, source_values
-from toulmin.patching.kernels import Rules
+from toulmin.patching import GradientRules, Graph, edge_gradients, run_circuits, source_values
 from toulmin.subjects import Transformer
 
 LLAMA: dict[str, Any] = {
@@ -89,7 +88,7 @@ def test_one_head_at_a_time_with_grouped_queries(heads: int) -> None:
 @pytest.mark.parametrize("kind", MODELS)
 @pytest.mark.parametrize("rules", ["gradient", "relp"])
 @pytest.mark.parametrize("mix", [0.0, 0.25, 1.0])
-def test_edge_gradients(kind: str, rules: Rules, mix: float) -> None:
+def test_edge_gradients(kind: str, rules: GradientRules, mix: float) -> None:
     """EAP (mix 0), points of the line of masks, and RelP, all edges."""
     model = small_transformer(**MODELS[kind])
     clean, counterfactual = two_runs()

@@ -22,8 +22,7 @@ from torch import Tensor, nn
 from toulmin.basis.closed_forms import Elementwise, Function, ResidualAttention, ResidualMlp
 from toulmin.basis.sections import ACTIVATIONS, Chain, with_constant
 from toulmin.faults import ExitCode, Fault, FaultError
-from toulmin.subjects import Attention, FeedForward, Layer, Normalise, Transformer
-from toulmin.subjects.positions import may_attend
+from toulmin.subjects import Attention, FeedForward, Layer, Normalise, Transformer, activate, may_attend
 
 #: activation to the root of act(r) = 1
 ROOTS = {"relu": 1.0, "gelu": 1.1446178834, "gelu_tanh": 1.1447167139, "silu": 1.2784645428}
@@ -218,8 +217,6 @@ def _mlp(layer: Layer) -> tuple[Function, Function]:
 
 
 def _activation(mlp: FeedForward) -> Callable[[Tensor], Tensor]:
-    from toulmin.subjects.mlp import activate
-
     return lambda x: activate(x, mlp.activation)
 
 

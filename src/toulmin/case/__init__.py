@@ -18,10 +18,12 @@ from toulmin.case.argument.verdict import (
     Reason,
     ReasonKind,
     Verdict,
+    json_data,
 )
 from toulmin.case.checking import Checked, check, check_case
 from toulmin.case.difference import Change, compare_cases
-from toulmin.case.evidence.criterion import CriterionError, compare_criteria, parse_criterion
+from toulmin.case.evidence.criterion import CriterionError, compare_criteria, measures_of, parse_criterion
+from toulmin.case.evidence.resolve import Resolution
 from toulmin.case.explaining import explain
 from toulmin.case.file.casefile import Case, case_schema, load_case, read_case
 from toulmin.case.file.diagnostics import DIAGNOSTICS, Diagnostic, severity
@@ -41,8 +43,9 @@ from toulmin.case.file.elements import (
     Prior,
     Strategy,
 )
+from toulmin.case.file.lock import HistoryEntry, states_of
 from toulmin.case.file.tomlwriter import write_case
-from toulmin.case.running import RunReport, accept_case, reproduce_leaves, run_case, with_faults
+from toulmin.case.running import Ran, RunReport, Work, accept_case, reproduce_leaves, run_case, with_faults
 
 __all__ = [
     "DIAGNOSTICS",
@@ -68,6 +71,7 @@ __all__ = [
     "Header",
     "Health",
     "Hinge",
+    "HistoryEntry",
     "InputState",
     "Justification",
     "Label",
@@ -77,13 +81,16 @@ __all__ = [
     "Outcome",
     "Prior",
     "Probability",
+    "Ran",
     "Reason",
     "ReasonKind",
+    "Resolution",
     "RunReport",
     "Sensitivity",
     "Strategy",
     "TornadoBar",
     "Verdict",
+    "Work",
     "accept_case",
     "case_schema",
     "check",
@@ -92,12 +99,15 @@ __all__ = [
     "compare_criteria",
     "conservative_bayes",
     "explain",
+    "json_data",
     "load_case",
+    "measures_of",
     "parse_criterion",
     "read_case",
     "reproduce_leaves",
     "run_case",
     "severity",
+    "states_of",
     "with_faults",
     "write_case",
 ]

@@ -26,7 +26,6 @@ from toulmin.case.file.contents import element_contents
 from toulmin.case.file.decisions import has_visible_character
 from toulmin.case.file.diagnostics import ACCEPTABLE, worst_first
 from toulmin.case.file.lock import (
-    INVALID,
     AcceptedChanges,
     HistoryEntry,
     Lock,
@@ -35,7 +34,7 @@ from toulmin.case.file.lock import (
     with_moment,
 )
 from toulmin.evidence import Evidence, Store
-from toulmin.evidence.store import unwritable
+from toulmin.evidence.disk import unwritable
 from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.studies import Pool, Resolver, Run, execute, find_study, reproduce
 
@@ -181,7 +180,7 @@ def moment_of(checked: Checked) -> HistoryEntry:
     verdict = checked.verdict
     return HistoryEntry(
         on=checked.today,
-        health=verdict.health.word if verdict.health is not None else INVALID,
+        health=verdict.health.word if verdict.health is not None else HistoryEntry.INVALID,
         freshness=verdict.freshness.value if verdict.freshness is not None else "current",
         exit_code=int(verdict.exit_code),
         low=verdict.probability.low if verdict.probability else None,

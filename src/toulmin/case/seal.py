@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 from toulmin.case.checking import Checked, require_valid
 from toulmin.case.file.casefile import LOCK_NAME, Case, load_case, locate_case
 from toulmin.evidence import Store, canonical_json, sha256_of_bytes, sha256_of_file
-from toulmin.evidence.store import RECORD
 from toulmin.faults import ExitCode, Fault, FaultError, require_extra
 from toulmin.studies import code_hash
 
@@ -123,7 +122,7 @@ def verify_seal(path: Path, folder: Path | None = None, public_key: Path | None 
     for identifier, files in sealed["records"].items():
         if identifier not in present:
             fault("seal.gone", "a sealed record is gone", identifier[:12])
-        elif _record_files(store, identifier) != files or RECORD not in files:
+        elif _record_files(store, identifier) != files or Store.RECORD not in files:
             fault("seal.changed", "it is not the record that was sealed", identifier[:12])
     for identifier in sorted(present - sealed["records"].keys()):
         fault("seal.added", "a record that was not sealed", identifier[:12])

@@ -17,13 +17,9 @@ from torch import Tensor
 from toulmin.circuits.circuit import Circuit
 from toulmin.circuits.methodology import Ablation, Methodology
 from toulmin.faults import ExitCode, Fault, FaultError
-from toulmin.patching.cache import SourceValues, source_values
-from toulmin.patching.graph import Graph
-from toulmin.patching.run_circuits import run_circuits
-from toulmin.subjects.transformer import Transformer
-from toulmin.tasks import Metric, MetricLike, check_prompts, find_metric
-from toulmin.tasks.batch import PairBatch, batch_pairs
-from toulmin.tasks.pair import Pair
+from toulmin.patching import Graph, SourceValues, run_circuits, source_values
+from toulmin.subjects import Transformer
+from toulmin.tasks import Metric, MetricLike, Pair, PairBatch, batch_pairs, check_prompts, find_metric
 
 Array = NDArray[np.float64]
 Learned = Mapping[int, Tensor]

@@ -30,15 +30,14 @@ THREADS = typer.Option(1, min=1, help="Threads of tensor operations, in each stu
 
 def _finish(checked: Checked, as_json: bool, *, hinges: bool = False) -> None:
     """Print a verdict and exit with its status."""
-    from toulmin.case import severity
-    from toulmin.case.argument.verdict import plain
+    from toulmin.case import json_data, severity
 
     verdict = checked.verdict
     sensitivity = checked.sensitivity() if hinges else None
     if as_json:
-        document = plain(verdict)
+        document = json_data(verdict)
         if hinges:
-            document["sensitivity"] = plain(sensitivity)
+            document["sensitivity"] = json_data(sensitivity)
         print_json(document)
         raise typer.Exit(int(verdict.exit_code))
     for fault in verdict.faults:
@@ -125,8 +124,7 @@ def run(
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Run the studies whose evidence is missing or stale, then check. Killed, it goes on where it stopped."""
-    from toulmin.case import run_case
-    from toulmin.case.running import Ran, Work
+    from toulmin.case import Ran, Work, run_case
     from toulmin.studies import Pool, ProcessPool
 
     def tell(event: Work | Ran) -> None:
@@ -171,8 +169,7 @@ def diff(
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Say how B differs from A; whatever became easier to pass is flagged. Exit 1 where they differ."""
-    from toulmin.case import check_case, compare_cases
-    from toulmin.case.argument.verdict import plain
+    from toulmin.case import check_case, compare_cases, json_data
 
     checked = [check_case(path) for path in (first, second)]
     unreadable = [fault for c in checked if c.case is None for fault in c.verdict.faults]
@@ -180,7 +177,7 @@ def diff(
         raise FaultError(unreadable)
     changes = compare_cases(*checked)
     if as_json:
-        print_json([plain(change) for change in changes])
+        print_json([json_data(change) for change in changes])
     else:
         for change in changes:
             typer.echo(str(change))
@@ -196,15 +193,14 @@ def explain(
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Explain one element: its state, why, what it rests on, what uses it, and the root without it."""
-    from toulmin.case import check_case
+    from toulmin.case import check_case, json_data
     from toulmin.case import explain as explained
-    from toulmin.case.argument.verdict import plain
 
     checked = check_case(case, store=store)
     lines = explained(checked, node)
     if as_json:
         found = checked.verdict.nodes[node or checked.verdict.root or ""]
-        print_json({**plain(found), "explanation": lines})
+        print_json({**json_data(found), "explanation": lines})
     else:
         for line in lines:
             typer.echo(line)

@@ -13,8 +13,7 @@ def demo(
     jobs: int = typer.Option(2, "--jobs", "-j", min=1, help="Studies at once."),
 ) -> None:
     """Study real trained models, check a safety case bound to the evidence, and write a report to open in a browser."""
-    from toulmin.case import run_case
-    from toulmin.case.running import Ran, Work
+    from toulmin.case import Ran, Work, run_case
     from toulmin.cli.output import describe_measure, print_faults, print_table
     from toulmin.cli.render import write_report
     from toulmin.evidence import Store

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from toulmin.faults import Fault, FaultError
 
 if TYPE_CHECKING:
-    from toulmin.case import Checked
-    from toulmin.case.evidence.resolve import Resolution
+    from toulmin.case import Checked, Resolution
     from toulmin.evidence import Evidence
 
 

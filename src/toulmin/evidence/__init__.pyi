@@ -20,6 +20,7 @@ from .intervals import zero_failure_upper as zero_failure_upper
 from .items import Items as Items
 from .items import content_of as content_of
 from .items import join_groups as join_groups
+from .ledger import Ledger as Ledger
 from .numbers import format_number as format_number
 from .record import Artefact as Artefact
 from .record import Evidence as Evidence
@@ -44,6 +45,7 @@ __all__ = [
     "InputRecord",
     "Interval",
     "Items",
+    "Ledger",
     "Measure",
     "PositiveControl",
     "Store",

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from toulmin.evidence.canonical import canonical_json
 from toulmin.faults import ExitCode, Fault, FaultError
@@ -48,6 +48,8 @@ class Items:
     files: Mapping[str, Path] = field(default_factory=dict[str, Path])
     metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
     contents: Sequence[str] | None = None
+
+    FILES: ClassVar = (ROWS, ARRAYS)  #: the files that items are kept in
 
     def __post_init__(self) -> None:
         import numpy as np

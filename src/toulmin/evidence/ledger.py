@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from toulmin.evidence.canonical import canonical_json, sha256_of_json
-from toulmin.evidence.locking import locked
+from toulmin.evidence.disk import locked
 from toulmin.faults import ExitCode, Fault, FaultError
 
 LEDGER, LEDGER_LOCK = "ledger.jsonl", "ledger.lock"
@@ -51,6 +51,10 @@ class Ledger:
     def head(self) -> str:
         """The hash of the last line."""
         return self.hashes[-1] if self.hashes else START
+
+    def has(self, head: str) -> bool:
+        """Whether ``head`` was the hash of its last line at some time; an empty ledger's was."""
+        return head == START or head in self.hashes
 
 
 def read_ledger(root: Path) -> Ledger:

@@ -11,33 +11,31 @@ index of the store: a record that is renamed, deleted or put in by hand does not
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import ValidationError
 
 from toulmin.evidence.canonical import canonical_json, sha256_of_file
+from toulmin.evidence.disk import try_lock, unwritable
 from toulmin.evidence.items import Items, read_items, write_items
 from toulmin.evidence.ledger import LEDGER, Ledger, append, ledger_lock, read_ledger
-from toulmin.evidence.locking import try_lock
 from toulmin.evidence.record import Artefact, Evidence, check_record, seal
 from toulmin.faults import ExitCode, Fault, FaultError, faults_of_validation
 
-RECORD = "record.json"
 _WRITING = ".writing-"
 _YOUNG = 60.0  # seconds
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-#: errors of a disk that cannot be written to: full, over quota, read-only, not permitted, failing
-UNWRITABLE = (*_FULL, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 
 
 class Store:
     """Evidence kept in a folder, which is made when the first record is written."""
+
+    RECORD: ClassVar = "record.json"  #: the file of a record in its folder
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
@@ -79,8 +77,8 @@ class Store:
             for name in names
         )
         sealed = seal(draft.model_copy(update={"artefacts": artefacts, "n": items.n}))
-        (folder / RECORD).write_text(canonical_json(sealed.model_dump(mode="json")) + "\n", encoding="utf-8")
-        for name in [*names, RECORD]:
+        (folder / self.RECORD).write_text(canonical_json(sealed.model_dump(mode="json")) + "\n", encoding="utf-8")
+        for name in [*names, self.RECORD]:
             _flush(folder / name)
         entry = {"record": sealed.id, "study": sealed.study_hash}
         with ledger_lock(self.root):
@@ -173,7 +171,7 @@ class Store:
         :raises FaultError: not found, truncated, malformed, or its content does not have the hash that is its name.
         """
         identifier = self.resolve(prefix)
-        path = self.folder(identifier) / RECORD
+        path = self.folder(identifier) / self.RECORD
         try:
             evidence = Evidence.model_validate_json(path.read_bytes())
         except OSError as error:
@@ -221,7 +219,7 @@ class Store:
             elif path.stat().st_size != artefact.size or sha256_of_file(path) != artefact.sha256:
                 message = "changed after it was written"
                 faults.append(Fault("evidence.tampered", message, str(path), name=artefact.name))
-        listed = {RECORD, *(artefact.name for artefact in evidence.artefacts)}
+        listed = {self.RECORD, *(artefact.name for artefact in evidence.artefacts)}
         for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
             if path.is_file() and path.relative_to(folder).as_posix() not in listed:
                 faults.append(Fault("evidence.stray_file", "not listed in the record", str(path)))
@@ -252,13 +250,6 @@ class Store:
             if (self._records / identifier).is_dir():
                 found.setdefault(study, []).append(identifier)
         return found
-
-
-def unwritable(error: OSError, where: Path) -> FaultError:
-    """What to raise where something cannot be written: a full disk, a read-only one, no permission."""
-    why = error.strerror or str(error)
-    hint = "free some space and run it again; nothing was half kept" if error.errno in _FULL else None
-    return FaultError(Fault("store.unwritable", why, error.filename or str(where), hint=hint), ExitCode.EVIDENCE)
 
 
 def _flush(path: Path) -> None:

@@ -9,6 +9,7 @@ from .edge_gradients import EdgeGradients as EdgeGradients
 from .edge_gradients import edge_gradients as edge_gradients
 from .graph import Edge as Edge
 from .graph import Graph as Graph
+from .kernels import GradientRules as GradientRules
 from .kernels import Terms as Terms
 from .memory import bytes_per_pair as bytes_per_pair
 from .pathset import ALL_PATHS as ALL_PATHS
@@ -49,6 +50,7 @@ __all__ = [
     "Dag",
     "Edge",
     "EdgeGradients",
+    "GradientRules",
     "Graph",
     "Link",
     "ModelStage",

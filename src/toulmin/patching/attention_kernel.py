@@ -19,15 +19,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from toulmin.patching.kernels import Recorded, Rules, Run, StageKernel, Written
+from toulmin.patching.kernels import GradientRules, Recorded, Run, StageKernel, Written
 from toulmin.patching.plan import Copy, StagePlan
 from toulmin.patching.relevance import norm_transposed, normalise
 from toulmin.patching.stages import SLOTS, Stage
 
 if TYPE_CHECKING:
-    from toulmin.subjects.attention import Attention
-    from toulmin.subjects.positions import Positions
-    from toulmin.subjects.transformer import Layer
+    from toulmin.subjects import Attention, Layer, Positions
 
 TermFunctions = dict[str, list[Callable[[Tensor], Tensor]]]
 
@@ -198,7 +196,7 @@ class AttentionKernel(StageKernel):
 
     # ------------------------------------------------------------------ gradients
 
-    def record(self, read: Float[Tensor, "B T D"], rules: Rules) -> Recorded:
+    def record(self, read: Float[Tensor, "B T D"], rules: GradientRules) -> Recorded:
         """One pass for all heads: gradients are taken at the projected Q, K and V, and brought back by ``_pull``."""
         attn, at = self.attn, self.positions(read.shape[-2])
         x = normalise(self.layer.norm1, read, rules)
@@ -218,7 +216,7 @@ class AttentionKernel(StageKernel):
         return Recorded(out, separate, [q, k, v], pull)
 
     def _pull(
-        self, slot: str, upstream: Tensor | None, resid: Tensor, at: Positions, rules: Rules
+        self, slot: str, upstream: Tensor | None, resid: Tensor, at: Positions, rules: GradientRules
     ) -> Float[Tensor, "H B T D"]:
         """The gradient of each head's own Q, K or V input, before the norm."""
         if upstream is None:

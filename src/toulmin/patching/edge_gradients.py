@@ -24,7 +24,7 @@ from torch import Tensor
 from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.patching.computation import Computation
 from toulmin.patching.graph import Graph
-from toulmin.patching.kernels import Recorded, Rules, Terms
+from toulmin.patching.kernels import GradientRules, Recorded, Terms
 from toulmin.patching.models import Model, as_computation
 from toulmin.subjects import Transformer
 
@@ -59,7 +59,7 @@ def edge_gradients(
     terms: Terms | None = None,
     merged_qkv: bool = False,
     per_position: bool = False,
-    rules: Rules = "gradient",
+    rules: GradientRules = "gradient",
     replace: Mapping[str, Tensor] | None = None,
 ) -> EdgeGradients:
     """d loss / d mask of every edge, all masks being ``mix``.
@@ -107,7 +107,7 @@ def edge_gradients(
     return EdgeGradients(table, value.detach(), sources)
 
 
-def _output(run: _Run, tokens: Tensor, scored: Tensor | None, rules: Rules) -> Tensor:
+def _output(run: _Run, tokens: Tensor, scored: Tensor | None, rules: GradientRules) -> Tensor:
     kernel = run.computation.kernels[-1]
     if run.computation.graph.shape is not None:
         scored = torch.full((len(tokens),), tokens.shape[1] - 1) if scored is None else scored
@@ -130,7 +130,7 @@ class _Run:
         inputs: Tensor,
         values: PerSource | None,
         mix: float,
-        rules: Rules,
+        rules: GradientRules,
         replace: Mapping[str, Tensor],
     ) -> None:
         self.computation, self.graph, self.mix, self.values, self.replace = (

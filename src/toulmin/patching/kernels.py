@@ -29,7 +29,7 @@ from toulmin.patching.plan import Copy, StagePlan
 from toulmin.patching.scored import Scored
 from toulmin.patching.stages import Stage
 
-Rules = Literal["gradient", "relp"]
+GradientRules = Literal["gradient", "relp"]
 Written = tuple[Tensor, ...]
 Terms = Mapping[str, Mapping[str, Callable[[Tensor], Tensor]]]
 Compute = Callable[..., Tensor | Sequence[Tensor]]
@@ -170,7 +170,7 @@ class StageKernel:
         ]
         yield 0, list(range(len(copies))), self.compute(reads).unflatten(0, (len(copies), streams.shape[1]))
 
-    def record(self, read: Tensor, rules: Rules) -> Recorded:
+    def record(self, read: Tensor, rules: GradientRules) -> Recorded:
         """The stage with what is needed for the gradient of each input, and of the stream [B, *] itself."""
         if rules != "gradient":
             raise FaultError(Fault("patching.rules", f"the rules {rules!r} are those of Transformers' components"))
@@ -188,7 +188,7 @@ class StageKernel:
             raise FaultError(Fault("patching.scored", "only a Transformer's output is scored at positions"))
         return resid
 
-    def output(self, picked: Tensor, rules: Rules = "gradient", *, leading: int = 0) -> Tensor:
+    def output(self, picked: Tensor, rules: GradientRules = "gradient", *, leading: int = 0) -> Tensor:
         """The model's output from what :meth:`pick` gave, [B, *] with ``leading`` axes before the batch."""
         assert self.function is not None
         if rules != "gradient":

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from toulmin.patching.computation import Computation, ModelStage
-from toulmin.subjects.mlp import activate
+from toulmin.subjects import activate
 
 if TYPE_CHECKING:
     from toulmin.subjects import ConvAutoencoder, Mlp

@@ -14,13 +14,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from toulmin.patching.kernels import Rules
-    from toulmin.subjects import Transformer
-    from toulmin.subjects.mlp import FeedForward
-    from toulmin.subjects.norms import Normalise
+    from toulmin.patching.kernels import GradientRules
+    from toulmin.subjects import FeedForward, Normalise, Transformer
 
 
-def normalise(norm: Normalise, x: Tensor, rules: Rules) -> Tensor:
+def normalise(norm: Normalise, x: Tensor, rules: GradientRules) -> Tensor:
     """The norm; under ``relp`` its scale is a constant."""
     if rules == "gradient" or norm.kind == "none" or norm.w is None:
         return norm(x)
@@ -30,7 +28,7 @@ def normalise(norm: Normalise, x: Tensor, rules: Rules) -> Tensor:
 
 
 def norm_transposed(
-    norm: Normalise, resid: Float[Tensor, "B T D"], gradient: Float[Tensor, "H B T D"], rules: Rules
+    norm: Normalise, resid: Float[Tensor, "B T D"], gradient: Float[Tensor, "H B T D"], rules: GradientRules
 ) -> Float[Tensor, "H B T D"]:
     r"""J^T g of the norm at ``resid``.
 
@@ -52,7 +50,7 @@ def norm_transposed(
     return gradient.mul_(rstd)
 
 
-def mlp_out(mlp: FeedForward, x: Tensor, rules: Rules) -> Tensor:
+def mlp_out(mlp: FeedForward, x: Tensor, rules: GradientRules) -> Tensor:
     """The MLP on a normalised stream; under ``relp`` linear in it, with a gate's factors at half each."""
     if rules == "gradient":
         return mlp(x)
@@ -66,7 +64,7 @@ def mlp_out(mlp: FeedForward, x: Tensor, rules: Rules) -> Tensor:
     return mlp.write(half)
 
 
-def unembed(model: Transformer, resid: Tensor, rules: Rules) -> Tensor:
+def unembed(model: Transformer, resid: Tensor, rules: GradientRules) -> Tensor:
     """Logits; under ``relp`` linear in the stream."""
     if rules == "gradient":
         return model.unembed(resid)

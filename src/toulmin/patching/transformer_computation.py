@@ -14,16 +14,14 @@ from toulmin.faults import Fault, FaultError
 from toulmin.patching.attention_kernel import AttentionKernel, TermFunctions
 from toulmin.patching.computation import Computation, functions_of
 from toulmin.patching.graph import Graph
-from toulmin.patching.kernels import Recorded, Rules, Run, StageKernel, Terms, Written
+from toulmin.patching.kernels import GradientRules, Recorded, Run, StageKernel, Terms, Written
 from toulmin.patching.plan import Copy, StagePlan
 from toulmin.patching.relevance import mlp_out, normalise, unembed
 from toulmin.patching.scored import Scored, check_tokens, pick_scored
 from toulmin.patching.stages import Stage
 
 if TYPE_CHECKING:
-    from toulmin.subjects import Transformer
-    from toulmin.subjects.positions import Positions
-    from toulmin.subjects.transformer import Layer
+    from toulmin.subjects import Layer, Positions, Transformer
 
 
 class MlpKernel(StageKernel):
@@ -47,7 +45,7 @@ class MlpKernel(StageKernel):
         for some in run.slices(len(copies), self.layer.attn.config.d_mlp):
             yield 0, numbers[some], self.layer.mlp_out(run.streams([copy.rows[0][0] for copy in copies[some]]))
 
-    def record(self, read: Tensor, rules: Rules) -> Recorded:
+    def record(self, read: Tensor, rules: GradientRules) -> Recorded:
         """The MLP, with its input as what a gradient is wanted of."""
         own, mlp = read.view_as(read), self.layer.mlp
         assert mlp is not None
@@ -75,7 +73,7 @@ class OutputKernel(StageKernel):
         """The stream at the scored positions."""
         return pick_scored(resid, scored)
 
-    def output(self, picked: Tensor, rules: Rules = "gradient", *, leading: int = 0) -> Tensor:
+    def output(self, picked: Tensor, rules: GradientRules = "gradient", *, leading: int = 0) -> Tensor:
         """Logits, [.., B, V] or [.., B, P, V]."""
         return unembed(self.model, picked, rules)
 

@@ -17,14 +17,14 @@ from toulmin.case import (
     Dependencies,
     Freshness,
     Health,
+    HistoryEntry,
     Label,
     NodeVerdict,
     Outcome,
     Reason,
+    Sensitivity,
     Verdict,
 )
-from toulmin.case.argument.sensitivity import Sensitivity
-from toulmin.case.file.lock import HistoryEntry
 from toulmin.evidence import Chart, Evidence
 from toulmin.report import words
 from toulmin.report.bars import comparison_bar

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from toulmin.evidence import Chart
-from toulmin.evidence.figure_base import FigureBase
+from toulmin.evidence.figures import FigureBase
 from toulmin.report.charts import render_interactive_chart, vega_script
 from toulmin.report.pages import Fragment, page, render
 from toulmin.studies import Registry

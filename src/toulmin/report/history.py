@@ -11,9 +11,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from toulmin.case import Comparison, CriterionError, Health, NodeVerdict, Verdict, parse_criterion
-from toulmin.case.evidence.criterion import measures_of
-from toulmin.case.file.lock import INVALID, HistoryEntry, states_of
+from toulmin.case import (
+    Comparison,
+    CriterionError,
+    Health,
+    HistoryEntry,
+    NodeVerdict,
+    Verdict,
+    measures_of,
+    parse_criterion,
+    states_of,
+)
 from toulmin.evidence import Evidence
 from toulmin.report.bars import threshold_of
 from toulmin.report.numbers import format_number
@@ -152,7 +160,7 @@ def _strip(
         count = len(list(several))
         first, last = moments[place].on, moments[place + count - 1].on
         word, _, freshness = (state or "").partition(", ")
-        if word in _RANKS or word == INVALID:
+        if word in _RANKS or word == HistoryEntry.INVALID:
             when = f"{first} to {last}" if last != first else f"{first}"
             says = f"{state} {when}" + (f", {count} runs" if count > 1 else "")
             style = word if word in _RANKS else "refuted"

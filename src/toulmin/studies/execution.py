@@ -16,8 +16,7 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from toulmin.evidence import Evidence, Store, sha256_of_file, sha256_of_json
-from toulmin.evidence.items import ARRAYS, ROWS
-from toulmin.evidence.store import UNWRITABLE, unwritable
+from toulmin.evidence.disk import UNWRITABLE, unwritable
 from toulmin.faults import ExitCode, Fault, FaultError, faults_of_validation
 from toulmin.studies.code import code_hash
 from toulmin.studies.comparison import compare_derived, compare_measures
@@ -222,7 +221,7 @@ def _against_items(evidence: Evidence, items: Items) -> list[Fault]:
         differs("seeds", list(evidence.seeds), [known.get("seed")])
     if evidence.study_hash != known.get("study"):
         differs("study_hash", evidence.study_hash[:12], str(known.get("study"))[:12])
-    listed = {a.name: a.sha256 for a in evidence.artefacts if a.name not in (ROWS, ARRAYS)}
+    listed = {a.name: a.sha256 for a in evidence.artefacts if a.name not in Items.FILES}
     files: dict[str, str] = known.get("files") or {}
     for name in sorted(listed.keys() | files.keys()):
         if listed.get(name) != files.get(name):

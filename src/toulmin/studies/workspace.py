@@ -14,7 +14,7 @@ from collections.abc import Generator
 from itertools import count
 from pathlib import Path
 
-from toulmin.evidence.locking import Held, try_lock
+from toulmin.evidence.disk import Held, try_lock
 
 
 @contextlib.contextmanager

@@ -12,12 +12,14 @@ from .huggingface import from_huggingface as from_huggingface
 from .huggingface import load_huggingface as load_huggingface
 from .llama2c import load_llama2c as load_llama2c
 from .mlp import FeedForward as FeedForward
+from .mlp import activate as activate
 from .names import activation_names as activation_names
 from .names import component_names as component_names
 from .networks import ConvAutoencoder as ConvAutoencoder
 from .networks import Mlp as Mlp
 from .norms import Normalise as Normalise
 from .positions import Positions as Positions
+from .positions import may_attend as may_attend
 from .subject import Subject as Subject
 from .subject import load as load
 from .subject import save_subject as save_subject
@@ -48,6 +50,7 @@ __all__ = [
     "Tokenizer",
     "Transformer",
     "TransformerConfig",
+    "activate",
     "activation_names",
     "build_transformer",
     "cache_bytes",
@@ -65,5 +68,6 @@ __all__ = [
     "load_modadd",
     "load_tokenizer",
     "load_tracr",
+    "may_attend",
     "save_subject",
 ]

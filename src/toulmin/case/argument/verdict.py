@@ -188,10 +188,10 @@ class Verdict:
 
     def to_json(self, *, indent: int | None = 1) -> str:
         """The verdict as JSON; health, freshness and labels by their words, the exit status by its number."""
-        return json.dumps(plain(self), indent=indent, ensure_ascii=False)
+        return json.dumps(json_data(self), indent=indent, ensure_ascii=False)
 
 
-def plain(value: object) -> Any:
+def json_data(value: object) -> Any:
     """A dataclass, enum, mapping or tuple of them as what JSON knows."""
     if isinstance(value, Health):
         return value.word
@@ -202,9 +202,9 @@ def plain(value: object) -> Any:
     if isinstance(value, (Edge, Probability)):
         return value._asdict()
     if is_dataclass(value):
-        return {entry.name: plain(getattr(value, entry.name)) for entry in fields(value)}
+        return {entry.name: json_data(getattr(value, entry.name)) for entry in fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): plain(part) for key, part in cast(Mapping[object, object], value).items()}
+        return {str(key): json_data(part) for key, part in cast(Mapping[object, object], value).items()}
     if isinstance(value, (list, tuple)):
-        return [plain(part) for part in cast(Sequence[object], value)]
+        return [json_data(part) for part in cast(Sequence[object], value)]
     return value

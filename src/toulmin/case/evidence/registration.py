@@ -18,10 +18,8 @@ from toulmin.case.file.casefile import Case
 from toulmin.case.file.contents import accepted_contents, changed_elements, element_contents
 from toulmin.case.file.elements import Defeater
 from toulmin.case.file.lock import Lock, LockedDecision, LockedEvidence, lock_text, write_lock
-from toulmin.evidence import Evidence, Store
-from toulmin.evidence.ledger import START, Ledger
-from toulmin.evidence.locking import locked
-from toulmin.evidence.store import unwritable
+from toulmin.evidence import Evidence, Ledger, Store
+from toulmin.evidence.disk import locked, unwritable
 from toulmin.faults import Fault, FaultError
 
 _HINT = "toulmin case accept --by NAME --why WHY registers it"
@@ -73,7 +71,7 @@ def _of_lock(case: Case, lock: Lock, ledger: Ledger) -> Iterator[Fault]:
     if lock.digest and lock.digest not in ledger.locks:
         message = "the ledger of the store does not know this lock: it was written by hand, or with another store"
         yield Fault("C075", message, file)
-    if lock.ledger and lock.ledger != START and lock.ledger not in ledger.hashes:
+    if lock.ledger and not ledger.has(lock.ledger):
         yield Fault("C076", "the ledger of the store was cut: it lacks the line that the lock names", file)
 
 

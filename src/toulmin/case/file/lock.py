@@ -13,7 +13,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field, ValidationError
 
@@ -24,7 +24,7 @@ from toulmin.faults import Fault, FaultError, faults_of_validation, read_toml
 
 VERSION = 2
 KEPT_HISTORY = 500
-GONE, INVALID = "gone", "invalid"
+GONE = "gone"
 _DIGEST = '\ndigest = "'
 
 
@@ -72,6 +72,8 @@ class HistoryEntry(Strict):
     ``changed`` gives the state of each claim and piece of evidence that was another in the moment before:
     ``"supported"``, ``"supported, stale"``, or ``"gone"``. :func:`states_of` adds them up.
     """
+
+    INVALID: ClassVar = "invalid"  #: the health of a malformed case
 
     on: dt.date
     health: str
@@ -206,7 +208,9 @@ def with_moment(lock: Lock, moment: HistoryEntry) -> Lock:
     ``moment.changed`` holds the states of all elements; what is kept is how they differ from those known.
     """
     before = states_of(lock.history)[-1] if lock.history else {}
-    now = moment.changed if moment.health != INVALID else before  # of a malformed case nothing more is known
+    now = (
+        moment.changed if moment.health != HistoryEntry.INVALID else before
+    )  # of a malformed case nothing more is known
     changed = {name: state for name, state in now.items() if before.get(name) != state}
     changed |= {name: GONE for name in before if name not in now}
     moment = moment.model_copy(update={"changed": changed})

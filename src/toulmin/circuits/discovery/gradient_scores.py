@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from toulmin.circuits.runner import CircuitRunner
-    from toulmin.patching.kernels import Rules
+    from toulmin.patching import GradientRules
 
 Endpoints = Literal["both", "clean", "counterfactual", "midpoints"]
 
@@ -98,7 +98,7 @@ def mask_gradients(
     ablation: Ablation,
     mixes: Sequence[float] = (0.0,),
     *,
-    rules: Rules = "gradient",
+    rules: GradientRules = "gradient",
     progress: Progress | None = None,
 ) -> EdgeScores:
     """Scores from the gradient to every edge's mask where all masks are equal, averaged over the values ``mixes``."""

@@ -20,9 +20,8 @@ from toulmin.circuits.discovery.hard_concrete import HardConcrete
 from toulmin.circuits.methodology import Methodology
 from toulmin.circuits.runner import CircuitRunner
 from toulmin.faults import Fault, FaultError
-from toulmin.patching.run_circuits import run_circuits
-from toulmin.tasks import MetricLike, find_metric
-from toulmin.tasks.scores import kl
+from toulmin.patching import run_circuits
+from toulmin.tasks import MetricLike, find_metric, kl
 
 Array = NDArray[np.float64]
 

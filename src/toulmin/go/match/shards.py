@@ -17,7 +17,7 @@ from toulmin.go.match.game_record import GameRecord
 
 if TYPE_CHECKING:
     from toulmin.go.match.study import Match
-    from toulmin.studies.run import Run
+    from toulmin.studies import Run
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
@@ -24,8 +24,7 @@ from toulmin.go.engine.rules import Rules
 from toulmin.go.match.game_record import GameRecord
 from toulmin.go.players.kinds import HARD_CODED
 from toulmin.go.players.spec import PlayerSpec
-from toulmin.studies.run import Run
-from toulmin.studies.study import Cost, Doubt, Input, MeasureSpec, PresetName, Study, Summary
+from toulmin.studies import Cost, Doubt, Input, MeasureSpec, Run, Study, Summary
 
 _RATE = "wins over distinct games"
 
@@ -54,7 +53,7 @@ class Match(Study):
         ),
         "distinct": MeasureSpec("proportion", "higher", "distinct games over games played", 0.0, 1.0),
     }
-    presets: ClassVar[Mapping[PresetName, Mapping[str, Any]]] = {
+    presets: ClassVar = {
         "tiny": {"size": 5, "komi": 0.5, "players": [{"kind": "random"}, {"kind": "pass"}], "games": 6},
         "demo": {
             "size": 7,

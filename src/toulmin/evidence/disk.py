@@ -1,12 +1,15 @@
-"""A lock on a file, held by one process at a time and let go when the process ends, however it ends.
+"""Files that several processes may write, on disks that may be full.
 
-The operating system keeps the lock (``flock``), so a killed process leaves none behind. Everything that two runs may
-write at once is written under one: the ledger of a store, the lock of a case, the folder a study works in.
+A lock on a file is held by one process at a time and let go when the process ends, however it ends. The operating
+system keeps the lock (``flock``), so a killed process leaves none behind. Everything that two runs may write at once is
+written under one: the ledger of a store, the lock of a case, the folder a study works in. :func:`unwritable` turns the
+errors of a disk into a fault.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 from collections.abc import Generator
@@ -15,6 +18,9 @@ from pathlib import Path
 from toulmin.faults import ExitCode, Fault, FaultError
 
 WAIT_SECONDS = 600.0
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+#: errors of a disk that cannot be written to: full, over quota, read-only, not permitted, failing
+UNWRITABLE = (*_FULL, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 
 
 class Held:
@@ -85,3 +91,10 @@ def _take(descriptor: int) -> bool:
     except (BlockingIOError, PermissionError):
         return False
     return True
+
+
+def unwritable(error: OSError, where: Path) -> FaultError:
+    """What to raise where something cannot be written: a full disk, a read-only one, no permission."""
+    why = error.strerror or str(error)
+    hint = "free some space and run it again; nothing was half kept" if error.errno in _FULL else None
+    return FaultError(Fault("store.unwritable", why, error.filename or str(where), hint=hint), ExitCode.EVIDENCE)
