@@ -94,6 +94,11 @@ text = "is so"
 kind = "rebut"
 attacks = ["D1"]
 supported_by = ["E2"]
+[[open_problem]]
+id = "P1"
+text = "nobody knows"
+attacks = ["G1->S1", "C1", "E1"]
+dormant_until_developed = true
 [[acceptance]]
 of = "A1"
 by = "Grace"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from toulmin.case import Health
 from toulmin.faults import ExitCode
 
 CASE = """\
@@ -67,20 +68,67 @@ def test_a_case_with_roles_names_all_of_them(case) -> None:
     assert case.check().verdict.exit_code is ExitCode.NOT_SUPPORTED
 
 
-DOUBT = '[[defeater]]\nid = "D"\nkind = "rebut"\nattacks = ["G"]\ntext = "It may tire"\nopen_problem = true\n'
+PROBLEM = '[[open_problem]]\nid = "P"\nattacks = ["G"]\ntext = "Nobody knows how to tell that it tires"\n'
+ACCEPTED = '[[acceptance]]\nof = "P"\nby = "Jo"\non = 2026-01-01\n'
 
 
-def test_an_open_problem_is_listed_and_accepted_only_with_a_reason(case) -> None:
-    accepted = '[[acceptance]]\nof = "D"\nby = "Jo"\non = 2026-01-01\n'
-    case.write(CASE + DOUBT)
-    assert case.check().verdict.open_problems == ("D",)
+def problems(case) -> list[tuple[str, str]]:
+    return [(problem.id, problem.state) for problem in case.check().verdict.open_problems]
+
+
+def test_an_open_problem_stands_and_is_listed_until_somebody_lives_with_it(case) -> None:
+    case.write(CASE + PROBLEM)
+    verdict = case.check().verdict
+    assert problems(case) == [("P", "open")]
+    assert (verdict.health, verdict.exit_code) == (Health.UNDERMINED, ExitCode.NOT_SUPPORTED)
+    assert any("open problem P stands against it" in str(reason) for reason in verdict.reasons)
+
+
+def test_an_open_problem_is_accepted_only_with_a_reason_and_an_end(case) -> None:
+    case.write(CASE + PROBLEM + ACCEPTED)
+    assert found(case, "C095") == ["Jo does not say until when", "Jo does not say why it can be lived with"]
     assert case.check().verdict.exit_code is ExitCode.NOT_SUPPORTED
-    case.write(CASE + DOUBT + accepted)
-    assert found(case, "C095") == ["Jo does not say why it can be lived with"]
-    assert case.check().verdict.exit_code is ExitCode.NOT_SUPPORTED
-    case.write(CASE + DOUBT + accepted + 'why = "One day only"\n')
+    case.write(CASE + PROBLEM + ACCEPTED + 'why = "One day only"\nuntil = 2099-01-01\n')
     assert found(case, "C095") == []
-    assert case.check().verdict.open_problems == ("D",)  # also once it is accepted
+    verdict = case.check().verdict
+    assert verdict.health is Health.CONDITIONAL
+    assert [(entry.id, entry.kind) for entry in verdict.resting] == [("P", "open problem")]
+    assert problems(case) == [("P", "accepted")]  # listed also once it is accepted
+
+
+def test_an_acceptance_of_an_open_problem_that_has_ended_counts_for_nothing(case) -> None:
+    case.write(CASE + PROBLEM + ACCEPTED + 'why = "One day only"\nuntil = 2026-01-02\n')
+    assert problems(case) == [("P", "open")]
+
+
+def test_an_open_problem_is_answered_only_with_evidence(case) -> None:
+    answer = '[[defeater]]\nid = "R"\nkind = "undercut"\nattacks = ["P"]\ntext = "It was weighed"\n'
+    case.write(CASE + PROBLEM + answer)
+    assert found(case, "C007") == ["the open problem P is answered only by a defeater with support of its own"]
+    case.write(CASE + PROBLEM + answer + 'supported_by = ["E"]\n')
+    assert problems(case) == [("P", "answered")]
+    assert case.check().verdict.health is Health.SUPPORTED
+
+
+@pytest.mark.parametrize("aim", ["E", "G->E", "C"])
+def test_an_open_problem_stands_against_evidence_steps_and_contexts(case, aim: str) -> None:
+    context = CASE.replace('supported_by = ["E"]', 'supported_by = ["E"]\nin_context_of = ["C"]')
+    case.write(context + '[[context]]\nid = "C"\ntext = "The hall"\n' + PROBLEM.replace('"G"', f'"{aim}"'))
+    assert case.check().verdict.health is Health.UNDERMINED
+
+
+def test_an_open_problem_does_not_attack_a_challenge_which_would_help_the_case(case) -> None:
+    doubt = '[[defeater]]\nid = "D"\nkind = "rebut"\nattacks = ["G"]\ntext = "It may tire"\n'
+    case.write(CASE + doubt + PROBLEM.replace('"G"', '"D"'))
+    assert found(case, "C007") == ["an open problem may not attack a defeater (D)"]
+
+
+def test_the_open_problems_of_another_case_are_listed_too(case) -> None:
+    case.write(CASE + PROBLEM, "inner/case.toml")
+    case.write("1.0", "inner/coin.txt")
+    case.write('[case]\n[[goal]]\nid = "G"\ntext = "g"\nsupported_by = ["M"]\n[[module]]\nid = "M"\n'
+               'text = "m"\ncase = "inner"\n')  # fmt: skip
+    assert problems(case) == [("M/P", "open")]
 
 
 def test_a_risk_threshold_that_is_not_shown_to_be_met_keeps_a_case_from_release(case) -> None:

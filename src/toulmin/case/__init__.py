@@ -40,6 +40,7 @@ from toulmin.case.file.elements import (
     Header,
     Justification,
     Module,
+    OpenProblem,
     Prior,
     Strategy,
 )
@@ -78,6 +79,7 @@ __all__ = [
     "LeafEffect",
     "Module",
     "NodeVerdict",
+    "OpenProblem",
     "Outcome",
     "Prior",
     "Probability",

@@ -23,7 +23,7 @@ from toulmin.case.argument.health import Freshness, Health, Label, Outcome
 from toulmin.case.argument.modules import ModuleStates, check_modules
 from toulmin.case.argument.reasons import Explainer
 from toulmin.case.argument.sensitivity import Sensitivity, analyse
-from toulmin.case.argument.verdict import Binding, Dependencies, Probability, Reason, Verdict
+from toulmin.case.argument.verdict import Binding, Dependencies, Probability, Problem, Reason, Verdict
 from toulmin.case.argument.verdict_nodes import edges_of, node_verdicts
 from toulmin.case.evidence.binding import Binder
 from toulmin.case.evidence.controls import check_controls, without_support
@@ -35,7 +35,7 @@ from toulmin.case.file.casefile import LOCK_NAME, Case, load_case
 from toulmin.case.file.contents import accepted_contents
 from toulmin.case.file.decisions import check_decisions, standing_decisions
 from toulmin.case.file.diagnostics import severity, worst_first
-from toulmin.case.file.elements import Acceptance, Assumption, Defeater, EvidenceNode, Header
+from toulmin.case.file.elements import Acceptance, Assumption, Defeater, EvidenceNode, Header, OpenProblem
 from toulmin.case.file.garbage import collector_paused
 from toulmin.case.file.lock import Lock, read_lock
 from toulmin.case.file.readiness import check_readiness, check_risk
@@ -89,7 +89,8 @@ class Checked:
         if isinstance(element, Assumption):
             kind, overdue = "assumption", element.review is not None and element.review < self.today
         else:
-            kind = "answer" if self.evaluated.state.labels.get(name) is Label.IN else "doubt"
+            doubt = "open problem" if isinstance(element, OpenProblem) else "doubt"
+            kind = "answer" if self.evaluated.state.labels.get(name) is Label.IN else doubt
             overdue = False
             if decision is not None and (decision.kind == "answer") != (kind == "answer"):
                 decision = None  # living with a doubt is not believing an answer
@@ -228,7 +229,7 @@ def _evaluate(found: Checked, root: str, bindings: Mapping[str, Binding], faults
         element = case.nodes[name]
         assert isinstance(element, Assumption)
         notes.setdefault(name, []).append(Reason("review", name, f"its review was due on {element.review}"))
-    texts = {d.id: d.text for d in (*case.parsed.defeater, *attached)}
+    texts = {d.id: d.text for d in (*case.challenges, *attached)}
     explainer = Explainer(argument, state, stale, bindings, notes, texts)
     probabilities = propagate(argument, state, stale, quantities)
     given = propagate(argument, state, stale, quantities, given=True)
@@ -251,9 +252,20 @@ def _evaluate(found: Checked, root: str, bindings: Mapping[str, Binding], faults
         resting=entries,
         probability=probabilities[root],
         checked_on=today.isoformat(),
-        open_problems=tuple(defeater.id for defeater in case.parsed.defeater if defeater.open_problem),
+        open_problems=(*_problems(case, argument, state), *modules.problems),
     )
     return replace(found, verdict=verdict)
+
+
+def _problems(case: Case, argument: Argument, state: Evaluation) -> Iterable[Problem]:
+    for problem in case.parsed.open_problem:
+        vertex = argument.vertices[problem.id]
+        if vertex.dormant:
+            yield Problem(problem.id, problem.text, "dormant")
+        elif state.labels[problem.id] is not Label.OUT:
+            yield Problem(problem.id, problem.text, "open")
+        else:
+            yield Problem(problem.id, problem.text, "accepted" if vertex.accepted else "answered")
 
 
 def _quantities(case: Case, resolutions: Mapping[str, Resolution], modules: ModuleStates) -> Quantities:

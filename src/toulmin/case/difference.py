@@ -13,7 +13,7 @@ from toulmin.case.argument.health import needed
 from toulmin.case.checking import Checked
 from toulmin.case.evidence.criterion import compare_criteria
 from toulmin.case.file.casefile import Case
-from toulmin.case.file.elements import AtLeast, Choice, Claim, Declared, Defeater, Element, EvidenceNode
+from toulmin.case.file.elements import AtLeast, Challenge, Choice, Claim, Declared, Defeater, Element, EvidenceNode
 
 Direction = Literal["neutral", "loosened", "tightened"]
 
@@ -56,10 +56,10 @@ def compare_cases(first: Checked, second: Checked) -> list[Change]:
 def _presence(identifier: str, old: Element | None, new: Element | None) -> Change:
     if old is None:
         assert new is not None
-        way: Direction = "tightened" if new.type in ("defeater", "assumption") else "neutral"
+        way: Direction = "tightened" if new.type in ("defeater", "open_problem", "assumption") else "neutral"
         return Change(identifier, "added", "", f"{new.type}: {new.text}", way)
     # a doubt or an assumption that is no longer written down is the easiest way to lose one
-    easier: Direction = "loosened" if old.type in ("defeater", "assumption", "evidence") else "neutral"
+    easier: Direction = "loosened" if old.type in ("defeater", "open_problem", "assumption", "evidence") else "neutral"
     return Change(identifier, "removed", f"{old.type}: {old.text}", "", easier)
 
 
@@ -74,10 +74,11 @@ def _element(old: Element, new: Element) -> Iterator[Change]:
         yield from _claim(old, new)
     elif isinstance(old, EvidenceNode) and isinstance(new, EvidenceNode):
         yield from _binding(old, new)
-    elif isinstance(old, Defeater) and isinstance(new, Defeater):
-        for key in ("attacks", "supported_by"):
-            yield from _field(identifier, "links", key, getattr(old, key), getattr(new, key))
-        yield from _field(identifier, "type", "kind", old.kind, new.kind)
+    elif isinstance(old, Challenge) and isinstance(new, Challenge):
+        yield from _field(identifier, "links", "attacks", old.attacks, new.attacks)
+        if isinstance(old, Defeater) and isinstance(new, Defeater):
+            yield from _field(identifier, "links", "supported_by", old.supported_by, new.supported_by)
+            yield from _field(identifier, "type", "kind", old.kind, new.kind)
     seen = {"id", "text", "supported_by", "strengthened_by", "in_context_of", "mode", "undeveloped", "attacks", "kind"}
     seen |= {"multiplicity", "choose"}
     seen |= {"study", "preset", "configuration", "criterion", "seeds", "max_age_days", "absence", "control"}

@@ -43,16 +43,8 @@ def _finish(checked: Checked, as_json: bool, *, hinges: bool = False) -> None:
     for fault in verdict.faults:
         if severity(fault) == "warning":
             typer.echo(f"warning: {fault}")
-    for name in verdict.open_problems:
-        node = verdict.nodes[name]
-        state = (
-            "dormant"
-            if node.dormant
-            else "accepted"
-            if node.label is not None and node.label.value == "out"
-            else "open"
-        )
-        typer.echo(f"open problem {name} ({state}): {node.text}")
+    for problem in verdict.open_problems:
+        typer.echo(f"open problem {problem.id} ({problem.state}): {problem.text}")
     if verdict.health is not None and verdict.freshness is not None:
         title = f"{verdict.title}: " if verdict.title else ""
         typer.echo(f"{title}{verdict.root} is {verdict.health.word}, {verdict.freshness.value}")

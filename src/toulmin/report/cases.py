@@ -104,7 +104,7 @@ def _counts(verdict: Verdict, decided: Mapping[str, Decision]) -> list[tuple[str
     outcomes = Counter(node.binding.outcome if node.binding else None for node in nodes if node.type == "evidence")
     passed, failed = outcomes[Outcome.PASS], outcomes[Outcome.FAIL]
     claims = [node for node in nodes if node.type in ("goal", "strategy")]
-    doubts = [node for node in nodes if node.type == "defeater" and not node.dormant]
+    doubts = [node for node in nodes if node.label is not None and not node.dormant]
     standing = sum(node.label is not Label.OUT for node in doubts)
     assumed = [one for one in verdict.resting if one.kind == "assumption"]
     accepted = sum(one.accepted_by is not None and not one.expired for one in assumed)
@@ -124,6 +124,13 @@ def _counts(verdict: Verdict, decided: Mapping[str, Decision]) -> list[tuple[str
         if living:
             found.append((str(living), "accepted unanswered"))
     return found
+
+
+def _problem_counts(verdict: Verdict) -> str:
+    """``2 stand, 1 accepted``."""
+    counts = Counter(one.state for one in verdict.open_problems)
+    said = {"open": "stand" if counts["open"] > 1 else "stands"}
+    return ", ".join(f"{counts[s]} {said.get(s, s)}" for s in ("open", "accepted", "answered", "dormant") if counts[s])
 
 
 def _tornado(sensitivity: Sensitivity) -> Fragment | None:
@@ -240,10 +247,8 @@ def render_case(
         _diagram(verdict, tree, {name for name, one in decided.items() if not one.expired}) if tree.branches else None
     )
     moments = list(history)
-    of = {
-        kind: [entry for entry in entries.values() if entry.node.type == kind]
-        for kind in ("assumption", "defeater", "evidence")
-    }
+    of = {kind: [entry for entry in entries.values() if entry.node.type == kind] for kind in ("assumption", "evidence")}
+    of["challenge"] = [entry for entry in entries.values() if entry.node.label is not None]
     traced = trace_history(verdict, [name for name, _ in order], moments, past or {})
     recorded = bool(traced.strips or traced.plots)
     hinges = "" if not verdict.releasable and top.arms else "What it hinges on" if sensitivity else None
@@ -265,6 +270,11 @@ def render_case(
         counts=_counts(verdict, decided) if verdict.nodes else [],
         few=_FEW,
         diagram=diagram.html if diagram else "",
+        type_words=words.TYPE_WORDS,
+        problems=[
+            (one.state, words.problem_status(one.state), one, decided.get(one.id)) for one in verdict.open_problems
+        ],
+        problem_counts=_problem_counts(verdict),
         sheets=draw_sheets(verdict, tree),
         entries=list(entries.values()),
         loose=tree.loose,
@@ -297,6 +307,7 @@ def _diagram(verdict: Verdict, tree: Outline, accepted: Collection[str]) -> Frag
         diagram=drawn,
         types={card.type for card in (*drawn.cards, *drawn.chips)},
         kinds={line.kind for line in drawn.lines},
+        type_words=words.TYPE_WORDS,
         open_marks=any(card.pattern for card in (*drawn.cards, *drawn.chips)),
         has_away=any(card.away for card in (*drawn.cards, *drawn.chips)),
     )
@@ -318,7 +329,7 @@ def _sections(
         ("argument", "Argument", argued),
         ("hinges", hinges or "To close", hinges is not None),
         ("assumptions", "Assumptions", bool(of["assumption"])),
-        ("challenges", "Challenges", bool(of["defeater"])),
+        ("challenges", "Challenges", bool(of["challenge"])),
         ("evidence", "Evidence", bool(of["evidence"])),
         ("history", "History", recorded),
         ("words", "In words", argued),

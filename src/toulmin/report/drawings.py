@@ -11,6 +11,7 @@ from toulmin.report.diagram import Card, curve, draw_diagram
 from toulmin.report.layout import CARD, CHIP, Way
 from toulmin.report.outline import outline
 from toulmin.report.pages import render
+from toulmin.report.words import TYPE_WORDS
 
 _CARD_LETTERS, _CHIP_LETTERS, _HEADING_LETTERS, _LINES = 36, 34, 30, 4
 
@@ -37,7 +38,7 @@ def wrap(text: str, letters: int = _CARD_LETTERS, lines: int = _LINES) -> list[s
 def heading(card: Card) -> tuple[str, str, str]:
     """A card's name, kind and state, as much of them as fits in one line: the state whole, then the name."""
     state = (card.status.word if card.status else "") + (", stale" if card.stale else "")
-    kind = "challenge" if card.type == "defeater" else card.type
+    kind = TYPE_WORDS.get(card.type, card.type)
     room = _HEADING_LETTERS - len(state)
     name = card.id if len(card.id) <= room else card.id[: room - 1] + "\u2026"
     return name, kind if len(name) + 1 + len(kind) <= room else "", state

@@ -39,6 +39,8 @@ OBSTACLES = {
                        "give up or restate what the evidence contradicts"),
     "challenge": Obstacle("refuted", "challenge stands", "challenge stands", "challenges stand",
                           "answer the challenges with evidence, or accept them by name, with the reason"),
+    "problem": Obstacle("refuted", "open problem", "open problem stands", "open problems stand",
+                        "narrow the claim, or have the open problems accepted by name, with reason and end"),
     "undecided": Obstacle("unsupported", "evidence does not decide", "piece of evidence does not decide",
                           "pieces of evidence do not decide", "collect more evidence where it does not decide"),
     "missing": Obstacle("unsupported", "evidence missing", "piece of evidence missing", "pieces of evidence missing",
@@ -143,10 +145,14 @@ def _of_comparisons(node: NodeVerdict) -> str:
     return "undecided" if Outcome.INCONCLUSIVE in outcomes else "missing"
 
 
+def _challenge(node: NodeVerdict) -> str:
+    return "problem" if node.type == "open_problem" else "challenge"
+
+
 def _kind(reason: Reason, node: NodeVerdict | None) -> str | None:
     """What keeps the case back, of a reason about an element; None where another reason says so."""
-    if node is not None and node.type == "defeater":
-        return "challenge" if node.label is not Label.OUT and not node.dormant else None
+    if node is not None and node.label is not None:
+        return _challenge(node) if node.label is not Label.OUT and not node.dormant else None
     match reason.kind:
         case "undeveloped":
             return "undeveloped"
@@ -188,12 +194,12 @@ def causes(verdict: Verdict) -> list[Cause]:
             if reason.kind == "challenge":
                 for name in reason.names:
                     node = verdict.nodes.get(name)
-                    if node and node.type == "defeater" and node.label is not Label.OUT and not node.dormant:
-                        add("challenge", name)
+                    if node and node.label not in (None, Label.OUT) and not node.dormant:
+                        add(_challenge(node), name)
                 continue
             kind = _kind(reason, verdict.nodes.get(reason.about))
             if kind:
-                told = kind not in ("undeveloped", "challenge", "unaccepted")
+                told = kind not in ("undeveloped", "challenge", "problem", "unaccepted")
                 add(kind, reason.about, reason.text if told else "")
         for one in verdict.resting:
             if one.accepted_by is None or one.expired:

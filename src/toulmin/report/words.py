@@ -42,6 +42,8 @@ _OUTCOMES = {
     Outcome.UNDEVELOPED: Status("undeveloped", "not developed"),
 }
 _ACCEPTED = Status("accepted", "accepted")  # amber: a person's word, which is no answer
+#: what a type of element is called, where that is not its name in the file
+TYPE_WORDS = {"defeater": "challenge", "open_problem": "open problem"}
 _SILENT = ("context", "justification")  # these say what is meant, and have no state of their own
 
 
@@ -59,7 +61,7 @@ def node_status(node: NodeVerdict, accepted: bool = False) -> Status | None:
     """Of an element: a challenge stands or is answered, an assumption is accepted or assumed, a claim has health."""
     if node.type in _SILENT:
         return None
-    if node.type == "defeater" and node.label is not None:
+    if node.label is not None:
         if node.dormant:
             return Status("undeveloped", "dormant")  # nothing to doubt yet
         return _ACCEPTED if accepted and node.label is Label.OUT else _LABELS[node.label]
@@ -75,3 +77,9 @@ def pattern_mark(pattern: str) -> str:
         return ""
     symbol = "\u25c6" if " of " in pattern else "\u25cb" if pattern == "0..1" else "\u25cf"
     return f"{symbol} {'optional' if pattern == '0..1' else pattern}"
+
+
+def problem_status(state: str) -> Status:
+    """Of an open problem in the list at the top."""
+    known = {"open": Status("refuted", "stands"), "accepted": _ACCEPTED, "answered": Status("supported", "answered")}
+    return known.get(state, Status("undeveloped", state))

@@ -13,7 +13,7 @@ from functools import cached_property
 
 from toulmin.case.argument.health import Health
 from toulmin.case.file.casefile import Case
-from toulmin.case.file.elements import Assumption, Claim, Defeater, EvidenceNode, Module, place_of
+from toulmin.case.file.elements import Assumption, Challenge, Claim, Defeater, EvidenceNode, Module, place_of
 from toulmin.case.file.structure import split_link
 
 
@@ -34,7 +34,7 @@ class Vertex:
     undeveloped: bool = False
     stale: bool = False
     control: str | None = None
-    kind: str = ""  #: of a defeater: rebut, undercut, undermine
+    kind: str = ""  #: of a defeater: rebut, undercut, undermine, open_problem
     accepted: bool = False  #: of a defeater: a person lives with the doubt, today
     dormant: bool = False  #: of a defeater: there is nothing yet to doubt, and it attacks nothing
     evidence: tuple[Vertex, ...] = ()  #: the children that are evidence; set by the argument
@@ -163,7 +163,7 @@ def build_argument(
     case: Case,
     root: str,
     leaves: Mapping[str, LeafState],
-    attached: Sequence[Defeater] = (),
+    attached: Sequence[Challenge] = (),
     accepted: frozenset[str] = frozenset(),
     expired: frozenset[str] = frozenset(),
 ) -> Argument:
@@ -187,30 +187,28 @@ def build_argument(
         elif isinstance(element, Assumption):
             vertex.stale = identifier in expired
         vertices[identifier] = vertex
-    for defeater in (*case.parsed.defeater, *attached):
-        vertices[defeater.id] = Vertex(
-            defeater.id,
-            "defeater",
-            tuple(dict.fromkeys(defeater.supported_by)),
-            kind=defeater.kind,
-            accepted=defeater.id in accepted,
-        )
+    challenges = (*case.challenges, *attached)
+    for challenge in challenges:
+        vertex = Vertex(challenge.id, "defeater", kind=challenge.type, accepted=challenge.id in accepted)
+        if isinstance(challenge, Defeater):
+            vertex.children, vertex.kind = tuple(dict.fromkeys(challenge.supported_by)), challenge.kind
+        vertices[challenge.id] = vertex
     hosts: dict[str, list[str]] = {}
-    if any(defeater.dormant_until_developed for defeater in case.parsed.defeater):
+    if any(challenge.dormant_until_developed for challenge in challenges):
         for identifier, vertex in vertices.items():
             for context in vertex.contexts:
                 hosts.setdefault(context, []).append(identifier)
-    for defeater in (*case.parsed.defeater, *attached):
-        targets = dict.fromkeys(defeater.attacks)
-        if defeater.dormant_until_developed and not _is_developed(vertices, hosts, targets):
-            vertices[defeater.id].dormant = True
+    for challenge in challenges:
+        targets = dict.fromkeys(challenge.attacks)
+        if challenge.dormant_until_developed and not _is_developed(vertices, hosts, targets):
+            vertices[challenge.id].dormant = True
             continue
         for target in targets:
             link = split_link(target)
             if link:
-                vertices[link[0]].link_attackers.setdefault(link[1], []).append(defeater.id)
+                vertices[link[0]].link_attackers.setdefault(link[1], []).append(challenge.id)
             else:
-                vertices[target].attackers.append(defeater.id)
+                vertices[target].attackers.append(challenge.id)
     return Argument(vertices, root)
 
 

@@ -7,13 +7,13 @@ that case rests on. That a whole case is refuted leaves its other elements unsup
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toulmin.case.argument.graph import LeafState
 from toulmin.case.argument.health import Freshness, Health, of_support
-from toulmin.case.argument.verdict import Dependencies, Probability, Reason
+from toulmin.case.argument.verdict import Dependencies, Probability, Problem, Reason
 from toulmin.case.file.casefile import Case, locate_case
 from toulmin.case.file.elements import CONTEXTS, Module
 from toulmin.faults import Fault
@@ -33,6 +33,7 @@ class ModuleStates:
     rests_on: dict[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
     resting: dict[str, Dependencies] = field(default_factory=dict[str, Dependencies])
     reasons: dict[str, tuple[Reason, ...]] = field(default_factory=dict[str, tuple[Reason, ...]])
+    problems: list[Problem] = field(default_factory=list[Problem])  #: the open problems of those cases
     faults: list[Fault] = field(default_factory=list[Fault])
 
 
@@ -56,6 +57,7 @@ def check_modules(case: Case, above: tuple[Path, ...], check_nested: Callable[[P
         if file not in checked:
             checked[file] = check_nested(file)
             states.faults += checked[file].verdict.faults
+            states.problems += [replace(p, id=f"{module.id}/{p.id}") for p in checked[file].verdict.open_problems]
         _take(case, module, checked[file], states)
     return states
 

@@ -76,13 +76,14 @@ class Explainer:
 
     def _attack(self, vertex: Vertex, attacker: str, what: str, *names: str) -> Iterator[Reason]:
         label, words, names = self.state.labels[attacker], self.texts[attacker], (attacker, *names)
+        kind = "open problem" if self.argument.vertices[attacker].kind == "open_problem" else "defeater"
         if label is Label.IN:
-            yield Reason("challenge", vertex.id, f"defeater {attacker} stands against {what}: {words}", names=names)
+            yield Reason("challenge", vertex.id, f"{kind} {attacker} stands against {what}: {words}", names=names)
         elif label is Label.UNDECIDED:
-            text = f"defeater {attacker} against {what} is not answered: {words}"
+            text = f"{kind} {attacker} against {what} is not answered: {words}"
             yield Reason("challenge", vertex.id, text, names=names)
         elif self.state.caveats[attacker]:
-            text = f"defeater {attacker} against {what} is answered by somebody's word"
+            text = f"{kind} {attacker} against {what} is answered by somebody's word"
             yield Reason("word", vertex.id, text, names=names)
 
     def _of_defeater(self, vertex: Vertex) -> Iterator[Reason]:

@@ -135,13 +135,13 @@ class NodeVerdict:
     """One element and its state."""
 
     id: str
-    type: str  #: goal, strategy, evidence, context, assumption, justification, module, defeater
+    type: str  #: goal, strategy, evidence, context, assumption, justification, module, defeater, open_problem
     text: str
     health: Health
     freshness: Freshness
     reasons: tuple[Reason, ...] = ()  #: empty where there is nothing to say
     rests_on: tuple[str, ...] = ()  #: assumptions, accepted doubts and bare answers it rests on
-    label: Label | None = None  #: of a defeater
+    label: Label | None = None  #: of a defeater or open problem; None of anything else
     probability: Probability | None = None  #: None where nothing below it is quantified
     given_assumptions: Probability | None = None  #: the same, taking unquantified assumptions as true
     binding: Binding | None = None
@@ -155,11 +155,20 @@ class Dependencies:
     """Something the conclusion rests on, and whether a person has accepted it."""
 
     id: str
-    kind: str  #: assumption, doubt, answer
+    kind: str  #: assumption, doubt, open problem, answer
     accepted_by: str | None
     accepted_on: str | None
     until: str | None
     expired: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A question that nobody knows how to settle, and what becomes of it in the case."""
+
+    id: str
+    text: str
+    state: Literal["open", "accepted", "answered", "dormant"]
 
 
 @dataclass(frozen=True)
@@ -179,7 +188,7 @@ class Verdict:
     resting: tuple[Dependencies, ...] = ()
     probability: Probability | None = None
     checked_on: str = ""
-    open_problems: tuple[str, ...] = ()  #: the defeaters that nobody knows how to settle, accepted or not
+    open_problems: tuple[Problem, ...] = ()  #: all of them, accepted or not, and those of the cases it cites
 
     @property
     def releasable(self) -> bool:

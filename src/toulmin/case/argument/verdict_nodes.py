@@ -76,7 +76,7 @@ def edges_of(case: Case, attached: Sequence[Defeater]) -> tuple[Edge, ...]:
                 edges[Edge(identifier, context, "in_context_of", marks.get(context, ""))] = None
         elif isinstance(element, EvidenceNode) and element.control not in (None, "self"):
             edges[Edge(identifier, element.control or "", "control")] = None
-    for defeater in (*case.parsed.defeater, *attached):
+    for defeater in (*case.challenges, *attached):
         for target in defeater.attacks:
             edges[Edge(defeater.id, target, "attacks")] = None
     return tuple(edges)

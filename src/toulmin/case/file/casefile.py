@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from toulmin.case.file.elements import ARRAYS, Acceptance, CaseFile, Claim, Defeater, Element
+from toulmin.case.file.elements import ARRAYS, Acceptance, CaseFile, Challenge, Claim, Defeater, Element
 from toulmin.case.file.garbage import collector_paused
 from toulmin.case.file.plain_toml import read_plain
 from toulmin.faults import Fault, FaultError, LocatedToml, faults_of_validation, read_toml
@@ -58,6 +58,11 @@ class Case:
     def acceptances(self) -> tuple[Acceptance, ...]:
         """The human decisions."""
         return self.parsed.acceptance
+
+    @cached_property
+    def challenges(self) -> tuple[Challenge, ...]:
+        """The defeaters and the open problems."""
+        return (*self.parsed.defeater, *self.parsed.open_problem)
 
     @cached_property
     def support(self) -> Mapping[str, tuple[str, ...]]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from toulmin.case.file.casefile import Case
-from toulmin.case.file.elements import ARRAYS, Acceptance, Assumption, Defeater
+from toulmin.case.file.elements import ARRAYS, Acceptance, Assumption, Challenge, Defeater
 from toulmin.evidence import sha256_of_bytes
 
 KEPT = 32  #: hexadecimal digits of the hashes in a lock: 128 bits
@@ -45,16 +45,17 @@ def _file_hash(case: Case, name: str) -> str:
         return ""
 
 
-def accepted_content(element: Assumption | Defeater) -> str:
+def accepted_content(element: Assumption | Challenge) -> str:
     """The hash of what somebody who accepts an element has read."""
     if isinstance(element, Assumption):
         return _hash(["assumption", element.text, element.justification, element.probability])
-    return _hash(["defeater", element.kind, element.text, sorted(element.attacks)])
+    kind = [element.kind] if isinstance(element, Defeater) else []
+    return _hash([element.type, *kind, element.text, sorted(element.attacks)])
 
 
 def accepted_contents(case: Case, attached: Iterable[Defeater]) -> dict[str, str]:
     """The hash of everything that can be accepted, by id."""
-    elements = [*case.parsed.assumption, *case.parsed.defeater, *attached]
+    elements = [*case.parsed.assumption, *case.challenges, *attached]
     return {element.id: accepted_content(element) for element in elements}
 
 

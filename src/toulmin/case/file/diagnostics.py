@@ -96,7 +96,7 @@ DIAGNOSTICS: dict[str, Diagnostic] = {
     "C091": Diagnostic("invalid", "evidence of another model than the case declares"),
     "C092": Diagnostic("unfinished", "evidence recorded elsewhere that does not name its subject, or its weights"),
     "C093": Diagnostic("invalid", "the same edge twice"),
-    "C095": Diagnostic("unfinished", "an open problem accepted without a reason"),
+    "C095": Diagnostic("unfinished", "an open problem accepted without a reason, or for ever"),
     "C096": Diagnostic("invalid", "one person in two roles that must not be one person's"),
     "C097": Diagnostic("unfinished", "something is still to be instantiated"),
     "C098": Diagnostic("unfinished", "a role, or the risk threshold, that nobody has filled"),

@@ -197,33 +197,48 @@ class Module(Element):
         return self
 
 
-class Defeater(Element):
-    """A challenge.
+class Challenge(Element):
+    """What stands against elements or links of the argument, until it is answered or somebody lives with it.
+
+    ``dormant_until_developed`` is for templates: while nothing below its targets is bound to a study there is nothing
+    to doubt yet, and it attacks nothing.
+    """
+
+    attacks: Targets
+    dormant_until_developed: bool = False
+
+
+class Defeater(Challenge):
+    """A reason to doubt.
 
     ``kind``: ``rebut`` (the claim is false; attacks goals, modules, defeaters), ``undercut`` (the step does not follow;
     attacks strategies, goals, evidence, defeaters, or one link written ``"PARENT->CHILD"``), ``undermine`` (a premise
     is false; attacks evidence, assumptions, contexts, justifications, defeaters). With ``supported_by`` it stands only
-    while its support does; without, it is a doubt that stands until it is answered. ``dormant_until_developed`` is for
-    templates: while nothing below its targets is bound to a study there is nothing to doubt yet, and it attacks
-    nothing. An ``open_problem`` is a question that nobody knows how to settle: it is listed first in every verdict, and
-    whoever lives with it says why.
+    while its support does; without, it is a doubt that stands until it is answered.
     """
 
     type: ClassVar[str] = "defeater"
     kind: Literal["rebut", "undercut", "undermine"]
-    attacks: Targets
-    dormant_until_developed: bool = False
-    open_problem: bool = False
     supported_by: Targets = ()
     rule: str | None = None  #: set on defeaters the engine attached: the rule of evidence they come from
+
+
+class OpenProblem(Challenge):
+    """A question of the field that nobody knows how to settle, and that the case cannot settle either.
+
+    It stands against what it ``attacks`` (anything but challenges). Only a defeater with support of its own answers it;
+    whoever lives with it says why and until when; and every verdict lists it first, also once it is accepted.
+    """
+
+    type: ClassVar[str] = "open_problem"
 
 
 class Acceptance(Strict):
     """A human decision, by name and date, good until ``until``.
 
-    ``of`` is an assumption, taken as true; a defeater, whose doubt is lived with (``kind = "residual"``); or a defeater
-    that answers another without evidence, and is believed (``kind = "answer"``). ``sha256`` binds it to what was
-    accepted (``toulmin case explain ID`` prints the hash); without it the lock does, from the next run on.
+    ``of`` is an assumption, taken as true; a defeater or open problem, which is lived with (``kind = "residual"``); or
+    a defeater that answers another without evidence, and is believed (``kind = "answer"``). ``sha256`` binds it to what
+    was accepted (``toulmin case explain ID`` prints the hash); without it the lock does, from the next run on.
     """
 
     of: Target
@@ -288,6 +303,7 @@ class CaseFile(Strict):
     justification: Annotated[tuple[Justification, ...], Field(strict=False)] = ()
     module: Annotated[tuple[Module, ...], Field(strict=False)] = ()
     defeater: Annotated[tuple[Defeater, ...], Field(strict=False)] = ()
+    open_problem: Annotated[tuple[OpenProblem, ...], Field(strict=False)] = ()
     acceptance: Annotated[tuple[Acceptance, ...], Field(strict=False)] = ()
 
 
@@ -307,6 +323,7 @@ ARRAYS: tuple[str, ...] = (
     "justification",
     "module",
     "defeater",
+    "open_problem",
 )
 
 #: what may support what; after the GSN Community Standard v3, but that strategies may rest on evidence directly
@@ -317,9 +334,11 @@ SUPPORTS: dict[str, frozenset[str]] = {
 }
 #: what an element may stand in the context of
 CONTEXTS = frozenset({"context", "assumption", "justification"})
-#: what each kind of defeater may attack
+_CHALLENGES = frozenset({"defeater", "open_problem"})
+#: what each kind of defeater, and an open problem, may attack
 ATTACKS: dict[str, frozenset[str]] = {
-    "rebut": frozenset({"goal", "module", "defeater"}),
-    "undercut": frozenset({"goal", "strategy", "evidence", "defeater"}),
-    "undermine": frozenset({"evidence", "assumption", "context", "justification", "defeater", "module"}),
+    "rebut": _CHALLENGES | {"goal", "module"},
+    "undercut": _CHALLENGES | {"goal", "strategy", "evidence"},
+    "undermine": _CHALLENGES | CONTEXTS | {"evidence", "module"},
+    "open_problem": CONTEXTS | {"goal", "strategy", "evidence", "module"},
 }

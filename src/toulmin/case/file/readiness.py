@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 
 from toulmin.case.file.casefile import Case
-from toulmin.case.file.elements import Assumption, Claim, Defeater
+from toulmin.case.file.elements import Assumption, Claim, OpenProblem
 from toulmin.faults import Fault
 
 _OPEN = re.compile(r"\{([a-z][a-z0-9_]*)\}")
@@ -58,9 +58,11 @@ def check_readiness(case: Case) -> Iterator[Fault]:
     yield from _roles(case)
     for index, decision in enumerate(case.acceptances):
         element = case.nodes.get(decision.of)
-        if isinstance(element, Defeater) and element.open_problem and not decision.why.strip():
+        if isinstance(element, OpenProblem):
             place = case.line_at("acceptance", index)
-            yield Fault("C095", f"{decision.by} does not say why it can be lived with", file, place, decision.of)
+            for said, what in ((decision.why.strip(), "why it can be lived with"), (decision.until, "until when")):
+                if not said:
+                    yield Fault("C095", f"{decision.by} does not say {what}", file, place, decision.of)
 
 
 def _roles(case: Case) -> Iterator[Fault]:

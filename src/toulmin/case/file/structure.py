@@ -10,6 +10,7 @@ from toulmin.case.file.elements import (
     CONTEXTS,
     SUPPORTS,
     Assumption,
+    Challenge,
     Claim,
     Defeater,
     Element,
@@ -64,7 +65,7 @@ def _references(case: Case, attached: frozenset[str]) -> Iterator[Fault]:
         if isinstance(element, Claim):
             links += [("strengthened_by", target, permitted) for target in element.strengthened_by]
             links += [("in_context_of", target, CONTEXTS) for target in element.in_context_of]
-        attacks = element.attacks if isinstance(element, Defeater) else ()
+        attacks = element.attacks if isinstance(element, Challenge) else ()
         yield from _twice(
             case, identifier, [*((key, target) for key, target, _ in links), *(("attacks", a) for a in attacks)]
         )
@@ -76,7 +77,7 @@ def _references(case: Case, attached: frozenset[str]) -> Iterator[Fault]:
                     yield case.fault("C007", message, identifier, key)
             elif target not in case.broken:
                 yield case.fault("C005", f"{key} names {target}, which does not exist", identifier, key)
-        if isinstance(element, Defeater):
+        if isinstance(element, Challenge):
             yield from _attacks(case, element, attached)
 
 
@@ -86,7 +87,8 @@ def _twice(case: Case, identifier: str, links: list[tuple[str, str]]) -> Iterato
             yield case.fault("C093", f"{key} names {target} more than once", identifier, key)
 
 
-def _attacks(case: Case, defeater: Defeater, attached: frozenset[str]) -> Iterator[Fault]:
+def _attacks(case: Case, defeater: Challenge, attached: frozenset[str]) -> Iterator[Fault]:
+    way = defeater.kind if isinstance(defeater, Defeater) else defeater.type
     if not defeater.attacks:
         yield case.fault("C005", "attacks nothing", defeater.id, "attacks")
     for target in defeater.attacks:
@@ -96,16 +98,22 @@ def _attacks(case: Case, defeater: Defeater, attached: frozenset[str]) -> Iterat
             if parent is None or link[1] not in supports_of(parent):
                 if not case.broken & set(link):
                     yield case.fault("C005", f"attacks the link {target}, which does not exist", defeater.id, "attacks")
-            elif defeater.kind != "undercut":
+            elif way not in ("undercut", "open_problem"):
                 yield case.fault("C007", f"only an undercut attacks a link ({target})", defeater.id, "attacks")
         elif target in case.nodes:
             kind = place_of(case.nodes[target])
-            if kind not in ATTACKS[defeater.kind]:
-                yield case.fault(
-                    "C007", f"a {defeater.kind} may not attack a {kind} ({target})", defeater.id, "attacks"
-                )
+            if kind not in ATTACKS[way]:
+                message = f"{_named(way)} may not attack {_named(kind)} ({target})"
+                yield case.fault("C007", message, defeater.id, "attacks")
+            elif kind == "open_problem" and not supports_of(defeater):
+                message = f"the open problem {target} is answered only by a defeater with support of its own"
+                yield case.fault("C007", message, defeater.id, "attacks")
         elif target not in attached and target not in case.broken:
             yield case.fault("C005", f"attacks {target}, which does not exist", defeater.id, "attacks")
+
+
+def _named(kind: str) -> str:
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind.replace('_', ' ')}"
 
 
 def _element(case: Case, identifier: str) -> Iterator[Fault]:
@@ -181,9 +189,9 @@ def _prose(case: Case, element: Element) -> Iterator[Fault]:
 def _acceptances(case: Case, attached: frozenset[str]) -> Iterator[Fault]:
     for index, acceptance in enumerate(case.acceptances):
         element = case.nodes.get(acceptance.of)
-        if isinstance(element, (Assumption, Defeater)) or acceptance.of in attached or acceptance.of in case.broken:
+        if isinstance(element, (Assumption, Challenge)) or acceptance.of in attached or acceptance.of in case.broken:
             continue
-        message = f"{acceptance.of} is {'no assumption or defeater' if element else 'not there'}"
+        message = f"{acceptance.of} is {'no assumption, defeater or open problem' if element else 'not there'}"
         yield Fault("C017", message, str(case.file), case.line_at("acceptance", index, "of"), acceptance.of)
 
 
@@ -236,7 +244,7 @@ def _roots(case: Case, circular: bool) -> Iterator[Fault]:
     reached = reachable(case, root, *tops)
     for identifier, element in case.nodes.items():
         if identifier not in reached:
-            if not isinstance(element, Defeater):
+            if not isinstance(element, Challenge):
                 yield case.fault("C010", f"nothing leads to it from {root}", identifier)
             elif element.attacks:
                 yield case.fault("C010", f"attacks nothing below {root}", identifier)
@@ -245,7 +253,7 @@ def _roots(case: Case, circular: bool) -> Iterator[Fault]:
 def reachable(case: Case, *roots: str) -> set[str]:
     """Everything the roots depend on: support, contexts, controls, and defeaters of what was reached."""
     attackers: dict[str, list[str]] = {}
-    for defeater in case.parsed.defeater:
+    for defeater in case.challenges:
         for target in defeater.attacks:
             link = split_link(target)
             # "E1/RULE" names a defeater the engine attached to E1

@@ -31,6 +31,7 @@ _NODE_TYPES = {
 _OURS = {ours: theirs for theirs, ours in _NODE_TYPES.items() if not theirs.startswith("Counter")} | {
     "module": "Goal",
     "defeater": "CounterGoal",
+    "open_problem": "CounterGoal",
 }
 _HELD = {"text", "supportedBy", "inContextOf", "challenges", "undeveloped", "nodeType", "toulmin"}
 
@@ -51,7 +52,7 @@ def write_gsn2x(document: Document) -> str:
         if item.undeveloped:
             node["undeveloped"] = True
         rest = dict(item.rest)
-        if item.type in ("module", "defeater"):
+        if item.type in ("module", "defeater", "open_problem"):
             rest["type"] = item.type
         if any("->" in attack for attack in item.attacks):
             rest["challenges"] = item.attacks
@@ -108,9 +109,9 @@ def read_gsn2x(data: bytes, file: str) -> Document:
         kind = str(rest.pop("type", "")) or _NODE_TYPES.get(str(node.get("nodeType"))) or _by_prefix(name)
         attacks = _names(node.get("challenges"), document, name, line)
         attacks = all_challenges(rest, attacks)
-        if attacks:
+        if attacks and kind != "open_problem":
             kind = "defeater"
-        if kind is None or kind not in (*_OURS, "defeater"):
+        if kind is None or kind not in _OURS:
             document.lose("neither its id nor nodeType says what it is; read as a goal", name, line)
             kind = "goal"
         undeveloped = node.get("undeveloped") is True or (kind == "evidence" and not rest.get("study"))

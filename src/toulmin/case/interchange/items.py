@@ -137,7 +137,7 @@ def case_of(document: Document) -> CaseFile:
                 values[key] = value
             elif value:
                 document.lose(f"{key}: {item.type} has no such relation", item.id, item.line)
-        if item.type == "defeater" and not own["attacks"]:
+        if item.type in ("defeater", "open_problem") and not own["attacks"]:
             document.lose("a challenge of nothing was left out", item.id, item.line)
             continue
         whole.setdefault(item.type, []).append(_with_rest(item, values, types, document))

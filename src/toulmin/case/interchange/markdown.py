@@ -13,6 +13,7 @@ _WORDS = {
     "justification": "Justification",
     "module": "Module",
     "defeater": "Defeater",
+    "open_problem": "Open problem",
 }
 _SHOWN = (
     "mode",

@@ -25,6 +25,7 @@ _SACM_TYPE = {
     "justification": ("Claim", "axiomatic"),
     "module": ("Claim", "asCited"),
     "defeater": ("Claim", "asserted"),
+    "open_problem": ("Claim", "needsSupport"),
     "strategy": ("ArgumentReasoning", None),
     "evidence": ("ArtifactReference", None),
     "context": ("ArtifactReference", None),

@@ -20,7 +20,7 @@ from xml.etree.ElementTree import Element
 from toulmin.case.interchange.items import MAX_BYTES, Document, Item, all_challenges, extension, refuse
 from toulmin.faults.xml import local_name, parse_xml
 
-_OURS = {"goal", "strategy", "evidence", "context", "assumption", "justification", "module", "defeater"}
+_OURS = {"goal", "strategy", "evidence", "context", "assumption", "justification", "module", "defeater", "open_problem"}
 _NODES = {
     "claim": "goal",
     "argumentreasoning": "strategy",
@@ -205,7 +205,8 @@ class _Reader:
             item = self.by_id[source]
             if item.type == "evidence":  # counter-evidence: a challenge in its own right
                 item.undeveloped = False
-            item.type = "defeater"
+            if item.type != "open_problem":
+                item.type = "defeater"
             for target in (*targets, *links):
                 self._append(item.attacks, target, relation, f"challenge of {target}")
         if not sources or not (targets or links):

@@ -23,6 +23,7 @@ _LISTS = {
     "justifications": "justification",
     "modules": "module",
     "defeaters": "defeater",
+    "open_problems": "open_problem",
 }
 _LIST_OF = {"goal": "property_claims", "strategy": "strategies"} | {
     kind: name for name, kind in _LISTS.items() if kind not in ("goal", "strategy")
