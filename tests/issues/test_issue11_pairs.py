@@ -53,7 +53,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
             row[side] = tokenizer.tokens(getattr(pair, side))
         rows.append(json.dumps(row))
     (folder / "text.jsonl").write_text("\n".join(rows) + "\n")
-    assert read_pairs(folder / "text.jsonl", encode=tokenizer.encode)[0].clean == pairs[0].clean
+    assert read_pairs(folder / "text.jsonl", tokenizer=tokenizer)[0].clean == pairs[0].clean
     return folder / "text.jsonl", folder / "ids.jsonl"
 
 

@@ -25,7 +25,7 @@ from toulmin.subjects import (
     load_gpt2_tokenizer,
     load_tokenizer,
 )
-from toulmin.tasks import find_task, years_task
+from toulmin.tasks import find_task, greater_than_task
 
 
 def subject_with(tokenizer: Tokenizer | None, d_vocab: int) -> Subject:
@@ -97,7 +97,7 @@ def digits() -> Tokenizer:
 
 def check_years(tokenizer: Any, n: int) -> set[int]:
     tens: set[int] = set()
-    for pair in years_task(tokenizer).generate(n, 1):
+    for pair in greater_than_task(tokenizer).generate(n, 1):
         found = re.search(r"(\d\d)(\d)(\d)", pair.text)
         assert found
         year = int(found[2])
@@ -129,7 +129,7 @@ def test_years_in_groups_of_three_are_refused() -> None:
             return 1000
 
     with pytest.raises(FaultError, match="neither into a century"):
-        years_task(Groups(encode=encode, bos=None))
+        greater_than_task(Groups(encode=encode, bos=None))
 
 
 def test_bfloat16_runs_every_metric() -> None:

@@ -148,17 +148,33 @@ def test_pairs_come_back_from_their_file(tmp_path: Path):
     assert back[1].unit == "line-2"
 
 
+class Letters:
+    """Three words, each a token, whatever space is before them."""
+
+    bos = None
+
+    def encode(self, text: str) -> list[int]:
+        return ["abc".index(c) for c in text.split()]
+
+    def __len__(self) -> int:
+        return 3
+
+
 def test_text_is_encoded(tmp_path: Path):
     file = tmp_path / "p.jsonl"
     file.write_text('{"clean": "a b", "counterfactual": "b b", "answers": ["c"], "wrong": ["a"]}\n\n')
-    (only,) = read_pairs(file, encode=lambda text: ["abc".index(c) for c in text.split()])
+    (only,) = read_pairs(file, tokenizer=Letters())
     assert (only.clean, only.counterfactual, only.answers, only.wrong) == ((0, 1), (1, 1), (2,), (0,))
     assert only.text == "a b"
     with pytest.raises(FaultError, match="no tokenizer"):
         read_pairs(file)
     file.write_text('{"clean": "a", "counterfactual": "b", "answers": ["a b"]}')
-    with pytest.raises(FaultError, match="'a b' is 2 tokens"):
-        read_pairs(file, encode=lambda text: list(range(len(text.split()))))
+    (longer,) = read_pairs(file, tokenizer=Letters())
+    assert (longer.clean, longer.counterfactual, longer.whole, longer.at) == ((0, 0), (1, 0), (0, 1), 0)
+    assert longer.answers == (0,)
+    file.write_text('{"clean": "a", "counterfactual": "b", "answers": ["a b", "c"]}')
+    with pytest.raises(FaultError, match="scored as a whole"):
+        read_pairs(file, tokenizer=Letters())
 
 
 BAD = [

@@ -19,14 +19,14 @@ from toulmin.tasks import (
     capitals_task,
     docstring_task,
     find_task,
+    greater_than_task,
     ioi_task,
     read_texts,
     text_rows,
     token_rows,
     tracr_task,
-    years_task,
 )
-from toulmin.tasks.prompts import CAPITALS, NAMES
+from toulmin.tasks.phrases import CAPITALS, NAMES
 
 
 class Words:
@@ -50,7 +50,7 @@ class Words:
         return 5000
 
 
-@pytest.mark.parametrize("make", [ioi_task, years_task, docstring_task, capitals_task])
+@pytest.mark.parametrize("make", [ioi_task, greater_than_task, docstring_task, capitals_task])
 @pytest.mark.parametrize("bos", [False, True])
 def test_prompts_are_whole_and_repeatable(make, bos):
     tokenizer = Words()
@@ -88,14 +88,14 @@ def test_ioi_is_balanced_and_named():
 
 def test_years_are_split_and_later_ones_are_right():
     tokenizer = Words()
-    for pair in years_task(tokenizer).generate(40, 1):
+    for pair in greater_than_task(tokenizer).generate(40, 1):
         year = int(re.search(r"\d{2}(\d\d)", pair.text)[1])
         assert sorted(int(tokenizer.decode([t])) for t in pair.answers) == list(range(year + 1, 100))
         assert len(pair.wrong) == year + 1
         assert tokenizer.decode([pair.clean[pair.positions["year"]]]) == f"{year:02d}"
         assert tokenizer.decode([pair.counterfactual[pair.positions["year"]]]) == "01"
     with pytest.raises(FaultError, match="neither into a century"):
-        years_task(Words(whole_years=True))
+        greater_than_task(Words(whole_years=True))
 
 
 def test_docstring_asks_for_the_next_argument():
@@ -132,7 +132,7 @@ def test_gpt2_tokenizer_splits_years_and_has_the_names(shared: Path):
 
     folder = shared / "data" / "gpt2_tokenizer"
     tokenizer = load_gpt2_tokenizer(folder / "encoder.json", folder / "vocab.bpe")
-    for make in (ioi_task, years_task, docstring_task, capitals_task):
+    for make in (ioi_task, greater_than_task, docstring_task, capitals_task):
         for pair in make(tokenizer).generate(30, 0):
             assert tokenizer.decode(pair.clean) == pair.text
             assert len(pair.answers) >= 1

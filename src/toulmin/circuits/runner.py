@@ -19,7 +19,7 @@ from toulmin.circuits.methodology import Ablation, Methodology
 from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.patching import Graph, SourceValues, run_circuits, source_values
 from toulmin.subjects import Transformer
-from toulmin.tasks import Metric, MetricLike, Pair, PairBatch, batch_pairs, check_prompts, find_metric
+from toulmin.tasks import Metric, MetricLike, Pair, PairBatch, batch_pairs, check_prompts, clusters_of, find_metric
 
 Array = NDArray[np.float64]
 Learned = Mapping[int, Tensor]
@@ -47,7 +47,8 @@ class CircuitRunner:
         model, pairs, self.n = self.model, self.pairs, len(self.pairs)
         self.graph = Graph.of(model, merged_qkv=merged_qkv)
         self.batches: tuple[PairBatch, ...] = tuple(b.to(model.W_E.device) for b in batch_pairs(pairs, batch))
-        self.units = tuple(pair.unit or str(index) for index, pair in enumerate(pairs))
+        names = [pair.unit or f"pair-{index}" for index, pair in enumerate(pairs)]
+        self.units = tuple(clusters_of(names, pairs) or names)  # what intervals resample
         self._cache_bytes, self._cached = cache_bytes, 0
         self._sources: dict[tuple[int, str], SourceValues] = {}
         self._means: dict[tuple[int, Ablation], Tensor] = {}
@@ -72,7 +73,7 @@ class CircuitRunner:
                 self._sources[index, side] = found
         return found
 
-    def full(self, index: int) -> Float[Tensor, "B V"]:
+    def full(self, index: int) -> Float[Tensor, "B *P V"]:
         """The full model's logits at the scored positions of batch ``index``."""
         logits = self.sources(index, "clean").logits
         if not bool(torch.isfinite(logits).all()):
@@ -128,7 +129,7 @@ class CircuitRunner:
         tables = [k.table if method.direction == "denoising" else (~k).table for k in kept]
         return np.stack(tables)
 
-    def run(self, circuits: Sequence[Circuit], method: Methodology) -> Iterator[tuple[int, Float[Tensor, "C B V"]]]:
+    def run(self, circuits: Sequence[Circuit], method: Methodology) -> Iterator[tuple[int, Float[Tensor, "C B *P V"]]]:
         """Each batch's number, and the logits of every circuit on it at the scored positions."""
         known: dict[int, NDArray[np.bool_]] = {}
         for index, batch in enumerate(self.batches):
@@ -137,7 +138,9 @@ class CircuitRunner:
                 known[length] = self.masks(circuits, method, length)
             yield index, self.run_masks(index, known[length], method)
 
-    def run_masks(self, index: int, masks: Tensor | NDArray[np.bool_], method: Methodology) -> Float[Tensor, "C B V"]:
+    def run_masks(
+        self, index: int, masks: Tensor | NDArray[np.bool_], method: Methodology
+    ) -> Float[Tensor, "C B *P V"]:
         """Logits on batch ``index`` with the edges in ``masks`` replaced (1 replaces)."""
         batch = self.batches[index]
         side = "clean" if method.direction == "noising" else "counterfactual"
@@ -201,7 +204,7 @@ class CircuitRunner:
             raise FaultError(faults)
         return wanted
 
-    def _measure(self, metrics: Sequence[Metric], index: int, logits: Float[Tensor, "C B V"]) -> Array:
+    def _measure(self, metrics: Sequence[Metric], index: int, logits: Float[Tensor, "C B *P V"]) -> Array:
         """``[M, C, B]``: each metric of the runs ``logits`` of batch ``index``, moved to the CPU at once."""
         batch = self.batches[index]
         found = [metric(logits, batch, self.full_for(metric, index).to(logits.dtype)).double() for metric in metrics]

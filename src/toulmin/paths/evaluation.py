@@ -23,7 +23,7 @@ from toulmin.paths.explained import Ladder, explain_ladder
 from toulmin.paths.hypothesis import Hypothesis, hypothesis
 from toulmin.paths.metric_change import AnyMetric, change_unit, find_change, measure_change
 from toulmin.paths.space import MAX_COPIES, Space, make_space
-from toulmin.tasks import Pair, batch_pairs, check_prompts
+from toulmin.tasks import Pair, batch_pairs, check_prompts, clusters_of
 
 if TYPE_CHECKING:
     from toulmin.subjects import Subject, Transformer
@@ -39,6 +39,7 @@ class Effects:
     ``unexplained[name]``: [n] the change of the output under each hypothesis; ``total``: [n] under the baseline.
     ``units``: the clean prompt of each pair. ``n_paths``: the exact number of paths of each hypothesis. ``n_copies``:
     the mixed (node, state) copies computed for it. ``metric`` and ``unit``: what the effects are changes of, and in.
+    ``clusters``: for each clean prompt what it is resampled with (its template), where that is not itself.
     """
 
     unexplained: Mapping[str, NDArray[np.float64]]
@@ -50,6 +51,7 @@ class Effects:
     n_paths: Mapping[str, int]
     n_copies: Mapping[str, int]
     notes: Mapping[str, tuple[str, ...]]
+    clusters: Mapping[str, str] | None = None
 
     def by_prompt(self) -> tuple[list[str], dict[str, NDArray[np.float64]], NDArray[np.float64]]:
         """Clean prompts, and for each its mean unexplained effects and mean total effect over its pairs."""
@@ -59,7 +61,7 @@ class Effects:
 
     def explain(self, *, seed: int = 0, resamples: int = 2000) -> Ladder:
         """The proportion that each hypothesis explains, with bootstrap intervals over clean prompts."""
-        _, unexplained, total = self.by_prompt()
+        names, unexplained, total = self.by_prompt()
         return explain_ladder(
             unexplained,
             total,
@@ -70,6 +72,7 @@ class Effects:
             n_paths=self.n_paths,
             n_copies=self.n_copies,
             notes=self.notes,
+            clusters=None if self.clusters is None else [self.clusters[name] for name in names],
         )
 
 
@@ -153,16 +156,19 @@ def effects(
         values[:, list(part.index)] = found.double().cpu().numpy()
     if not np.isfinite(values).all():
         raise FaultError(Fault("paths.nan", "an effect is NaN or infinite"), ExitCode.NUMERICAL)
+    units = unit_names(pairs)
+    clusters = clusters_of(units, pairs)
     return Effects(
         dict(zip(labels, values[1:], strict=True)),
         values[0],
-        unit_names(pairs),
+        units,
         measured.name,
         change_unit(measured, signed=signed),
         against.label,
         n_paths,
         n_copies,
         notes,
+        None if clusters is None else dict(zip(units, clusters, strict=True)),
     )
 
 

@@ -120,11 +120,13 @@ def explain_ladder(
     n_paths: Mapping[str, int] | None = None,
     n_copies: Mapping[str, int] | None = None,
     notes: Mapping[str, Sequence[str]] | None = None,
+    clusters: Sequence[str] | None = None,
 ) -> Ladder:
     """AUE, ATE and PE of each hypothesis, and the gain of each over the one before.
 
     :param unexplained: for each hypothesis, [n] its mean effect on each clean prompt.
     :param total: [n] the baseline's.
+    :param clusters: the label that each clean prompt is resampled with, such as its template; default itself.
     :raises FaultError: as :func:`explain_proportion`.
     """
     rungs = tuple(
@@ -139,10 +141,11 @@ def explain_ladder(
             n_paths=(n_paths or {}).get(name),
             n_copies=(n_copies or {}).get(name),
             notes=(notes or {}).get(name, ()),
+            clusters=clusters,
         )
         for name, values in unexplained.items()
     )
-    gains = _gains(unexplained, total, seed, resamples) if len(rungs) > 1 else None
+    gains = _gains(unexplained, total, seed, resamples, clusters) if len(rungs) > 1 else None
     return Ladder(rungs, gains)
 
 
@@ -159,6 +162,7 @@ def explain_proportion(
     n_paths: int | None = None,
     n_copies: int | None = None,
     notes: Sequence[str] = (),
+    clusters: Sequence[str] | None = None,
 ) -> Explained:
     """AUE, ATE and PE of one hypothesis from [n] its mean effect, and the baseline's, on each clean prompt.
 
@@ -172,16 +176,20 @@ def explain_proportion(
         message = f"the total effect {ate:.3g} is not above {min_effect:g}: there is nothing to explain a proportion of"
         raise FaultError(Fault("paths.no_effect", message, name=name), ExitCode.NUMERICAL)
     said = list(notes)
-    if len(total) < FEW_PROMPTS:
+    if clusters is not None:
+        said.append(f"intervals resample {len(set(clusters))} groups of prompts, such as templates")
+    elif len(total) < FEW_PROMPTS:
         said.append(f"only {len(total)} clean prompts; intervals below {FEW_PROMPTS} are unreliable")
     return Explained(
         name=name,
         aue=aue,
-        aue_interval=bootstrap_mean(unexplained, seed=seed, resamples=resamples),
+        aue_interval=bootstrap_mean(unexplained, clusters=clusters, seed=seed, resamples=resamples),
         ate=ate,
-        ate_interval=bootstrap_mean(total, seed=seed, resamples=resamples),
+        ate_interval=bootstrap_mean(total, clusters=clusters, seed=seed, resamples=resamples),
         pe=1 - aue / ate,
-        pe_interval=bootstrap_ratio(unexplained, total, transform=_remainder, seed=seed, resamples=resamples),
+        pe_interval=bootstrap_ratio(
+            unexplained, total, transform=_remainder, clusters=clusters, seed=seed, resamples=resamples
+        ),
         n=len(total),
         unit=unit,
         baseline=baseline,
@@ -229,11 +237,13 @@ def _table(rungs: Sequence[Explained]) -> Table:
     )
 
 
-def _gains(unexplained: Mapping[str, Effect], total: Effect, seed: int, resamples: int) -> Table:
+def _gains(
+    unexplained: Mapping[str, Effect], total: Effect, seed: int, resamples: int, clusters: Sequence[str] | None
+) -> Table:
     """What each hypothesis adds to PE over the one before: (AUE before − AUE after) / ATE, over the same prompts."""
     rows: list[tuple[str, float, float, float]] = []
     for before, after in itertools.pairwise(unexplained):
         gain = unexplained[before] - unexplained[after]
-        interval = bootstrap_ratio(gain, total, seed=seed, resamples=resamples)
+        interval = bootstrap_ratio(gain, total, clusters=clusters, seed=seed, resamples=resamples)
         rows.append((f"{after} over {before}", float(gain.sum() / total.sum()), interval.low, interval.high))
     return Table(title="Gain of each hypothesis", columns=("step", "gain in PE", "low", "high"), rows=tuple(rows))

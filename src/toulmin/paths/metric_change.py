@@ -48,9 +48,9 @@ def change_unit(metric: Metric, *, signed: bool) -> str:
 
 def measure_change(
     metric: Metric,
-    logits: Float[Tensor, "*C B V"],
+    logits: Float[Tensor, "*C V"],
     batch: PairBatch,
-    clean_logits: Float[Tensor, "B V"],
+    clean_logits: Float[Tensor, "*B V"],
     *,
     signed: bool,
 ) -> Float[Tensor, "*C B"]:

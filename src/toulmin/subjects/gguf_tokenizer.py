@@ -83,7 +83,9 @@ def gguf_tokenizer(metadata: Mapping[str, Any], path: Path) -> Tokenizer | None:
     backend.add_special_tokens([token for token in special if token.special])
     roles = {"bos": "bos", "eos": "eos", "pad": "padding"}
     ids = {role: metadata.get(f"tokenizer.ggml.{theirs}_token_id") for role, theirs in roles.items()}
-    return Tokenizer(backend, **{role: None if value is None else int(value) for role, value in ids.items()})
+    adds = bool(metadata.get("tokenizer.ggml.add_bos_token", model == "llama"))
+    own = {role: None if value is None else int(value) for role, value in ids.items()}
+    return Tokenizer(backend, **own, adds_bos=adds)
 
 
 def _byte_level_bpe(metadata: Mapping[str, Any], table: dict[str, int], path: Path) -> _Backend:

@@ -19,12 +19,25 @@ _MAX_VOCABULARY = 2**24
 
 
 class Tokenizer:
-    """Encodes and decodes; ``bos``, ``eos`` and ``pad`` are token ids or None."""
+    """Encodes and decodes; ``bos``, ``eos`` and ``pad`` are token ids or None.
+
+    ``adds_bos``: the model expects ``bos`` in front of every text (Llama and Gemma do, GPT-2 and SmolLM2 do not).
+    Nothing is added unasked: tasks of English prompts ask.
+    """
 
     def __init__(
-        self, backend: _Backend, bos: int | None = None, eos: int | None = None, pad: int | None = None
+        self,
+        backend: _Backend,
+        bos: int | None = None,
+        eos: int | None = None,
+        pad: int | None = None,
+        *,
+        adds_bos: bool | None = None,
     ) -> None:
         self.backend, self.bos, self.eos, self.pad = backend, bos, eos, pad
+        if adds_bos is None:  # what the file's own post-processor does
+            adds_bos = bos is not None and backend.encode("a", add_special_tokens=True).ids[:1] == [bos]
+        self.adds_bos = adds_bos
 
     def __len__(self) -> int:
         return self.backend.get_vocab_size(with_added_tokens=True)
@@ -54,7 +67,7 @@ class Tokenizer:
     def to_json(self) -> str:
         """As the text of a ``tokenizer.json``, with the special tokens' ids under ``toulmin``."""
         data = json.loads(self.backend.to_str())
-        data["toulmin"] = {"bos": self.bos, "eos": self.eos, "pad": self.pad}
+        data["toulmin"] = {"bos": self.bos, "eos": self.eos, "pad": self.pad, "adds_bos": self.adds_bos}
         return json.dumps(data, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
@@ -123,7 +136,7 @@ def load_llama2c_tokenizer(path: str | Path) -> Tokenizer:
     backend.normalizer = normalizers.Prepend(" ")
     backend.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
     backend.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in ("<unk>", "<s>", "</s>")])
-    return Tokenizer(backend, bos=1, eos=2)
+    return Tokenizer(backend, bos=1, eos=2, adds_bos=True)
 
 
 def merges_by_score(pieces: Sequence[tuple[str, float]], table: Mapping[str, int]) -> list[tuple[str, str]]:
@@ -170,14 +183,16 @@ def _load_json(path: Path) -> Tokenizer:
         for role in ids:
             value = own.get(role)
             ids[role] = value if isinstance(value, int) else None
-        return Tokenizer(backend, **ids)
+        adds = own.get("adds_bos")
+        return Tokenizer(backend, **ids, adds_bos=adds if isinstance(adds, bool) else None)
     beside = path.parent / "tokenizer_config.json"
     settings = _read_object(beside) if beside.is_file() else {}
     for role in ids:
         token = settings.get(f"{role}_token")
         token = token.get("content") if isinstance(token, dict) else token
         ids[role] = backend.token_to_id(token) if isinstance(token, str) else None
-    return Tokenizer(backend, **ids)
+    adds = settings.get("add_bos_token")
+    return Tokenizer(backend, **ids, adds_bos=adds if isinstance(adds, bool) else None)
 
 
 def _read_object(path: Path) -> dict[str, Any]:

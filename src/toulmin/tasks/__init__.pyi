@@ -5,6 +5,11 @@ from .catalogue import find_task as find_task
 from .catalogue import task_names as task_names
 from .checks import check_model as check_model
 from .checks import check_prompts as check_prompts
+from .english import capitals_task as capitals_task
+from .english import docstring_task as docstring_task
+from .english import gendered_pronoun_task as gendered_pronoun_task
+from .english import greater_than_task as greater_than_task
+from .english import ioi_task as ioi_task
 from .files import TokenRows as TokenRows
 from .files import read_texts as read_texts
 from .files import text_rows as text_rows
@@ -20,14 +25,11 @@ from .metrics import find_metric as find_metric
 from .metrics import metric_names as metric_names
 from .pair import Pair as Pair
 from .pair import Task as Task
+from .pair import clusters_of as clusters_of
 from .pairs_file import read_pairs as read_pairs
 from .pairs_file import write_pairs as write_pairs
 from .prompt_study import Prompts as Prompts
 from .prompt_study import PromptStudy as PromptStudy
-from .prompts import capitals_task as capitals_task
-from .prompts import docstring_task as docstring_task
-from .prompts import ioi_task as ioi_task
-from .prompts import years_task as years_task
 from .scores import accuracy as accuracy
 from .scores import at_position as at_position
 from .scores import cross_entropy as cross_entropy
@@ -40,6 +42,9 @@ from .sources import Mixture as Mixture
 from .sources import RepeatedTokens as RepeatedTokens
 from .sources import Stories as Stories
 from .sources import TokenSource as TokenSource
+from .text import SplitAlike as SplitAlike
+from .text import split_alike as split_alike
+from .text import text_pair as text_pair
 from .tracr import tracr_task as tracr_task
 
 __all__ = [
@@ -52,6 +57,7 @@ __all__ = [
     "PromptStudy",
     "Prompts",
     "RepeatedTokens",
+    "SplitAlike",
     "Stories",
     "Task",
     "TokenRows",
@@ -62,12 +68,15 @@ __all__ = [
     "capitals_task",
     "check_model",
     "check_prompts",
+    "clusters_of",
     "collate",
     "copying_rows",
     "cross_entropy",
     "docstring_task",
     "find_metric",
     "find_task",
+    "gendered_pronoun_task",
+    "greater_than_task",
     "induction_task",
     "ioi_task",
     "kl",
@@ -79,11 +88,12 @@ __all__ = [
     "read_pairs",
     "read_texts",
     "repeated_tokens",
+    "split_alike",
     "task_names",
+    "text_pair",
     "text_rows",
     "token_cross_entropy",
     "token_rows",
     "tracr_task",
     "write_pairs",
-    "years_task",
 ]

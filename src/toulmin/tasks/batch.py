@@ -21,21 +21,24 @@ MISSING = -1  #: pads ``answers`` and ``wrong`` where pairs have different numbe
 class PairBatch:
     """Pairs of one length (B pairs, T tokens, at most A answers and W wrong ids, padded with -1).
 
-    ``index`` are the places of the pairs in the sequence they came from.
+    ``at`` is the scored position of each pair; where the pairs have answers of P tokens that are scored as a whole, its
+    P positions, and ``whole`` the answers. ``index`` are the places of the pairs in the sequence they came from.
     """
 
     clean: Int[Tensor, "B T"]
     counterfactual: Int[Tensor, "B T"]
     answers: Int[Tensor, "B A"]
     wrong: Int[Tensor, "B W"]
-    at: Int[Tensor, "B"]
+    at: Int[Tensor, "B"] | Int[Tensor, "B P"]
     units: tuple[str, ...]
     index: tuple[int, ...]
+    whole: Int[Tensor, "B P"] | None = None
 
     def to(self, device: torch.device | str) -> PairBatch:
         """The batch on another device."""
         moved = (t.to(device) for t in (self.clean, self.counterfactual, self.answers, self.wrong, self.at))
-        return PairBatch(*moved, units=self.units, index=self.index)
+        whole = None if self.whole is None else self.whole.to(device)
+        return PairBatch(*moved, units=self.units, index=self.index, whole=whole)
 
     def __len__(self) -> int:
         return len(self.units)
@@ -64,30 +67,43 @@ def collate(pairs: Iterable[Pair], index: Sequence[int] | None = None) -> PairBa
         for i, p in enumerate(pairs)
         if p.length != length
     ]
+    faults += [
+        Fault(
+            "tasks.whole_answer",
+            f"an answer of {len(p.whole)} tokens, that of pair 0 has {len(pairs[0].whole)}",
+            name=p.unit,
+        )
+        for p in pairs
+        if len(p.whole) != len(pairs[0].whole)
+    ]
     if faults:
         raise FaultError(faults)
+    at = torch.tensor([p.scored for p in pairs])
+    whole = torch.tensor([p.whole for p in pairs]) if pairs[0].whole else None
     return PairBatch(
         clean=torch.tensor([p.clean for p in pairs]),
         counterfactual=torch.tensor([p.counterfactual for p in pairs]),
         answers=_ragged([p.answers for p in pairs]),
         wrong=_ragged([p.wrong for p in pairs]),
-        at=torch.tensor([p.scored for p in pairs]),
+        at=at if whole is None else at[:, None] + torch.arange(whole.shape[1]),
         units=tuple(p.unit for p in pairs),
         index=tuple(range(len(pairs)) if index is None else index),
+        whole=whole,
     )
 
 
 def batch_pairs(pairs: Iterable[Pair], size: int) -> Iterator[PairBatch]:
-    """Batches of at most ``size`` pairs, one length each, in order of length and then of the sequence.
+    """Batches of at most ``size`` pairs, each of one length of prompts and of whole answers, in order of length and
+    then of the sequence.
 
     :raises FaultError: ``size`` < 1, or no pairs.
     """
     if size < 1:
         raise FaultError(Fault("tasks.batch_size", f"a batch of {size} pairs"))
     pairs = check_pairs(pairs)
-    by_length: dict[int, list[int]] = {}
+    by_length: dict[tuple[int, int], list[int]] = {}
     for i, pair in enumerate(pairs):
-        by_length.setdefault(pair.length, []).append(i)
+        by_length.setdefault((pair.length, len(pair.whole)), []).append(i)
     for length in sorted(by_length):
         members = by_length[length]
         for start in range(0, len(members), size):

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from toulmin.evidence import Chart, Table
 from toulmin.studies import Cost, Doubt, Items, MeasureSpec, Run, Summary
 from toulmin.tasks.metrics import find_metric
+from toulmin.tasks.pair import clusters_of
 from toulmin.tasks.prompt_study import PromptStudy
 
 
@@ -83,7 +84,8 @@ class Behaviour(PromptStudy):
                     scores[name][rows] = values.cpu().numpy()
         items, contents = _by_unit([pair.unit for pair in pairs], scores), prompts.contents(pairs)
         about = {"data_notes": prompts.notes(pairs)}
-        return replace(items, contents=[contents[unit] for unit in items.units], metadata=about)
+        clusters = clusters_of(items.units, pairs)
+        return replace(items, contents=[contents[unit] for unit in items.units], metadata=about, clusters=clusters)
 
     def summarise(self, items: Items) -> Summary:
         """Means with intervals over units, and the distribution of the logit differences."""

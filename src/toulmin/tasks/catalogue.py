@@ -12,9 +12,15 @@ from typing import Any, Literal
 
 from toulmin.faults import Fault, FaultError
 from toulmin.studies import Registry
+from toulmin.tasks.english import (
+    capitals_task,
+    docstring_task,
+    gendered_pronoun_task,
+    greater_than_task,
+    ioi_task,
+)
 from toulmin.tasks.induction import induction_task
 from toulmin.tasks.pair import Task
-from toulmin.tasks.prompts import capitals_task, docstring_task, ioi_task, years_task
 from toulmin.tasks.story_tasks import story_tasks
 from toulmin.tasks.storyworld.lexicon import SPECIAL
 from toulmin.tasks.storyworld.tokenizer import story_vocabulary
@@ -129,18 +135,19 @@ def _tokenizer(subject: Subject) -> Any:
 
 
 def _prompts(task: Maker) -> Maker:
-    def make(subject: Subject, *, bos: bool = False) -> Task:
+    def make(subject: Subject, *, bos: bool | None = None) -> Task:
         return task(_tokenizer(subject), bos=bos)
 
     return make
 
 
-years = _prompts(years_task)
+greater_than = _prompts(greater_than_task)
+gendered_pronoun = _prompts(gendered_pronoun_task)
 docstring = _prompts(docstring_task)
 capitals = _prompts(capitals_task)
 
 
-def ioi(subject: Subject, *, bos: bool = False, counterfactual: str = "swap") -> Task:
+def ioi(subject: Subject, *, bos: bool | None = None, counterfactual: str = "swap") -> Task:
     """Indirect-object identification in English."""
     return ioi_task(_tokenizer(subject), bos=bos, counterfactual=counterfactual)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -37,7 +37,9 @@ class Metric:
     or low. ``smooth``: it has a gradient. ``shares``: a share of it (percent recovered, proportion explained) has a
     meaning; of an accuracy of one prompt, 0 or 1, or of a signed change it has none. ``needs_clean``: it reads the
     clean run's logits; where it does not, they may be NaN. ``needs_wrong``: it needs wrong answers. ``distance``: it is
-    never negative and is 0 where the logits equal the clean ones.
+    never negative and is 0 where the logits equal the clean ones. ``over_tokens``: how the values of an answer's tokens
+    make that of the whole answer (``sum``: log-probabilities and KL add up along a sequence; ``min``: all must be
+    right); None where they make none.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Metric:
     needs_clean: bool = True
     needs_wrong: bool = False
     distance: bool = False
+    over_tokens: Literal["sum", "min"] | None = None
 
     def __call__(self, logits: Tensor, batch: PairBatch, clean: Tensor) -> Tensor:
         """The metric of each run on each prompt, ``[*C, B]``.
@@ -58,11 +61,32 @@ class Metric:
         """
         if self.needs_wrong:
             self.check(zip(batch.units, batch.n_wrong, strict=True))
+        if batch.whole is not None:
+            return self._of_whole_answers(logits, batch, clean)
         values = self.function(logits, batch, clean)
         if values.shape != logits.shape[:-1]:
             text = f"it gives {list(values.shape)} for logits {list(logits.shape)}, not {list(logits.shape[:-1])}"
             raise FaultError(Fault("tasks.metric", text, name=self.name))
         return values
+
+    def _of_whole_answers(self, logits: Tensor, batch: PairBatch, clean: Tensor) -> Tensor:
+        """The metric of answers of P tokens from logits ``[*C, B, P, V]``: each token's, added up or the least."""
+        assert batch.whole is not None
+        if self.over_tokens is None:
+            text = "it is of one token, and the prompts have answers of several tokens, which are scored as a whole"
+            raise FaultError(Fault("tasks.metric", text, name=self.name, hint="choose loss, kl or accuracy"))
+        one = [
+            replace(self, over_tokens=None)(
+                logits[..., p, :],
+                replace(batch, at=batch.at[:, p], answers=batch.whole[:, p : p + 1], whole=None),
+                clean[..., p, :] if clean.ndim else clean,
+            )
+            for p in range(batch.whole.shape[1])
+        ]
+        total = one[0]
+        for value in one[1:]:
+            total = total + value if self.over_tokens == "sum" else total.minimum(value)
+        return total
 
     @property
     def sign(self) -> float:
@@ -168,6 +192,7 @@ LOSS = Metric(
     "nats",
     "lower",
     needs_clean=False,
+    over_tokens="sum",
 )
 #: 1 where the most likely id of the vocabulary is right
 ACCURACY = Metric(
@@ -176,6 +201,7 @@ ACCURACY = Metric(
     smooth=False,
     shares=False,
     needs_clean=False,
+    over_tokens="min",
 )
 #: 1 where a right id is above every wrong one
 CHOICE_ACCURACY = Metric(
@@ -187,7 +213,9 @@ CHOICE_ACCURACY = Metric(
     needs_wrong=True,
 )
 #: KL(clean || run) of the next-token distributions
-KL = Metric("kl", lambda logits, batch, clean: _scores().kl(clean, logits), "nats", "lower", distance=True)
+KL = Metric("kl", lambda logits, batch, clean: _scores().kl(clean, logits), "nats", "lower", distance=True,
+    over_tokens="sum",
+)  # fmt: skip
 #: largest change of any logit (also of programs with numeric outputs)
 MAX_CHANGE = Metric(
     "max_change", lambda logits, batch, clean: (logits - clean).abs().amax(-1), "logits", "lower", distance=True
@@ -208,6 +236,6 @@ SQUARED_LOGIT_DIFF = Metric(
     "lower", needs_wrong=True, distance=True,
 )  # fmt: skip
 #: loss of the run less that of the clean run; its mean cancels, so no share of it has a meaning
-SIGNED_LOSS = Metric("signed_loss", _loss_change, "nats", "lower", shares=False)
+SIGNED_LOSS = Metric("signed_loss", _loss_change, "nats", "lower", shares=False, over_tokens="sum")
 #: logit difference of the run less that of the clean run; its mean cancels
 SIGNED_LOGIT_DIFF = Metric("signed_logit_diff", _logit_diff_change, "logits", shares=False, needs_wrong=True)

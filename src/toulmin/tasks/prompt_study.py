@@ -17,7 +17,7 @@ from pydantic import Field, model_validator
 from toulmin.evidence import content_of, join_groups
 from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.studies import Input, Run, Study
-from toulmin.tasks.pair import Pair, Task
+from toulmin.tasks.pair import Pair, Task, template_notes
 
 if TYPE_CHECKING:
     from toulmin.subjects import Subject, Transformer
@@ -151,13 +151,13 @@ class Prompts:
         named = [(pair.unit or f"pair-{index}", content_of(list(pair.clean))) for index, pair in enumerate(pairs)]
         return dict(reversed(named))
 
-    @staticmethod
-    def notes(pairs: Sequence[Pair]) -> list[str]:
-        """How many of the pairs have a clean prompt that an earlier one has; nothing where none has."""
+    def notes(self, pairs: Sequence[Pair]) -> list[str]:
+        """What a reader of the record must know of the pairs: how many have the clean prompt of an earlier one, how
+        many words or prompts the tokenizer lost, what intervals resample where there are templates."""
         repeats = len(pairs) - len({pair.clean for pair in pairs})
-        if not repeats:
-            return []
-        return [f"{repeats} of {len(pairs)} pairs have the clean prompt of an earlier one: n counts it once"]
+        said = [f"{repeats} of {len(pairs)} pairs have the clean prompt of an earlier one: n counts it once"]
+        lost = self._task.notes() if self.study.task is not None else self._lost
+        return [*(said if repeats else ()), *lost, *template_notes(pairs)]
 
     def batches(self, pairs: Sequence[Pair]) -> Iterator[PairBatch]:
         """Batches of the study's size on the model's device."""
@@ -178,9 +178,20 @@ class Prompts:
 
         config = self.model.config
         path = self.study.resolver.locate(self.study.pairs or "")
-        tokenizer = self.subject.tokenizer
-        encode = None if tokenizer is None else tokenizer.encode
-        return read_pairs(path, encode=encode, vocabulary=config.d_vocab, outputs=config.vocab_out)
+        limits: dict[str, Any] = {"vocabulary": config.d_vocab, "outputs": config.vocab_out}
+        return read_pairs(path, tokenizer=self.subject.tokenizer, lost=self._left_out, **limits)
+
+    @cached_property
+    def _left_out(self) -> list[str]:
+        """Why lines of the file are left out: the tokenizer splits their prompts differently."""
+        return []
+
+    @property
+    def _lost(self) -> list[str]:
+        if self.study.pairs is None or not self._file or not self._left_out:
+            return []
+        count, first = len(self._left_out), self._left_out[0]
+        return [f"{count} of {count + len(self._file)} pairs of the file are left out; {first}"]
 
     def _draw(self, n: int, seed: int) -> Sequence[Pair]:
         if self.study.task is not None:

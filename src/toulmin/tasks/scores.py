@@ -16,9 +16,12 @@ from torch import Tensor
 from toulmin.faults import Fault, FaultError
 
 
-def at_position(logits: Float[Tensor, "B T V"], at: Int[Tensor, "B"]) -> Float[Tensor, "B V"]:
-    """The logits of each item at its scored position."""
-    return logits[torch.arange(len(logits), device=logits.device), at]
+def at_position(
+    logits: Float[Tensor, "B T V"], at: Int[Tensor, "B"] | Int[Tensor, "B P"]
+) -> Float[Tensor, "B V"] | Float[Tensor, "B P V"]:
+    """The logits of each item at its scored position, or at each of its P scored positions."""
+    rows = torch.arange(len(logits), device=logits.device)
+    return logits[rows, at] if at.ndim == 1 else logits[rows[:, None], at]
 
 
 def _gather(values: Tensor, ids: Tensor, fill: float) -> Tensor:

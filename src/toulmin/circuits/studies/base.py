@@ -22,7 +22,7 @@ from toulmin.evidence import content_of, sha256_of_json
 from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.patching import Graph
 from toulmin.studies import Doubt, Input, Items, Run
-from toulmin.tasks import PromptStudy
+from toulmin.tasks import PromptStudy, clusters_of
 
 if TYPE_CHECKING:
     from toulmin.circuits.runner import CircuitRunner
@@ -143,7 +143,8 @@ def items_of(
     file = new_folder(run) / "circuit.json"
     file.write_text(json.dumps(found.circuit.to_json(), indent=1, sort_keys=True), "utf-8")
     contents = [content_of(list(pair.clean)) for pair in pairs]
-    files, clusters = {"circuit.json": file}, None if distinct else units
+    labels, files = clusters_of(units, pairs) or units, {"circuit.json": file}
+    clusters = None if labels == ids else labels
     return Items(ids, columns, clusters, stored, files, {"discovery": about}, contents)
 
 

@@ -17,7 +17,7 @@ from toulmin.paths.hypothesis import Hypothesis, hypothesis
 from toulmin.paths.metric_change import change_unit, find_change
 from toulmin.paths.space import make_space
 from toulmin.studies import Cost, Doubt, Items, MeasureSpec, Run, Summary
-from toulmin.tasks import PromptStudy
+from toulmin.tasks import PromptStudy, clusters_of
 
 INDUCTION = "L1.H{0,2-7}"
 PREVIOUS = "L0.H{1,3}"
@@ -181,7 +181,8 @@ class Evaluate(PromptStudy):
             "data_notes": prompts.notes(pairs),
         }
         contents = prompts.contents(pairs)
-        return Items(names, columns, metadata=metadata, contents=[contents[name] for name in names])
+        clusters = clusters_of(names, pairs)
+        return Items(names, columns, clusters, metadata=metadata, contents=[contents[name] for name in names])
 
     def summarise(self, items: Items) -> Summary:
         """PE of each rung with its interval, what each adds, the ladder, and the last hypothesis drawn."""
@@ -194,6 +195,7 @@ class Evaluate(PromptStudy):
             n_paths={name: int(count) for name, count in items.metadata["paths"].items()},
             n_copies=items.metadata["copies"],
             notes=items.metadata["notes"],
+            clusters=items.clusters,
         )
         declared, last = self.measure_specs(), found[-1]
         measures = {

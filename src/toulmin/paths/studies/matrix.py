@@ -14,7 +14,7 @@ from toulmin.paths.effect_matrix import Matrix
 from toulmin.paths.metric_change import change_unit, find_change
 from toulmin.paths.studies.evaluate import PATH_DOUBTS
 from toulmin.studies import Cost, Items, MeasureSpec, Run, Summary
-from toulmin.tasks import PromptStudy
+from toulmin.tasks import PromptStudy, clusters_of
 
 
 class MatrixStudy(PromptStudy):
@@ -78,7 +78,8 @@ class MatrixStudy(PromptStudy):
         config = model.config
         shape = {"layers": config.n_layers, "heads": config.n_heads, "mlp": config.d_mlp > 0}
         contents, about = prompts.contents(pairs), {**shape, "data_notes": prompts.notes(pairs)}
-        return Items(names, columns, arrays=arrays, metadata=about, contents=[contents[name] for name in names])
+        clusters = clusters_of(names, pairs)
+        return Items(names, columns, clusters, arrays, metadata=about, contents=[contents[name] for name in names])
 
     def summarise(self, items: Items) -> Summary:
         """A heatmap and the strongest cells of each component."""
