@@ -18,6 +18,7 @@ from toulmin.basis import (
     transformer_chain,
     with_constant,
 )
+from toulmin.basis.alignment import overlap_moments, rotate_by_overlap
 from toulmin.basis.rotation import pca_rotation, rotate, whiten
 from toulmin.subjects import load
 
@@ -25,6 +26,7 @@ SETTINGS = {  # centred, rule, intervals, whether the outputs are rotated to the
     "A_jac_centre": (True, "gradient", 0, False, "jacobian"),
     "B_jac_gl4": (False, "gauss-legendre", 4, False, "jacobian"),
     "E_jac_rotfinal": (False, "gradient", 0, True, "jacobian"),
+    "C_1-0a_gl4": (False, "gauss-legendre", 4, False, "overlap"),
     "D_svd_centre": (True, "gradient", 0, False, "pca"),
 }
 
@@ -55,6 +57,11 @@ def test_an_mlp_as_the_reference(name: str, closed: bool, shared: Path) -> None:
         assert difference(grams[number].matrix, golden[f"{place}/G"]) < 1e-10
         if kind == "pca":
             found = pca_rotation(chain.sites[number], white)
+        elif kind == "overlap":
+            found, every = rotate_by_overlap(
+                chain.sites[number], white, overlap_moments(section, inputs, readout, nodes=nodes), threshold=1e-9
+            )
+            assert difference(every, golden[f"{place}/Lambda"]) < 1e-10
         else:
             moment = second_moment(section, inputs, readout, nodes=nodes)
             found, every = rotate(chain.sites[number], white, moment.matrix, threshold=1e-9)

@@ -12,9 +12,11 @@ from toulmin.basis import (
     interaction_basis,
     line_nodes,
     local_interaction_basis,
+    neuron_basis,
     pca_basis,
     second_moment,
     site_inputs,
+    svd_basis,
     transformer_chain,
     with_constant,
 )
@@ -158,6 +160,35 @@ def test_random_sources_estimate_the_moment_with_an_error_that_falls_as_the_root
         assert float((gap / found.error.clamp(min=1e-12))[found.error > 1e-9].median()) < 2
         errors.append(float(found.error.mean()))
     assert 2.5 < errors[0] / errors[1] < 6.5  # the root of 16 is 4
+
+
+@pytest.mark.parametrize("basis", [neuron_basis, svd_basis, pca_basis, local_interaction_basis, interaction_basis])
+@pytest.mark.parametrize("centred", [True, False])
+def test_every_basis_has_an_inverse_and_keeps_the_constant_apart(basis, centred: bool) -> None:
+    chain, x = folded_chain(weights((6, 7, 5, 3))), data()
+    found = basis(chain, [x], centred=centred)
+    for rotation, at in zip(found.rotations, chain.activations(x), strict=False):
+        eye = torch.eye(rotation.width, dtype=torch.float64)
+        torch.testing.assert_close(rotation.C_inverse @ rotation.C, eye, rtol=0, atol=1e-9)
+        assert rotation.constant is centred
+        features = at @ rotation.C
+        if centred:
+            torch.testing.assert_close(features[..., 0], features[..., 0] * 0 + features[0, 0, 0])
+            torch.testing.assert_close(features[..., 1:].mean((0, 1)), features.new_zeros(rotation.width - 1))
+        if rotation.width == at.shape[-1]:  # nothing was dropped
+            torch.testing.assert_close(features @ rotation.C_inverse, at)
+
+
+def test_the_svd_basis_of_a_linear_section_is_that_of_its_weights() -> None:
+    generator = torch.Generator().manual_seed(3)
+    weight = torch.randn(7, 6, generator=generator, dtype=torch.float64)
+    chain = Chain(("a", "b"), folded_chain([weight], "identity").sections, (False, False))
+    x = torch.randn(50, 1, 7, generator=generator, dtype=torch.float64)
+    found = svd_basis(chain, [x], centred=False).rotations[0]
+    left, values, _ = torch.linalg.svd(weight)
+    torch.testing.assert_close(found.strength[:6], values.square())
+    overlap = (left[:, :6].T @ found.C[:, :6]).abs()
+    torch.testing.assert_close(overlap, torch.eye(6, dtype=torch.float64), rtol=0, atol=1e-9)
 
 
 def test_bad_input_is_named() -> None:

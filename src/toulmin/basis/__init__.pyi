@@ -1,7 +1,15 @@
+from .ablation import EdgesNeeded as EdgesNeeded
+from .ablation import ablate_edges as ablate_edges
+from .ablation import ablate_nodes as ablate_nodes
+from .ablation import accuracy_of as accuracy_of
+from .ablation import edges_needed as edges_needed
+from .ablation import strongest_edges as strongest_edges
 from .build import InteractionGraph as InteractionGraph
 from .build import interaction_basis as interaction_basis
 from .build import local_interaction_basis as local_interaction_basis
+from .build import neuron_basis as neuron_basis
 from .build import pca_basis as pca_basis
+from .build import svd_basis as svd_basis
 from .grams import Gram as Gram
 from .grams import gram_matrices as gram_matrices
 from .jacobians import SecondMoment as SecondMoment
@@ -18,10 +26,15 @@ from .transformers import transformer_chain as transformer_chain
 
 __all__ = [
     "Chain",
+    "EdgesNeeded",
     "Gram",
     "InteractionGraph",
     "Rotation",
     "SecondMoment",
+    "ablate_edges",
+    "ablate_nodes",
+    "accuracy_of",
+    "edges_needed",
     "folded_chain",
     "gram_matrices",
     "interaction_basis",
@@ -29,9 +42,12 @@ __all__ = [
     "line_nodes",
     "local_interaction_basis",
     "mlp_chain",
+    "neuron_basis",
     "pca_basis",
     "second_moment",
     "site_inputs",
+    "strongest_edges",
+    "svd_basis",
     "transformer_chain",
     "with_constant",
 ]

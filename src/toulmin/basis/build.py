@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from toulmin.basis.closed_forms import Function
+from toulmin.basis.alignment import overlap_moments, rotate_by_overlap
+from toulmin.basis.closed_forms import Elementwise, Function, ResidualAttention, ResidualMlp
 from toulmin.basis.grams import gram_matrices
 from toulmin.basis.jacobians import DEFAULT_BYTES, interactions, second_moment
 from toulmin.basis.nodes import Node
-from toulmin.basis.rotation import Rotation, Whitened, pca_rotation, rotate, whiten
+from toulmin.basis.rotation import Rotation, Whitened, orthogonal_rotation, pca_rotation, rotate, whiten
 from toulmin.basis.sections import Chain
 
+Formula = Literal["jacobian", "overlap"]
 Batches = Sequence[Float[Tensor, "N P d"]]
 
 
@@ -35,6 +38,7 @@ def local_interaction_basis(
     chain: Chain,
     batches: Batches,
     *,
+    formula: Formula = "jacobian",
     centred: bool = True,
     nodes: Sequence[Node] | None = None,
     gram_threshold: float = 1e-12,
@@ -44,6 +48,7 @@ def local_interaction_basis(
     """The Local Interaction Basis: each site's directions are those that act apart from one another on the next site.
 
     :param batches: activations of the first site.
+    :param formula: ``jacobian``, or ``overlap``: the reference's ``(1-0)*alpha`` (:mod:`toulmin.basis.alignment`).
     :param centred: take the mean out of the Gram matrices and keep the constant apart.
     :param nodes: points of integrated gradients (:func:`line_nodes`); default the Jacobian itself.
     :param gram_threshold: directions of variance below this share of the largest are dropped; ``strength_threshold``
@@ -54,9 +59,13 @@ def local_interaction_basis(
     rotations: list[Rotation] = []
     readout: Tensor | None = None
     for number in range(len(chain.sections) - 1, -1, -1):
-        inputs = _inputs(chain, batches, number)
-        moment = second_moment(chain.sections[number], inputs, readout, nodes=nodes, max_bytes=max_bytes)
-        found, _ = rotate(chain.sites[number], white[number], moment.matrix, threshold=strength_threshold)
+        site, section, inputs = chain.sites[number], chain.sections[number], _inputs(chain, batches, number)
+        if formula == "overlap":
+            overlap = overlap_moments(section, inputs, readout, nodes=nodes)
+            found, _ = rotate_by_overlap(site, white[number], overlap, threshold=strength_threshold)
+        else:
+            moment = second_moment(section, inputs, readout, nodes=nodes, max_bytes=max_bytes)
+            found, _ = rotate(site, white[number], moment.matrix, threshold=strength_threshold)
         rotations.insert(0, found)
         readout = found.C
     return _with_edges(chain, batches, rotations, nodes, max_bytes)
@@ -98,6 +107,63 @@ def pca_basis(
     white = _whiten(chain, batches, centred, gram_threshold)
     rotations = [pca_rotation(site, one) for site, one in zip(chain.sites[:-1], white, strict=True)]
     return _with_edges(chain, batches, rotations, nodes, max_bytes)
+
+
+def neuron_basis(
+    chain: Chain,
+    batches: Batches,
+    *,
+    centred: bool = True,
+    nodes: Sequence[Node] | None = None,
+    max_bytes: int = DEFAULT_BYTES,
+) -> InteractionGraph:
+    """The baseline: the coordinates of every site as they are, less their mean where centred."""
+    rotations = []
+    for number, gram in enumerate(gram_matrices(chain, batches, centred=centred)[:-1]):
+        apart = centred and chain.constant[number]
+        axes = torch.eye(len(gram.mean) - apart, dtype=gram.mean.dtype, device=gram.mean.device)
+        rotations.append(orthogonal_rotation(chain.sites[number], gram, axes, axes.new_ones(len(axes)), apart=apart))
+    return _with_edges(chain, batches, rotations, nodes, max_bytes)
+
+
+def svd_basis(
+    chain: Chain,
+    batches: Batches,
+    *,
+    centred: bool = True,
+    nodes: Sequence[Node] | None = None,
+    max_bytes: int = DEFAULT_BYTES,
+) -> InteractionGraph:
+    """The baseline: the singular directions of the weights that read each site, largest first, whatever the data are.
+
+    The weights are those of a linear or elementwise section, an MLP's input, a layer of heads' Q, K and V side by side;
+    for another section the Jacobians of all samples side by side.
+    """
+    rotations = []
+    for number, gram in enumerate(gram_matrices(chain, batches, centred=centred)[:-1]):
+        apart = centred and chain.constant[number]
+        reading = _reading(chain.sections[number], _inputs(chain, batches, number), nodes, max_bytes)
+        reading = reading[:-1, :-1] if apart else reading
+        values, axes = torch.linalg.eigh(reading)
+        values = values.flip(0).clamp(min=0)
+        rotations.append(orthogonal_rotation(chain.sites[number], gram, axes.flip(1), values, apart=apart))
+    return _with_edges(chain, batches, rotations, nodes, max_bytes)
+
+
+def _reading(
+    section: Function, inputs: Sequence[Tensor], nodes: Sequence[Node] | None, max_bytes: int
+) -> Float[Tensor, "d d"]:
+    """W W^T of the weights that read a site."""
+    if isinstance(section, Elementwise):
+        weights = [section.weight]
+    elif isinstance(section, ResidualMlp):
+        weights = [section.W_in]
+    elif isinstance(section, ResidualAttention):
+        weights = [w for part in (section.W_Q, section.W_K, section.W_V) for w in part]
+    else:
+        return second_moment(section, inputs, None, nodes=nodes, max_bytes=max_bytes).matrix
+    both = torch.cat([w.double() for w in weights], 1)
+    return both @ both.T
 
 
 def _whiten(chain: Chain, batches: Batches, centred: bool, threshold: float) -> list[Whitened]:

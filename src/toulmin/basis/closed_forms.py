@@ -57,6 +57,10 @@ class ClosedForm(Protocol):
         """The sum of squared actions over samples and output positions; float64."""
         ...
 
+    def read(self, features: Tensor, C_inverse: Tensor, readout: Tensor) -> Float[Tensor, "N Q F"]:
+        """What the section writes at ``features @ C_inverse``, read by ``readout``; costs as little as few columns."""
+        ...
+
 
 def _mean_slopes(slope: Function, pre: Tensor, nodes: Sequence[Node]) -> Tensor:
     """The slopes averaged over the line a x."""
@@ -119,6 +123,11 @@ class Elementwise:
             total += torch.einsum("njf,nj->fj", acting.square(), flat[some].square()).double()
         return total
 
+    def read(self, features: Tensor, C_inverse: Tensor, readout: Tensor) -> Float[Tensor, "N Q F"]:
+        """act(f C^+ W) B."""
+        pre = features @ (C_inverse @ self.weight.to(features.dtype))
+        return (pre if self.activation is None else self.activation(pre)) @ readout
+
 
 @dataclass(frozen=True)
 class ResidualMlp:
@@ -169,6 +178,11 @@ class ResidualMlp:
             )
             total += torch.einsum("njf,nj->fj", acting.square(), flat[some].square()).double()
         return total
+
+    def read(self, features: Tensor, C_inverse: Tensor, readout: Tensor) -> Float[Tensor, "N Q F"]:
+        """f C^+ B + act(f C^+ W_in) W_out B."""
+        pre = features @ (C_inverse @ self.W_in.to(features.dtype))
+        return features @ (C_inverse @ readout) + self.activation(pre) @ (self.W_out.to(features.dtype) @ readout)
 
 
 @dataclass(frozen=True)
@@ -286,6 +300,17 @@ class ResidualAttention:
             acting += torch.einsum("nhptj,nhptf->npjf", weights, y)
             total += acting.square().sum((0, 1)).T.double()
         return total
+
+    def read(self, features: Tensor, C_inverse: Tensor, readout: Tensor) -> Float[Tensor, "N Q F"]:
+        """f C^+ B + sum over heads of the pattern times f C^+ W_V W_O B."""
+        W_Q, W_K, W_V, W_O = (w.to(features.dtype) for w in (self.W_Q, self.W_K, self.W_V, self.W_O))
+        written = features[:, -1:] if self.last else features
+        q = written[:, None] @ (C_inverse @ W_Q)
+        k = features[:, None] @ (C_inverse @ W_K)
+        allowed = self.mask[-1:] if self.last else self.mask
+        pattern = (q @ k.mT * self.scale).masked_fill(~allowed, -torch.inf).softmax(-1)
+        values = features[:, None] @ (C_inverse @ (W_V @ (W_O @ readout)))
+        return written @ (C_inverse @ readout) + (pattern @ values).sum(1)
 
 
 def _readout(readout: Tensor | None, weight: Tensor) -> Tensor:

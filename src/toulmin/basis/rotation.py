@@ -114,16 +114,27 @@ def rotate(
     values, vectors = values.flip(0).clamp(min=0), vectors.flip(1)
     V = torch.block_diag(torch.eye(first, dtype=M.dtype, device=M.device), vectors)
     every = torch.cat([M.diagonal()[:first], values])
+    return keep_strong(site, white, V, every, threshold), every
+
+
+def keep_strong(
+    site: str, white: Whitened, V: Float[Tensor, "K K"], strength: Float[Tensor, "K"], threshold: float
+) -> Rotation:
+    """C = R V Lambda^1/2 and its inverse, with the features of strength above ``threshold`` times the largest, in
+    descending order; the constant first where it is kept apart."""
+    first = 1 if white.constant else 0
+    values = strength[first:]
     largest = float(values.max()) if len(values) else 0.0
-    keep = values > threshold * largest
-    index = torch.cat([torch.arange(first, device=M.device), first + keep.nonzero()[:, 0]])
-    strength = every[index]
+    order = values.argsort(descending=True, stable=True)
+    order = order[values[order] > threshold * largest]
+    index = torch.cat([torch.arange(first, device=V.device), first + order])
+    strength = strength[index]
     scale = strength.sqrt()
     if first and float(strength[0]) == 0.0:  # nothing reads the constant: leave its scale alone
         scale = torch.cat([scale.new_ones(1), scale[1:]])
     C = (white.R @ V)[:, index] * scale
     C_inverse = (V.T @ white.R_inverse)[index] / scale[:, None]
-    return Rotation(site, C, C_inverse, strength, white.spectrum, len(white.D), white.constant), every
+    return Rotation(site, C, C_inverse, strength, white.spectrum, len(white.D), white.constant)
 
 
 def pca_rotation(site: str, white: Whitened) -> Rotation:
@@ -131,7 +142,20 @@ def pca_rotation(site: str, white: Whitened) -> Rotation:
     return Rotation(site, white.W, white.W_inverse, white.D, white.spectrum, len(white.D), white.constant)
 
 
-def identity_rotation(site: str, width: int, *, dtype: torch.dtype = torch.float64) -> Rotation:
-    """The basis of the neurons themselves."""
-    eye = torch.eye(width, dtype=dtype)
-    return Rotation(site, eye, eye.clone(), eye.new_ones(width), eye.new_ones(width), width, False)
+def orthogonal_rotation(
+    site: str, gram: Gram, axes: Float[Tensor, "K K"], strength: Float[Tensor, "K"], *, apart: bool
+) -> Rotation:
+    """The basis of given orthonormal directions (columns), on activations less their mean.
+
+    :param strength: one number for each direction; :param apart: the constant is kept apart, as feature 0, and
+        ``axes`` are directions of the rest.
+    """
+    d = len(gram.mean)
+    C, inverse = axes, axes.T
+    if apart:
+        C = torch.cat([axes.new_zeros(d, 1), torch.cat([axes, -(gram.mean[:-1] @ axes)[None]])], 1)
+        C[-1, 0] = 1.0
+        constant = torch.cat([gram.mean[:-1], axes.new_ones(1)])  # features of the constant alone: the mean
+        inverse = torch.cat([constant[None], torch.cat([axes.T, axes.new_zeros(len(axes), 1)], 1)])
+        strength = torch.cat([strength.new_ones(1), strength])
+    return Rotation(site, C, inverse, strength, strength, len(strength), apart)
