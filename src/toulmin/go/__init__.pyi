@@ -10,10 +10,18 @@ from .engine.rules import EMPTY as EMPTY
 from .engine.rules import WHITE as WHITE
 from .engine.rules import Rules as Rules
 from .gtp.server import GtpServer as GtpServer
+from .match.play import draw_opening as draw_opening
 from .match.study import Match as Match
 from .nets import Evaluation as Evaluation
 from .nets import Evaluator as Evaluator
+from .nets import Extent as Extent
+from .nets import Heads as Heads
+from .nets import NetworkFile as NetworkFile
+from .nets import TrainableNetwork as TrainableNetwork
+from .nets import fresh_network as fresh_network
+from .nets import input_features as input_features
 from .nets import read_network as read_network
+from .nets import write_network as write_network
 from .players.player import Choice as Choice
 from .players.player import Player as Player
 from .players.spec import PlayerKind as PlayerKind
@@ -40,10 +48,13 @@ __all__ = [
     "Choice",
     "Evaluation",
     "Evaluator",
+    "Extent",
     "Game",
     "Games",
     "GtpServer",
+    "Heads",
     "Match",
+    "NetworkFile",
     "Player",
     "PlayerKind",
     "PlayerSpec",
@@ -53,10 +64,14 @@ __all__ = [
     "SearchSettings",
     "Searched",
     "SgfGame",
+    "TrainableNetwork",
     "action_of",
     "board_of_files",
+    "draw_opening",
     "find_player_kind",
+    "fresh_network",
     "handicap_points",
+    "input_features",
     "make_player",
     "parse_player",
     "player_kinds",
@@ -67,5 +82,6 @@ __all__ = [
     "replay_many",
     "scan_sgf",
     "vertex_of",
+    "write_network",
     "write_sgf",
 ]

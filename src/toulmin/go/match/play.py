@@ -49,29 +49,35 @@ class _GameLog:
             self.ownership.append((move, [round(float(value), 2) for value in flat]))
 
 
-def draw_openings(count: int, moves: int, size: int, rules: Rules, seed: int) -> list[tuple[int, ...]]:
-    """``count`` openings of ``moves`` random legal moves each, distinct as long as chance finds new ones.
+def draw_opening(moves: int, size: int, rules: Rules, generator: np.random.Generator) -> list[int]:
+    """``moves`` random legal moves (fewer where there are none left).
 
-    Not suicide, and not on the first line of a board of 5 or more. Opening i depends on the seed and on i, and on the
-    earlier ones only where it would repeat one.
+    Not suicide, and not on the first line of a board of 5 or more.
     """
-    found: list[tuple[int, ...]] = []
     line = np.ones((size, size), bool)
     if size >= 5:
         line[1:-1, 1:-1] = False
     inner = np.append(~line.ravel() if size >= 5 else line.ravel(), False)
+    games, actions = Games(1, size, rules), []
+    while len(actions) < moves:
+        open_ = np.flatnonzero(without_suicide(games, 0, games.legal()[0]) & inner)
+        if not len(open_):
+            break
+        actions.append(int(generator.choice(open_)))
+        games.play([actions[-1]])
+    return actions
+
+
+def draw_openings(count: int, moves: int, size: int, rules: Rules, seed: int) -> list[tuple[int, ...]]:
+    """``count`` openings (:func:`draw_opening`), distinct as long as chance finds new ones.
+
+    Opening i depends on the seed and on i, and on the earlier ones only where it would repeat one.
+    """
+    found: list[tuple[int, ...]] = []
     for index in range(count):
         actions: list[int] = []
         for attempt in range(50):
-            generator = np.random.default_rng((seed, 7919, index, attempt))
-            games = Games(1, size, rules)
-            actions = []
-            while len(actions) < moves:
-                open_ = np.flatnonzero(without_suicide(games, 0, games.legal()[0]) & inner)
-                if not len(open_):
-                    break
-                actions.append(int(generator.choice(open_)))
-                games.play([actions[-1]])
+            actions = draw_opening(moves, size, rules, np.random.default_rng((seed, 7919, index, attempt)))
             if tuple(actions) not in found:
                 break
         found.append(tuple(actions))
@@ -171,4 +177,4 @@ def _record(games: Games, row: int, log: _GameLog, rules: Rules, scores: np.ndar
     )
 
 
-__all__ = ["Pairing", "draw_openings", "play_games"]
+__all__ = ["Pairing", "draw_opening", "draw_openings", "play_games"]

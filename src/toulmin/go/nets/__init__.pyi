@@ -1,5 +1,7 @@
 from .evaluation import Evaluation as Evaluation
 from .evaluator import Evaluator as Evaluator
+from .features import input_features as input_features
+from .fresh import fresh_network as fresh_network
 from .layers import Activation as Activation
 from .layers import Bottleneck as Bottleneck
 from .layers import Convolution as Convolution
@@ -11,6 +13,9 @@ from .layers import PolicyHead as PolicyHead
 from .layers import Pooling as Pooling
 from .layers import Trunk as Trunk
 from .layers import ValueHead as ValueHead
+from .network import Extent as Extent
+from .network import Heads as Heads
 from .network import Network as Network
 from .reader import read_network as read_network
+from .trainable import TrainableNetwork as TrainableNetwork
 from .writer import write_network as write_network

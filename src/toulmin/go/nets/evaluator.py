@@ -77,25 +77,29 @@ class Evaluator:
         draw_equivalent_wins: float = 0.5,
         conservative_pass: bool = False,
         playout_doubling: float = 0.0,
+        inputs: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None,
     ) -> Evaluation:
         """The network's view of the chosen games, for the side to move.
 
         ``symmetry`` (0 to 7, one for all or one each) is undone in what comes back. The other settings are those of
-        :func:`~toulmin.go.nets.features.input_features`. Raises :class:`FaultError` (``go.net-numbers``, exit code
+        :func:`~toulmin.go.nets.features.input_features`; ``inputs`` is what it gave for these games, where the caller
+        has it already (a symmetry transforms them in place). Raises :class:`FaultError` (``go.net-numbers``, exit code
             NUMERICAL)
         where the network answers with NaN or infinity.
         """
         chosen = games._rows(rows)
         legal = games.legal(chosen)
-        planes, numbers = input_features(
-            games,
-            chosen,
-            draw_equivalent_wins=draw_equivalent_wins,
-            conservative_pass=conservative_pass,
-            playout_doubling=playout_doubling,
-            pass_alive_with_suicide=self.file.pass_alive_with_suicide,
-            pad_to=self.pad_to,
-        )
+        if inputs is None:
+            inputs = input_features(
+                games,
+                chosen,
+                draw_equivalent_wins=draw_equivalent_wins,
+                conservative_pass=conservative_pass,
+                playout_doubling=playout_doubling,
+                pass_alive_with_suicide=self.file.pass_alive_with_suicide,
+                pad_to=self.pad_to,
+            )
+        planes, numbers = inputs
         symmetries = np.broadcast_to(np.asarray(symmetry, np.int64), chosen.shape)
         turned = bool(symmetries.any())
         if turned:

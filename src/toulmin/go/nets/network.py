@@ -24,7 +24,7 @@ from torch.nn import functional as fn
 
 from toulmin.go.nets import layers
 
-_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "identity": lambda x: x,
     "relu": fn.relu,
     "mish": fn.mish,
@@ -135,7 +135,7 @@ class _Activate(nn.Module):
         if norm is not None:
             slope, shift = norm.folded()
             self.slope, self.shift = _constant(slope[:, None, None]), _constant(shift[:, None, None])
-        self.act = _ACTIVATIONS[act.kind]
+        self.act = ACTIVATIONS[act.kind]
         self.in_place = act.kind == "relu"
 
     def forward(self, x: Tensor, extent: Extent, *, fresh: bool = True) -> Tensor:
@@ -260,7 +260,7 @@ class Network(nn.Module):
         self.to_pass2 = None if policy.to_pass2 is None else _Matrix(policy.to_pass2)
         self.value_conv = _Convolve(value.conv, value.norm)
         self.value_act = _Activate(value.act)
-        self.value_dense, self.value_dense_act = _Matrix(value.dense), _ACTIVATIONS[value.dense_act.kind]
+        self.value_dense, self.value_dense_act = _Matrix(value.dense), ACTIVATIONS[value.dense_act.kind]
         self.value_out, self.score_out = _Matrix(value.value), _Matrix(value.score)
         self.ownership = _Convolve(value.ownership)
 

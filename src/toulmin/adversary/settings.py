@@ -1,0 +1,104 @@
+"""What an attack is, as data: the board, the victim it is trained against, the learner. Imports no tensor library."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field, model_validator
+
+from toulmin.faults import FaultError
+from toulmin.go import PlayerSpec, Rules
+
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class NetworkShape(BaseModel, frozen=True, extra="forbid"):
+    """The network of an adversary that starts from random weights: 6 blocks of 96 channels are KataGo's b6c96."""
+
+    blocks: Annotated[int, Field(ge=1, le=40)] = 6
+    channels: Annotated[int, Field(ge=8, le=512)] = 96
+
+
+class PpoSettings(BaseModel, frozen=True, extra="forbid"):
+    """Proximal policy optimisation (Schulman et al. 2017) with the victim as the environment.
+
+    An update takes the finished games of at least ``decisions`` moves of the adversary, whose moves are drawn at
+    ``temperature``. Advantages are generalised advantage estimates with ``gae_lambda`` and no discount, normalised over
+    the update. ``epochs`` passes in minibatches; they stop early where the policy moved by more than 1.5 ``kl_target``
+    nats from the one that played. The loss is the clipped surrogate, plus ``value_weight`` times the squared error of
+    win minus loss, minus ``entropy_weight`` times the policy's entropy.
+    """
+
+    method: Literal["ppo"] = "ppo"
+    decisions: Count = 1024
+    minibatch: Count = 256
+    epochs: Count = 2
+    lr: Positive = 1e-4
+    clip: Positive = 0.2
+    gae_lambda: Share = 0.95
+    value_weight: Annotated[float, Field(ge=0)] = 0.5
+    entropy_weight: Annotated[float, Field(ge=0)] = 0.01
+    gradient_clip: Positive = 1.0
+    kl_target: Positive = 0.02
+    temperature: Positive = 1.0
+
+
+class Stage(BaseModel, frozen=True, extra="forbid"):
+    """One victim of a curriculum, and the win rate over the last ``window`` games at which the next one comes."""
+
+    victim: PlayerSpec
+    threshold: Share = 0.5
+    window: Count = 200
+
+
+class Attack(BaseModel, frozen=True, extra="forbid"):
+    """An attack on a frozen victim: everything that decides which adversary comes out, apart from the seed.
+
+    ``stages`` are the victims in the order in which they are faced; the last is the one that is attacked. ``start`` is
+    the network that training starts from: the reference of a file, or none for random weights of ``shape``. Games start
+    from ``opening_moves`` random moves, and one that reaches ``limit`` · size² moves is lost by the adversary.
+    ``slots`` games run in lockstep, the adversary Black in half of them. Training ends after ``updates``, or when the
+    win rate over the last ``window`` games against the last victim reaches ``stop_at``.
+    """
+
+    size: Annotated[int, Field(ge=2, le=19)] = 7
+    rules: str = "tromp-taylor"
+    komi: float = 8.5
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
+    start: str | None = None
+    shape: NetworkShape = NetworkShape()
+    learner: PpoSettings = PpoSettings()
+    slots: Annotated[int, Field(ge=2, le=4096)] = 64
+    opening_moves: Annotated[int, Field(ge=0, le=40)] = 0
+    limit: Annotated[float, Field(gt=0, le=10)] = 2.5
+    updates: Annotated[int, Field(ge=0)] = 60
+    stop_at: Share = 1.0
+    window: Count = 200
+    checkpoint_every: Count = 5
+
+    @model_validator(mode="after")
+    def _rules_exist(self) -> Attack:
+        try:
+            self.parsed_rules()
+        except FaultError as faulty:
+            raise ValueError("; ".join(fault.message for fault in faulty.faults)) from None
+        return self
+
+    @property
+    def victim(self) -> PlayerSpec:
+        """The victim that is attacked in the end."""
+        return self.stages[-1].victim
+
+    def parsed_rules(self) -> Rules:
+        """The rules with their komi."""
+        return Rules.parse(self.rules, komi=self.komi)
+
+    @classmethod
+    def against(cls, victim: PlayerSpec, **more: object) -> Attack:
+        """An attack on one victim, without a curriculum."""
+        return cls.model_validate({"stages": [{"victim": victim}], **more})
+
+
+__all__ = ["Attack", "NetworkShape", "PpoSettings", "Stage"]

@@ -1,0 +1,137 @@
+"""Training an adversary: the network, the victims, the loop with its checkpoints, and what it leaves.
+
+    FOLDER/checkpoints/     the state of the run (:class:`toulmin.training.Checkpoint`)
+    FOLDER/curve.jsonl      one line an update: games so far, win rate, stage, losses
+    FOLDER/adversary.bin.gz the network as it is after the newest checkpoint, in KataGo's format
+
+A run that is killed goes on from its newest checkpoint, bit for bit: the games that were running are part of it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from toulmin.adversary.episodes import Decisions, VictimGames
+from toulmin.adversary.ppo import ppo_step
+from toulmin.adversary.settings import Attack
+from toulmin.go import (
+    Evaluator,
+    NetworkFile,
+    TrainableNetwork,
+    fresh_network,
+    make_player,
+    read_network,
+    write_network,
+)
+from toulmin.training import Callback, Checkpoint, Logger, Schedule, State, fit
+
+
+@dataclass(frozen=True)
+class TrainedAdversary:
+    """What training left: the network's file, the rows of the curve, games and evaluations by the end."""
+
+    network: Path
+    curve: list[dict[str, float]]
+    games: int
+    updates: int
+    reached: bool  #: the win rate at which training may end
+
+
+def train_adversary(
+    attack: Attack,
+    folder: Path,
+    locate: Callable[[str], str],
+    *,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    callbacks: Sequence[Callback] = (),
+) -> TrainedAdversary:
+    """Train until the attack's ``updates`` are done or its ``stop_at`` is reached; resume where ``folder`` has a run.
+
+    ``locate`` turns a reference into a path.
+
+    :raises FaultError: a network cannot be read; the folder holds a run of another attack, or a damaged one.
+    """
+    device = torch.device(device)
+    start = (
+        fresh_network(attack.shape.blocks, attack.shape.channels, seed=seed, name="adversary")
+        if attack.start is None
+        else read_network(locate(attack.start))
+    )
+    module = TrainableNetwork(start).to(device)
+    current = _CurrentNetwork(module, device)
+    victims = [make_player(stage.victim, locate, seed, str(device)) for stage in attack.stages]
+    stream = VictimGames(attack, current, victims, seed=seed)
+    optimizer = torch.optim.Adam(module.parameters(), lr=attack.learner.lr)
+    state = State(module, optimizer)
+    step = _counting(ppo_step(attack.learner, device, seed), stream)
+    folder.mkdir(parents=True, exist_ok=True)
+    run = {"attack": attack.model_dump(mode="json"), "seed": seed, "start": start.sha256}
+    checkpoint = Checkpoint(folder / "checkpoints", attack.checkpoint_every, run=run)
+    curve = Logger(folder / "curve.jsonl", every=1)
+    checkpoint.resume(state, stream)
+    network = folder / "adversary.bin.gz"
+    try:
+        while state.step < attack.updates and not stream.reached:
+            piece = min(attack.updates, state.step + attack.checkpoint_every)
+            fit(step, state, stream, Schedule(piece, attack.learner.lr, "constant"), checkpoint, [curve, *callbacks])
+            _write(network, module.export("adversary"))
+    finally:
+        for victim in victims:
+            victim.close()
+    if not network.exists():
+        _write(network, module.export("adversary"))
+    return TrainedAdversary(network, read_curve(curve.path), stream.finished, state.step, stream.reached)
+
+
+def read_curve(path: Path) -> list[dict[str, float]]:
+    """The rows of a learning curve; none where there is no file."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+class _CurrentNetwork:
+    """The evaluator of the module's weights as they are now; rebuilt where they have changed."""
+
+    def __init__(self, module: TrainableNetwork, device: torch.device) -> None:
+        self.module, self.device = module, device
+
+    def __call__(self) -> Evaluator:
+        return Evaluator(self.module.export(), device=self.device, max_batch=4096)
+
+
+def _counting(
+    step: Callable[[State, Decisions], Mapping[str, Tensor]], stream: VictimGames
+) -> Callable[[State, Decisions], Mapping[str, Tensor]]:
+    """The step with what the stream knows added to its metrics."""
+
+    def counted(state: State, batch: Decisions) -> Mapping[str, Tensor]:
+        metrics: dict[str, Any] = dict(step(state, batch))
+        games = stream.last
+        facts = {
+            "games": stream.finished,
+            "decisions": len(batch.action),
+            "won": sum(game.result > 0 for game in games),
+            "played": len(games),
+            "win_rate": stream.win_rate,
+            "stage": stream.stage,
+            "moves": float(np.mean([game.moves for game in games])),
+        }
+        return metrics | {name: torch.tensor(float(value)) for name, value in facts.items()}
+
+    return counted
+
+
+def _write(path: Path, network: NetworkFile) -> None:
+    """Write a network, whole or not at all."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished.write_bytes(write_network(network))
+    unfinished.replace(path)

@@ -1,0 +1,126 @@
+"""PPO: the losses against their formula, and a game whose best response is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from small_nets import make_network
+
+from toulmin.adversary import Attack, Decisions, PpoSettings, ppo_step, train_adversary
+from toulmin.faults import FaultError
+from toulmin.go import Games, PlayerSpec, Rules, make_player, read_network
+from toulmin.go.nets import Evaluator, TrainableNetwork, input_features
+from toulmin.training import Checkpoint, State
+
+PASS = PlayerSpec(kind="pass")
+
+
+def some_decisions(size=3, count=6) -> Decisions:
+    games = Games(count, size, Rules(komi=0.5))
+    random = np.random.default_rng(0)
+    for row in range(count):
+        for _ in range(row):
+            games.play([random.choice(np.flatnonzero(games.legal([row])[0]))], [row])
+    planes, numbers = input_features(games)
+    legal = games.legal()
+    action = np.array([np.flatnonzero(row)[-2] for row in legal])
+    log_chance = random.normal(-1.5, 0.2, count).astype(np.float32)
+    advantage, target = random.normal(size=(2, count)).astype(np.float32)
+    return Decisions(planes, numbers, legal, action, log_chance, advantage, target)
+
+
+def test_the_losses_are_those_of_the_formula():
+    batch = some_decisions()
+    file = make_network(8, seed=2)
+    module = TrainableNetwork(file)
+    state = State(module, torch.optim.SGD(module.parameters(), lr=0.0))
+    settings = PpoSettings(minibatch=6, epochs=1, value_weight=0.7, entropy_weight=0.03)
+    found = ppo_step(settings, torch.device("cpu"), 0)(state, batch)
+    games = Games(6, 3, Rules(komi=0.5))
+    view = Evaluator(file).evaluate(games, inputs=(batch.planes.copy(), batch.numbers.copy()))
+    logits = np.where(batch.legal, view.logits, -np.inf)  # the raw logits: every point is legal on the empty board
+    chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    ratio = chances[np.arange(6), batch.action] / np.exp(batch.log_chance)
+    a = (batch.advantage - batch.advantage.mean()) / batch.advantage.std()
+    gain = np.minimum(ratio * a, np.clip(ratio, 0.8, 1.2) * a).mean()
+    value = np.square(view.win - view.loss - batch.target).mean()
+    entropy = -(chances * np.log(np.where(chances > 0, chances, 1))).sum(axis=1).mean()
+    assert float(found["entropy"]) == pytest.approx(entropy, abs=1e-5)
+    assert float(found["value_loss"]) == pytest.approx(value, abs=1e-5)
+    assert float(found["kl"]) == pytest.approx((ratio - 1 - np.log(ratio)).mean(), abs=1e-5)
+    assert float(found["loss"]) == pytest.approx(0.7 * value - gain - 0.03 * entropy, abs=1e-5)
+
+
+def test_epochs_end_where_the_policy_has_moved_too_far():
+    module = TrainableNetwork(make_network(8, seed=2))
+    updates = []
+    for target in (1e-9, 1e9):
+        state = State(module, torch.optim.Adam(module.parameters(), lr=1e-4))
+        ppo_step(PpoSettings(minibatch=3, epochs=4, kl_target=target), torch.device("cpu"), 0)(state, some_decisions())
+        updates.append(int(next(iter(state.optimizer.state.values()))["step"]))
+    assert updates == [2, 8]
+
+
+def test_it_finds_the_best_response_to_a_victim_that_always_passes(tmp_path):
+    """On 2x2 with komi 1.5, as Black any stone wins against a victim that passes, and passing back at once loses.
+
+    The best response wins every game of both colours. Games of more than 2.5 size² moves are lost, so it also has to
+    learn to pass once it is ahead.
+    """
+    attack = Attack.against(
+        PASS,
+        size=2,
+        komi=1.5,
+        slots=16,
+        shape={"blocks": 1, "channels": 16},
+        learner={"decisions": 128, "minibatch": 64, "lr": 3e-3, "epochs": 4, "kl_target": 0.1},
+        updates=30,
+        stop_at=1.0,
+        window=100,
+    )
+    trained = train_adversary(attack, tmp_path, str, seed=1)
+    early = trained.curve[0]
+    assert early["won"] / early["played"] < 0.9
+    wins = 0
+    player = make_player(PlayerSpec(kind="net", net="n", search={"visits": 1}), lambda _: str(trained.network))
+    for colour in (1, 2):
+        games = Games(1, 2, attack.parsed_rules())
+        while not games.finished[0] and games.move_count[0] < 10:
+            mine = games.to_move[0] == colour
+            games.play([player.choose(games, np.array([0]), [np.random.default_rng(0)])[0].action if mine else 4])
+        wins += games.finished[0] and (games.scores()[0, 1] > 0) == (colour == 2)
+    assert wins == 2
+
+
+def test_a_run_that_stopped_goes_on_as_if_it_had_not(tmp_path):
+    def attack(updates: int) -> Attack:
+        shape = {"blocks": 1, "channels": 8}
+        learner = {"decisions": 40, "minibatch": 20}
+        more = {"size": 3, "komi": 0.5, "slots": 5, "shape": shape, "learner": learner, "checkpoint_every": 2}
+        return Attack.against(PlayerSpec(kind="random"), updates=updates, **more)
+
+    whole = train_adversary(attack(4), tmp_path / "whole", str)
+    # the checkpoint of an unfinished run: the same attack, stopped after its second update
+    folder = tmp_path / "stopped"
+
+    class Stop:
+        every = 3
+
+        def on_start(self, state, steps): ...
+        def on_step(self, state, metrics):
+            if state.step == 3:
+                raise KeyboardInterrupt
+
+        def on_end(self, state): ...
+
+    with pytest.raises(KeyboardInterrupt):
+        train_adversary(attack(4), folder, str, callbacks=[Stop()])
+    assert Checkpoint(folder / "checkpoints").steps() == [2]
+    resumed = train_adversary(attack(4), folder, str)
+    assert resumed.network.read_bytes() == whole.network.read_bytes()
+    assert resumed.curve == whole.curve
+    assert (resumed.games, resumed.updates) == (whole.games, 4)
+    assert read_network(resumed.network).name == "adversary"
+    with pytest.raises(FaultError, match="other_run"):
+        train_adversary(attack(6), folder, str)
