@@ -45,6 +45,7 @@ from toulmin.case.file.elements import (
     Strategy,
 )
 from toulmin.case.file.lock import HistoryEntry, states_of
+from toulmin.case.file.readiness import open_parameters
 from toulmin.case.file.tomlwriter import write_case
 from toulmin.case.running import Ran, RunReport, Work, accept_case, reproduce_leaves, run_case, with_faults
 
@@ -104,6 +105,7 @@ __all__ = [
     "json_data",
     "load_case",
     "measures_of",
+    "open_parameters",
     "parse_criterion",
     "read_case",
     "reproduce_leaves",

@@ -195,6 +195,7 @@ def _resolve_all(case: Case, resolver: Resolver) -> tuple[dict[str, Resolution],
     for node in case.parsed.evidence:
         if node.undeveloped and node.study is None:
             bindings[node.id] = Binding(None, node.criterion, Outcome.UNDEVELOPED, problems=("no study yet",))
+            faults += resolver.binder.check_example(node)
             continue
         question, problems = resolver.binder.bind(node)
         faults += problems

@@ -10,6 +10,7 @@ from toulmin.case.argument.sensitivity import effect_of
 from toulmin.case.argument.verdict import Binding, NodeVerdict, Verdict
 from toulmin.case.checking import Checked
 from toulmin.case.file.contents import accepted_contents
+from toulmin.case.file.elements import EvidenceNode
 from toulmin.faults import Fault, FaultError
 
 MAX_LISTED = 20
@@ -44,6 +45,11 @@ def _lines(checked: Checked, verdict: Verdict, node: NodeVerdict) -> Iterator[st
         yield from (f"  {reason.text}" for reason in node.reasons)
     if node.binding is not None:
         yield from _binding(node.binding)
+    written = checked.case.nodes.get(node.id) if checked.case is not None else None
+    if isinstance(written, EvidenceNode) and written.example is not None:
+        example = written.example
+        preset = f" ({example.preset})" if example.preset else ""
+        yield f"for example: {example.study}{preset} with {example.criterion}"
     if node.probability is not None:
         low, high = node.probability
         yield f"probability: [{low:.3g}, {high:.3g}]"

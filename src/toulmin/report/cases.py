@@ -288,6 +288,7 @@ def render_case(
         attacks=_attacks(verdict),
         is_assumption=lambda written: isinstance(written, Assumption),  # type: ignore[misc]
         is_defeater=lambda written: isinstance(written, Defeater),  # type: ignore[misc]
+        said=words.said,
         linked=lambda reason: link_names(reason, verdict),  # type: ignore[misc]
     )
     needs = {"argument", "case", "history", "record"}.union(*(fragment.needs for fragment in fragments))

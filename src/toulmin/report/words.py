@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from toulmin.case import Freshness, Health, Label, NodeVerdict, Outcome
+from toulmin.case import Freshness, Health, Label, NodeVerdict, Outcome, open_parameters
 
 
 @dataclass(frozen=True)
@@ -83,3 +83,8 @@ def problem_status(state: str) -> Status:
     """Of an open problem in the list at the top."""
     known = {"open": Status("refuted", "stands"), "accepted": _ACCEPTED, "answered": Status("supported", "answered")}
     return known.get(state, Status("undeveloped", state))
+
+
+def said(text: str | None, nothing: str = "not said") -> str:
+    """A text of the case, or that it is still to be filled in."""
+    return "to be filled in" if open_parameters(text or "") else text or nothing

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from toulmin.case.evidence.criterion import Criterion, CriterionError, measures_of, parse_criterion, vacuous_branches
@@ -75,6 +75,13 @@ class Binder:
         if study is None or criterion is None or faults:
             return None, faults
         return Question(node, study, criterion), []
+
+    def check_example(self, node: EvidenceNode) -> list[Fault]:
+        """Everything wrong with the example of a node that is not bound yet."""
+        if node.example is None:
+            return []
+        bound = EvidenceNode(id=node.id, **node.example.model_dump())
+        return [replace(fault, message=f"in its example: {fault.message}") for fault in self.bind(bound)[1]]
 
     def _vacuous(self, node: EvidenceNode, criterion: Criterion, specs: Mapping[str, MeasureSpec]) -> list[Fault]:
         """C082 for each way to pass that no measured value can fail."""

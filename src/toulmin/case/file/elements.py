@@ -129,6 +129,18 @@ class Prior(Strict):
         return self
 
 
+class Example(Strict):
+    """A binding that would do for a piece of evidence which is not bound yet, as templates give them.
+
+    It is checked like a binding (C031 to C035, C082) and counts for nothing.
+    """
+
+    study: str
+    preset: str | None = None
+    configuration: dict[str, Any] = Field(default_factory=dict[str, Any])
+    criterion: str
+
+
 class EvidenceNode(Element):
     """A binding: a study, its configuration, and what its measures must show.
 
@@ -153,6 +165,7 @@ class EvidenceNode(Element):
     control: str | None = None
     planted: Words | None = None
     prior: Prior | None = None
+    example: Example | None = None
     undeveloped: bool = False
 
 

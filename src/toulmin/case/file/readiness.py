@@ -33,15 +33,15 @@ def check_readiness(case: Case) -> Iterator[Fault]:
 
     for key in ("title", "deployment", *ROLES):
         for name in open_parameters(getattr(header, key) or ""):
-            yield Fault("C097", f"{key}: {{{name}}}", file, line("case", key), name)
+            yield Fault("C097", f"fill in {{{name}}}", file, line("case", key), key)
     if header.risk is not None:
         for key in ("text", "set_by"):
             for name in open_parameters(getattr(header.risk, key)):
-                yield Fault("C097", f"risk.{key}: {{{name}}}", file, line("case", "risk", key), name)
+                yield Fault("C097", f"fill in {{{name}}}", file, line("case", "risk", key), f"risk.{key}")
     for section in ("subjects", "data"):
         for name, declared in getattr(case.parsed, section).items():
             for parameter in open_parameters(declared.reference):
-                yield Fault("C097", f"the reference of {name}: {{{parameter}}}", file, line(section, name), parameter)
+                yield Fault("C097", f"fill in {{{parameter}}}", file, line(section, name), f"{section}.{name}")
     for identifier, element in case.nodes.items():
         words = {"text": element.text, "owner": element.owner or ""}
         if isinstance(element, Assumption):
@@ -54,7 +54,7 @@ def check_readiness(case: Case) -> Iterator[Fault]:
                 yield case.fault("C101", f"choose {mark}", identifier, "choose")
         for key, text in words.items():
             for name in open_parameters(text):
-                yield case.fault("C097", f"{key}: {{{name}}}", identifier, key)
+                yield case.fault("C097", f"{key}: fill in {{{name}}}", identifier, key)
     yield from _roles(case)
     for index, decision in enumerate(case.acceptances):
         element = case.nodes.get(decision.of)

@@ -31,6 +31,7 @@ TEMPLATES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "harm-inability": ("The system cannot do harm by scheming", ("harm-inability", "elicitation")),
     "harm-control": ("Controls prevent harm by scheming", ("harm-control", "elicitation")),
     "alignment-support": ("Alignment, as support", ("alignment-support",)),
+    "elicitation": ("The evaluations show what the system can do", ("elicitation",)),
     "capability-inability": ("The system lacks a dangerous capability", ("capability-inability", "elicitation")),
     "control-case": ("A control evaluation bounds the risk", ("control-case",)),
 }
