@@ -8,6 +8,7 @@ With x [N, D] the activation a dictionary reads in the pass with all dictionarie
     downstream   1/|S| sum_{s in S} mean (a_s - a0_s)^2    a_s: activation s behind the dictionaries, a0_s without them
     kl           KL(p0 || p)                           of the output distributions, mean over tokens, nats
     ce           -ln p[next token]                     mean over tokens, nats
+    (with ``balanced`` kl and ce are rescaled in every step to the size of the local loss: Karvonen 2025's finetuning)
     aux          mean (e^ - (x - x^))^2 / mean (x - x^)^2  e^: what the dead features make of the error (AuxK)
 
 ``form="paper"`` are the terms as Braun et al. 2024, section 2, write them: reconstruction errors are squared lengths
@@ -54,6 +55,7 @@ class Objective:
     p: float = 1.0
     form: Literal["reference", "paper"] = "reference"
     downstream_at: tuple[str, ...] | None = None
+    balanced: bool = False
     aux_k: int | None = None
     dead_after: int = DEAD_AFTER
 
@@ -66,6 +68,8 @@ class Objective:
         ]
         if not (math.isfinite(self.p) and self.p > 0):
             faults.append(Fault("dictionaries.objective", f"must be positive, is {self.p}", name="p"))
+        if self.balanced and not (self.local and self.of_output):
+            faults.append(Fault("dictionaries.objective", "needs local, and kl or ce", name="balanced"))
         if self.form not in ("reference", "paper"):
             faults.append(Fault("dictionaries.objective", "is reference or paper", name="form"))
         if faults:
@@ -186,10 +190,10 @@ def losses(
     terms: dict[str, Tensor] = {}
     total: Tensor | None = None
 
-    def add(name: str, coefficient: float, value: Tensor) -> None:
+    def add(name: str, coefficient: float, value: Tensor, scale: Tensor | float = 1.0) -> None:
         nonlocal total
         terms[name] = value.detach()
-        weighted = value * coefficient
+        weighted = value * (coefficient * scale)
         total = weighted if total is None else total + weighted
 
     for name, made in found.items():
@@ -218,10 +222,12 @@ def losses(
         kl, ce = output_losses(
             model, behind.final, original if objective.kl else None, clean.tokens if objective.ce else None
         )
-        if kl is not None:
-            add("kl", objective.kl, kl)
-        if ce is not None:
-            add("ce", objective.ce, ce)
+        local = sum(terms[f"local/{name}"] for name in found) if objective.balanced else None
+        for name, coefficient, value in (("kl", objective.kl, kl), ("ce", objective.ce, ce)):
+            if value is not None:
+                least = torch.finfo(value.dtype).tiny
+                scale = 1.0 if local is None else local / value.detach().clamp(min=least)
+                add(name, coefficient, value, scale)
     if total is None:
         raise FaultError(Fault("dictionaries.objective", "every coefficient is 0: there is nothing to train for"))
     return total, terms, found
