@@ -19,9 +19,9 @@ def resample_dead(
 ) -> None:
     """Give each dead feature the direction of an input that is reconstructed badly.
 
-    Inputs are drawn with probability proportional to the square of their loss, the squared error. The new direction is the input's (the
-    target's, in a transcoder's decoder); its encoder vector is 0.2 times as long as those alive on average, its bias 0,
-    and Adam's averages for it are 0.
+    Inputs are drawn with probability proportional to the square of their loss, the squared error. The new direction
+    is the input's (in a transcoder's decoder the target's); its encoder vector is 0.2 times as long as those alive on
+    average, its bias 0, and Adam's averages for it are 0.
 
     :param dead: [F] which features.
     """
