@@ -13,8 +13,8 @@ Of every row (a sequence; rows are the independent units), averages over its tok
     norm_ratio    mean of |x^| / |x|
     downstream    mean (a_s - a0_s)^2 at each later layer
 
-The mean of a site over all rows (what ablation puts in its place) is taken first. Over all tokens: how often each feature
-is active, on how many tokens pairs of features are active together, and the largest activation of each.
+The mean of a site over all rows (what ablation puts in its place) is taken first. Over all tokens: how often each
+feature is active, on how many tokens pairs of features are active together, and the largest activation of each.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ def evaluate_dictionaries(
     for part in parts:
         part = part.to(model.W_E.device)
         clean = clean_pass(model, part, names, starts, whole=True)
-        assert clean.final is not None  # noqa: S101
+        assert clean.final is not None
         own = _scores(model, clean.final, part)
         ablated: dict[frozenset[str], Tensor] = {}
         for name, held in insertions.items():
@@ -298,7 +298,7 @@ def cofiring_information(usage: Usage, *, least: int = 1) -> Array:
     if usage.together is None:
         raise ValueError("co-firing was not counted: evaluate with pairs=True")
     alive = usage.fired >= max(1, least)
-    both, one, n = usage.together[np.ix_(alive, alive)] / usage.tokens, usage.frequency[alive], len(np.flatnonzero(alive))
+    both, one, n = usage.together[np.ix_(alive, alive)] / usage.tokens, usage.frequency[alive], int(alive.sum())
     a, b = np.broadcast_to(one[:, None], (n, n)), np.broadcast_to(one[None, :], (n, n))
     found = np.zeros((n, n))
     for joint, first, second in (

@@ -1,0 +1,277 @@
+"""End-to-end against local dictionaries: sweeps with ready settings, in pieces that can be resumed.
+
+    python benchmarks/dictionaries_sweep.py story-4l OUT --minutes 8            # again and again, until it says done
+    python benchmarks/dictionaries_sweep.py smollm2-gpu OUT --shared SHARED --device cuda --minutes 8
+
+Each call goes on where the last one stopped and ends after about the minutes given; OUT/SETTING/results.json has the
+numbers of every run when all is done, and ``--report`` prints the comparison. Learning rates are tuned for each mode on
+one grid; the ranges of L0 and of alive features are written in the setting, before any run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from toulmin.dictionaries import Dictionary, Objective
+from toulmin.dictionaries.pareto import Curve, mean_ratio
+from toulmin.dictionaries.sources import TokenSplit, split_tokens
+from toulmin.dictionaries.sweep import SweepRun, SweepShape, held_out_loss, load_trained, result_to_json, train_sweep
+from toulmin.dictionaries.trainer import TrainingOptions
+from toulmin.faults import FaultError
+from toulmin.studies import Resolver
+from toulmin.subjects import Transformer, load
+
+AFTER = 1 << 16  #: first row of the finetuning phase: not those that the dictionaries were trained on
+LONG = "local, equal FLOPs"
+MODES = {"local": {"local": 1.0}, "e2e": {"kl": 1.0}}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A sweep: what is trained on what, and where the curves are compared."""
+
+    subject: str
+    tokens: str  #: ``stories`` or a path below the folder of shared data
+    length: int
+    shape: SweepShape
+    sparsities: dict[str, tuple[float, ...]]
+    l0: tuple[float, float]
+    alive: tuple[float, float]
+    cost: tuple[float, float]  #: range of CE increase over which the L0 needed is compared
+    seeds: int = 3
+    scales: tuple[float, ...] = (0.33, 1.0, 3.0)
+    tuned_at: dict[str, float] | None = None
+    equal_flops: float = 0.0  #: how many times longer local runs must be to cost what end-to-end ones do; 0: left out
+    downstream: float = 0.0  #: with it, also the mode e2e + downstream at half the KL coefficient
+    finetune: float = 0.0  #: with it, local dictionaries are finetuned with KL + MSE for this share of the steps
+    rows: int = 256
+    eval_batch: int = 16
+    micro_batches: int = 1
+    dtype: str = "float32"
+    compile: bool = False
+    per_group: int = 0  #: at most so many dictionaries trained together, for memory; 0: all of a seed
+
+
+SETTINGS = {
+    "story-4l": Setting(
+        "embedded:story-4l", "stories", 64,
+        SweepShape("L2.resid_pre", features=512, batch=32, steps=300, lr=3e-3),
+        {"local": (1.0, 2.5, 5.0, 8.0, 12.0), "e2e": (0.15, 0.5, 1.2, 2.5, 6.0)},
+        l0=(6.0, 40.0), alive=(100.0, 512.0), cost=(0.15, 1.0), tuned_at={"local": 5.0, "e2e": 1.2},
+        equal_flops=2.9, finetune=0.1, rows=256,
+    ),
+    "stories260k": Setting(
+        "file:data/stories260K/stories260K.bin", "data/text/tinystories_1000.json", 128,
+        SweepShape("L2.resid_pre", features=512, batch=16, steps=300, lr=3e-3),
+        {"local": (0.3, 1.0, 2.5, 5.0, 10.0), "e2e": (0.1, 0.4, 1.0, 2.5, 6.0)},
+        l0=(6.0, 40.0), alive=(100.0, 512.0), cost=(0.15, 1.0), tuned_at={"local": 2.5, "e2e": 1.0},
+        equal_flops=3.2, finetune=0.1, rows=128,
+    ),
+    "smollm2-cpu": Setting(
+        "cached:smollm2-135m", "data/corpus/train-000.npy", 64,
+        SweepShape("L15.resid_pre", features=1152, batch=8, steps=60, lr=3e-3),
+        {"local": (0.3, 1.0, 3.0, 10.0, 30.0), "e2e": (0.3, 1.0, 3.0, 10.0, 30.0)},
+        l0=(10.0, 200.0), alive=(200.0, 1152.0), cost=(0.3, 5.0), seeds=1, scales=(1.0,),
+        finetune=0.1, rows=32, eval_batch=4, dtype="bfloat16", per_group=5,
+    ),
+    "smollm2-gpu": Setting(
+        "cached:smollm2-135m", "data/corpus", 512,
+        SweepShape("L15.resid_pre", features=9216, batch=32, steps=1250, lr=1e-3),
+        {"local": (0.3, 1.0, 3.0, 8.0, 20.0, 50.0), "e2e": (0.3, 1.0, 3.0, 8.0, 20.0, 50.0)},
+        l0=(10.0, 200.0), alive=(1000.0, 9216.0), cost=(0.1, 1.0), equal_flops=4.4, downstream=2.5,
+        finetune=0.1, rows=256, eval_batch=8, dtype="bfloat16", compile=True, per_group=1,
+    ),
+}  # fmt: skip
+
+
+class Piece:
+    """Time that is left of this call."""
+
+    def __init__(self, minutes: float) -> None:
+        self.end = time.monotonic() + 60 * minutes
+
+    @property
+    def over(self) -> bool:
+        return time.monotonic() > self.end
+
+
+class OutOfTimeError(Exception):
+    """The piece is over; the checkpoint is written."""
+
+
+def objective(mode: str, sparsity: float, setting: Setting) -> Objective:
+    if mode == "e2e+downstream":
+        return Objective(sparsity=sparsity, kl=0.5, downstream=setting.downstream)
+    return Objective(sparsity=sparsity, **MODES[mode])
+
+
+def groups_of(setting: Setting, scales: dict[str, float]) -> list[list[SweepRun]]:
+    """Runs in groups that are trained together, seed by seed."""
+    found: list[list[SweepRun]] = []
+    for seed in range(setting.seeds):
+        runs = [
+            SweepRun(mode, objective(mode, c, setting), seed, scales[mode])
+            for mode, coefficients in modes_of(setting).items()
+            for c in coefficients
+        ]
+        size = setting.per_group or len(runs)
+        found += [runs[i : i + size] for i in range(0, len(runs), size)]
+        if setting.equal_flops:
+            long = [
+                SweepRun(LONG, objective("local", c, setting), seed, scales["local"], setting.equal_flops)
+                for c in setting.sparsities["local"]
+            ]
+            found += [long[i : i + size] for i in range(0, len(long), size)]
+    return found
+
+
+def finetuned(run: SweepRun, setting: Setting) -> SweepRun:
+    """A short phase of KL + MSE, KL rescaled to MSE's size, with the same sparsity penalty (Karvonen 2025)."""
+    new = Objective(sparsity=run.objective.sparsity, local=1.0, kl=1.0, balanced=True)
+    return SweepRun("local, finetuned", new, run.seed, 0.3 * run.lr_scale, setting.finetune)
+
+
+def modes_of(setting: Setting) -> dict[str, tuple[float, ...]]:
+    modes = dict(setting.sparsities)
+    if setting.downstream:
+        modes["e2e+downstream"] = setting.sparsities["e2e"]
+    return modes
+
+
+def load_setting(name: str, shared: Path, device: str) -> tuple[Setting, Transformer, TokenSplit]:
+    setting = SETTINGS[name]
+    resolver = Resolver(base=shared)
+    subject = load(setting.subject, resolver, dtype=getattr(torch, setting.dtype))
+    subject.model.to(device)
+    tokens = setting.tokens if setting.tokens == "stories" else f"file:{setting.tokens}"
+    if tokens == "file:data/corpus":
+        return setting, subject.model, corpus(shared / "data/corpus", setting)
+    return setting, subject.model, split_tokens(tokens, subject, setting.length, setting.rows, resolver)
+
+
+def corpus(folder: Path, setting: Setting) -> TokenSplit:
+    """All shards in their order, and the validation file."""
+    import numpy as np
+
+    from toulmin.tasks import TokenRows, token_rows
+
+    ids = np.concatenate([np.load(path) for path in sorted(folder.glob("train-*.npy"))])
+    training = TokenRows(ids, setting.length, 49152, name=str(folder))
+    return TokenSplit(training, token_rows(folder / "valid.npy", setting.length, 49152), setting.rows)
+
+
+def sweep(name: str, out: Path, shared: Path, device: str, minutes: float) -> bool:
+    """Work on a sweep for some minutes; whether it is done."""
+    piece = Piece(minutes)
+    setting, model, split = load_setting(name, shared, device)
+    folder = out / name
+    folder.mkdir(parents=True, exist_ok=True)
+    options = TrainingOptions(micro_batches=setting.micro_batches, compile=setting.compile)
+
+    def report(group: str, done: int, total: int) -> None:
+        print(f"{time.strftime('%H:%M:%S')} {group}: {done}/{total}", flush=True)
+        if piece.over and done < total:
+            raise OutOfTimeError
+
+    def finished(
+        label: str, runs: list[SweepRun], starts: dict[str, Dictionary] | None = None
+    ) -> list[dict[str, object]]:
+        path = folder / f"{label}.json"
+        if not path.exists():
+            if piece.over:
+                raise OutOfTimeError
+            results = train_sweep(
+                model, split, setting.shape, runs, workdir=folder / label, every=20, report=report, options=options,
+                eval_batch=setting.eval_batch, starts=starts, first_row=AFTER if starts else 0,
+            )  # fmt: skip
+            found = [result_to_json(result) for result in results]
+            if label.startswith("tune"):
+                rows = split.evaluation()[: min(32, setting.rows)]
+                for number, result in zip(found, results, strict=True):
+                    held = {setting.shape.site: result.dictionary}
+                    number["objective"] = held_out_loss(model, held, result.run.objective, rows)
+            path.write_text(json.dumps(found, indent=1))
+        return json.loads(path.read_text())
+
+    try:
+        scales = dict.fromkeys(modes_of(setting), 1.0)
+        if setting.tuned_at is not None:
+            for mode in scales:
+                at = setting.tuned_at.get(mode, setting.tuned_at["e2e"])
+                runs = [SweepRun(mode, objective(mode, at, setting), 1000, s, 0.5) for s in setting.scales]
+                found = finished(f"tune-{mode}", runs)
+                scales[mode] = float(min(found, key=lambda r: float(r["objective"]))["lr_scale"])  # type: ignore[arg-type]
+        results: list[dict[str, object]] = []
+        for index, runs in enumerate(groups_of(setting, scales)):
+            label = f"group-{index:03d}"
+            results += finished(label, runs)
+            local = [run for run in runs if run.mode == "local"]
+            if setting.finetune and local:
+                done = dict(zip(runs, load_trained(model, setting.shape, runs, folder / label), strict=True))
+                tuned = {run: finetuned(run, setting) for run in local}
+                starts = {new.name: done[run] for run, new in tuned.items()}
+                results += finished(f"finetune-{index:03d}", list(tuned.values()), starts)
+    except OutOfTimeError:
+        return False
+    (folder / "results.json").write_text(json.dumps(results, indent=1))
+    return True
+
+
+def report(name: str, out: Path) -> None:
+    """The comparison of each mode with local."""
+    setting = SETTINGS[name]
+    results = json.loads((out / name / "results.json").read_text())
+    for row in results:
+        numbers = "  ".join(f"{k} {row[k]:.4g}" for k in ("ce_increase", "kl", "l0", "alive", "explained_variance"))
+        print(f"{row['mode']:22s} seed {row['seed']} sparsity {row['sparsity']:<6g} {numbers}")
+
+    def curves(mode: str, axis: str) -> dict[int, Curve]:
+        seeds = {row["seed"]: [r for r in results if r["mode"] == mode and r["seed"] == row["seed"]] for row in results}
+        return {
+            seed: Curve([r[axis] for r in rows], [r["ce_increase"] for r in rows])  # type: ignore[arg-type]
+            for seed, rows in seeds.items()
+        }
+
+    modes = list(dict.fromkeys(row["mode"] for row in results))
+    for base in [m for m in modes if m.startswith("local")]:
+        for mode in [m for m in modes if not m.startswith("local")]:
+            for label, axis, ends, swapped in (
+                ("CE increase at equal L0", "l0", setting.l0, False),
+                ("L0 at equal CE increase", "l0", setting.cost, True),
+                ("CE increase at equal alive features", "alive", setting.alive, False),
+                ("alive features at equal CE increase", "alive", setting.cost, True),
+            ):
+                try:
+                    found = mean_ratio(curves(base, axis), curves(mode, axis), *ends, swapped=swapped)
+                    print(f"{mode} / {base}: {label}: {found}")
+                except FaultError as error:
+                    print(f"{mode} / {base}: {label}: {error}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("setting", choices=sorted(SETTINGS))
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--shared", type=Path, default=Path("../shared"), help="the folder of shared data")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--minutes", type=float, default=8.0)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--report", action="store_true", help="print the comparison of what is done")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    if not options.report and not sweep(
+        options.setting, options.out, options.shared.resolve(), options.device, options.minutes
+    ):
+        print("not done: call again to go on")
+        return
+    report(options.setting, options.out)
+
+
+if __name__ == "__main__":
+    main()
