@@ -68,7 +68,7 @@ SETTINGS = {
     ),
     "stories260k": Setting(
         "file:data/stories260K/stories260K.bin", "data/text/tinystories_1000.json", 128,
-        SweepShape("L2.resid_pre", features=512, batch=16, steps=300, lr=3e-3),
+        SweepShape("L2.resid_pre", features=512, batch=16, steps=200, lr=3e-3),
         {"local": (0.3, 1.0, 2.5, 5.0, 10.0), "e2e": (0.1, 0.4, 1.0, 2.5, 6.0)},
         l0=(6.0, 40.0), alive=(100.0, 512.0), cost=(0.15, 1.0), tuned_at={"local": 2.5, "e2e": 1.0},
         equal_flops=3.2, finetune=0.1, rows=128,

@@ -1,0 +1,1 @@
+"""Dictionaries on disk: our own files, and those of other libraries."""
