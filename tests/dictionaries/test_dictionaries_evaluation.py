@@ -43,7 +43,7 @@ def test_every_metric_is_what_a_plain_computation_gives(model: Transformer, spli
     output, codes = dictionary(x)
     inserted, behind = model.run_with_cache(tokens, ["L2.resid_pre"], {SITE: lambda _: output})
     mean = x.flatten(0, 1).mean(0)
-    ablated, _ = model.run_with_cache(tokens, [], {SITE: lambda value: mean.expand_as(value)})
+    ablated, _ = model.run_with_cache(tokens, [], {SITE: mean.expand_as})
     logs = [logits.log_softmax(-1) for logits in (original, inserted, ablated)]
     ces = [-log[:, :-1].gather(2, tokens[:, 1:, None])[..., 0].mean(1) for log in logs]
     expected = {
@@ -174,6 +174,6 @@ def test_held_out_tokens_are_not_trained_on(tmp_path: Path, model: Transformer) 
     for name, match in (("stories", "stories have"), ("file:" + str(path), "do not give")):
         with pytest.raises(FaultError, match=match):
             split_tokens(name, subject, 10, 20, Resolver())
+    (tmp_path / "a.txt").write_text("once upon a time")
     with pytest.raises(FaultError, match="no tokenizer"):
-        (tmp_path / "a.txt").write_text("once upon a time")
         split_tokens(f"file:{tmp_path / 'a.txt'}", subject, 10, 4, Resolver())
