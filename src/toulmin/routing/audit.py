@@ -88,14 +88,12 @@ def audit(
         on all batches, so that there is momentum, the update of each label's step. The model is left as it was.
     :raises FaultError: a label that the plan does not know.
     """
-    from toulmin.routing.router import Router
-
     inner = unwrap(router.model)
     regions = {name: region_slices(inner, router.plan, [name]) for name in router.plan.labels}
     rows: list[AuditRow] = []
     for label, batch in batches.items():
         trial = copy.deepcopy(inner)
-        own = Router(trial, router.plan)
+        own = type(router)(trial, router.plan)
         parameters = {name: p for name, p in trial.named_parameters() if p.requires_grad}
         made = None
         if optimizer is not None:
