@@ -1,4 +1,4 @@
-"""Taking a region out of a model, giving it room beforehand, and the access profiles that follow."""
+"""Taking a region out of a model, adding units for it beforehand, and the access profiles that follow."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def profile(model: Model, plan: RoutePlan, on: Iterable[str]) -> Model:
 
 @torch.no_grad()
 def expand(model: Model, units: Mapping[str, int], *, seed: int = 0, silent: bool = False) -> Model:
-    """A copy of ``model`` whose MLPs have more hidden units: room for regions, as Expand, Route, Ablate begins.
+    """A copy of ``model`` whose MLPs have more hidden units: the first step of Expand, Route, Ablate.
 
     ``units`` maps patterns of module names to the number of units to add; they come last. New weights are normal with
     the standard deviation of the parameter that they extend (biases 0); with ``silent`` the new units write 0, so that
