@@ -10,6 +10,17 @@ from .build import local_interaction_basis as local_interaction_basis
 from .build import neuron_basis as neuron_basis
 from .build import pca_basis as pca_basis
 from .build import svd_basis as svd_basis
+from .degeneracy.audit import DegeneracyReport as DegeneracyReport
+from .degeneracy.audit import audit as audit
+from .degeneracy.audit import audit_chain as audit_chain
+from .degeneracy.effective import EffectiveParameters as EffectiveParameters
+from .degeneracy.effective import effective_parameters as effective_parameters
+from .degeneracy.effective import hidden_layer_rank as hidden_layer_rank
+from .degeneracy.learning_coefficient import LearningCoefficient as LearningCoefficient
+from .degeneracy.learning_coefficient import learning_coefficient as learning_coefficient
+from .degeneracy.learning_coefficient import quadratic_coefficient as quadratic_coefficient
+from .degeneracy.parameters import parameter_rank as parameter_rank
+from .degeneracy.spectra import Rank as Rank
 from .grams import Gram as Gram
 from .grams import gram_matrices as gram_matrices
 from .jacobians import SecondMoment as SecondMoment
@@ -26,24 +37,35 @@ from .transformers import transformer_chain as transformer_chain
 
 __all__ = [
     "Chain",
+    "DegeneracyReport",
     "EdgesNeeded",
+    "EffectiveParameters",
     "Gram",
     "InteractionGraph",
+    "LearningCoefficient",
+    "Rank",
     "Rotation",
     "SecondMoment",
     "ablate_edges",
     "ablate_nodes",
     "accuracy_of",
+    "audit",
+    "audit_chain",
     "edges_needed",
+    "effective_parameters",
     "folded_chain",
     "gram_matrices",
+    "hidden_layer_rank",
     "interaction_basis",
     "interactions",
+    "learning_coefficient",
     "line_nodes",
     "local_interaction_basis",
     "mlp_chain",
     "neuron_basis",
+    "parameter_rank",
     "pca_basis",
+    "quadratic_coefficient",
     "second_moment",
     "site_inputs",
     "strongest_edges",
