@@ -28,7 +28,7 @@ from toulmin.basis.degeneracy.parameters import parameter_rank
 from toulmin.basis.degeneracy.spectra import RELATIVE, Rank, rank_of_matrix
 from toulmin.basis.jacobians import DEFAULT_BYTES, jacobian_rows
 from toulmin.basis.nodes import line_nodes
-from toulmin.basis.sections import Chain, mlp_chain, with_constant
+from toulmin.basis.sections import ACTIVATIONS, Chain, mlp_chain, with_constant
 from toulmin.faults import Fault, FaultError
 from toulmin.subjects import Mlp
 
@@ -188,12 +188,12 @@ def synchronised(fires: Tensor) -> Synchronised:
 
 def _after(model: Mlp, number: int) -> Function:
     """The network from what linear layer ``number`` writes."""
-    from toulmin.subjects.mlp import activate
+    act = ACTIVATIONS[model.activation][0]
 
     def run(pre: Tensor) -> Tensor:
         if number == model.n_layers - 1:
             return pre
-        return model.run_from(activate(pre, model.activation), number + 1)
+        return model.run_from(act(pre), number + 1)
 
     return run
 
@@ -205,5 +205,4 @@ def _jacobian_rank(rest: Function, x: Tensor, threshold: float, max_bytes: int) 
         flat = rows.flatten(0, 2).double()
         kept = torch.linalg.qr(flat if kept is None else torch.cat([kept, flat]), mode="r").R
     assert kept is not None
-    found = rank_of_matrix(kept, threshold)
-    return found
+    return rank_of_matrix(kept, threshold)
