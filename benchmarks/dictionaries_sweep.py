@@ -112,8 +112,9 @@ def objective(mode: str, sparsity: float, setting: Setting) -> Objective:
 
 
 def groups_of(setting: Setting, scales: dict[str, float]) -> list[list[SweepRun]]:
-    """Runs in groups that are trained together, seed by seed."""
-    found: list[list[SweepRun]] = []
+    """Runs in groups that are trained together, seed by seed; the longer local runs of equal cost come last."""
+    main: list[list[SweepRun]] = []
+    longer: list[list[SweepRun]] = []
     for seed in range(setting.seeds):
         runs = [
             SweepRun(mode, objective(mode, c, setting), seed, scales[mode])
@@ -121,14 +122,14 @@ def groups_of(setting: Setting, scales: dict[str, float]) -> list[list[SweepRun]
             for c in coefficients
         ]
         size = setting.per_group or len(runs)
-        found += [runs[i : i + size] for i in range(0, len(runs), size)]
+        main += [runs[i : i + size] for i in range(0, len(runs), size)]
         if setting.equal_flops:
             long = [
                 SweepRun(LONG, objective("local", c, setting), seed, scales["local"], setting.equal_flops)
                 for c in setting.sparsities["local"]
             ]
-            found += [long[i : i + size] for i in range(0, len(long), size)]
-    return found
+            longer += [long[i : i + size] for i in range(0, len(long), size)]
+    return [*main, *longer]
 
 
 def finetuned(run: SweepRun, setting: Setting) -> SweepRun:
@@ -208,18 +209,21 @@ def sweep(name: str, out: Path, shared: Path, device: str, minutes: float) -> bo
                 found = finished(f"tune-{mode}", runs)
                 scales[mode] = float(min(found, key=lambda r: float(r["objective"]))["lr_scale"])  # type: ignore[arg-type]
         results: list[dict[str, object]] = []
-        for index, runs in enumerate(groups_of(setting, scales)):
-            label = f"group-{index:03d}"
-            results += finished(label, runs)
+        groups = groups_of(setting, scales)
+        for index, runs in enumerate(groups):
+            results += finished(f"group-{index:03d}", runs)
+            (folder / "results.json").write_text(json.dumps(results, indent=1))
+        for index, runs in enumerate(groups if setting.finetune else []):
             local = [run for run in runs if run.mode == "local"]
-            if setting.finetune and local:
-                done = dict(zip(runs, load_trained(model, setting.shape, runs, folder / label), strict=True))
+            if local:
+                trained = load_trained(model, setting.shape, runs, folder / f"group-{index:03d}")
+                done = dict(zip(runs, trained, strict=True))
                 tuned = {run: finetuned(run, setting) for run in local}
                 starts = {new.name: done[run] for run, new in tuned.items()}
                 results += finished(f"finetune-{index:03d}", list(tuned.values()), starts)
+                (folder / "results.json").write_text(json.dumps(results, indent=1))
     except OutOfTimeError:
         return False
-    (folder / "results.json").write_text(json.dumps(results, indent=1))
     return True
 
 

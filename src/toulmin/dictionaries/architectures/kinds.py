@@ -131,8 +131,8 @@ class JumpReluDictionary(Dictionary):
 class GatedDictionary(Dictionary):
     """A gate decides which features are active, another branch how strongly (Rajamanoharan et al. 2024).
 
-    ``b_gate``, ``r_mag``, ``b_mag`` [F]; W_enc is shared and ``b_enc`` is not used. For dictionaries that others
-    trained: there is no objective for it here.
+    ``b_gate``, ``r_mag``, ``b_mag`` [F]; W_enc (and ``b_enc``, 0 in others' files) is shared. For dictionaries
+    that others trained: there is no objective for it here.
     """
 
     def __init__(self, config: DictionaryConfig, generator: torch.Generator | None = None) -> None:
