@@ -1,6 +1,7 @@
 from .architectures.config import DictionaryConfig as DictionaryConfig
 from .architectures.dictionary import Dictionary as Dictionary
 from .architectures.kinds import make_dictionary as make_dictionary
+from .controls import train_beside_controls as train_beside_controls
 from .evaluation import Evaluation as Evaluation
 from .evaluation import evaluate_dictionaries as evaluate_dictionaries
 from .feature_pages import to_neuronpedia as to_neuronpedia
@@ -22,6 +23,7 @@ from .recovery import Recovery as Recovery
 from .recovery import measure_recovery as measure_recovery
 from .reference import ReferenceCosine as ReferenceCosine
 from .reference import ReferenceLinear as ReferenceLinear
+from .reference_runs import reference_run as reference_run
 from .similarity import compare_dictionaries as compare_dictionaries
 from .sites import site_names as site_names
 from .splitting import component_output as component_output
@@ -67,9 +69,11 @@ __all__ = [
     "mean_ratio",
     "measure_recovery",
     "rank_features",
+    "reference_run",
     "save_dictionary",
     "site_names",
     "to_neuronpedia",
+    "train_beside_controls",
     "train_dictionaries",
     "train_on_activations",
     "train_sweep",
