@@ -6,9 +6,9 @@
 
 Each side runs in a process of its own with one thread, from the same first weights, and does the same updates (loss,
 backward, clipping, Adam). CPU seconds are compared, not wall-clock, because the machine may be shared: the sides take
-turns, and the smallest of the rounds counts. Losses agree at every step with e2e_sae; with SAELens in the first (it does
-not divide by the decoder's norm, but weighs its penalty with it); eai-sparsify runs another GPT-2 of the same shape, and
-logs a cross-entropy.
+turns, and the smallest of the rounds counts. Losses agree at every step with e2e_sae; with SAELens in the first (it
+does not divide by the decoder's norm, but weighs its penalty with it); eai-sparsify runs another GPT-2 of the same
+shape, and logs a cross-entropy.
 """
 
 from __future__ import annotations
