@@ -1,8 +1,8 @@
 """eai-sparsify's end-to-end step with loss_fn="kl": python worker.py CASE _ STEPS; prints JSON on the last line.
 
-A GPT-2 of the case's shape (transformers, random weights: its embeddings are tied) with its SparseCoder at the output of
-the layer before the site. The step is that of its trainer: clean probabilities, a pass with the hook, cross-entropy to
-them, backward, and an Adam update.
+A GPT-2 of the case's shape (transformers, random weights: its embeddings are tied) with its SparseCoder at the output
+of the layer before the site. The step is that of its trainer: clean probabilities, a pass with the hook, cross-entropy
+to them, backward, and an Adam update.
 """
 
 import json
