@@ -71,7 +71,7 @@ def work(folder: Path, steps: int) -> None:
     from toulmin.dictionaries import DictionaryConfig, Insertion, Objective, make_dictionary
     from toulmin.dictionaries.trainer import train_dictionaries, train_on_activations
     from toulmin.subjects import Transformer
-    from toulmin.training import IndexedBatches, Progress, Schedule
+    from toulmin.training import IndexedBatches, Schedule
 
     torch.set_num_threads(1)
     case = json.loads((folder / "case.json").read_text())
@@ -81,11 +81,20 @@ def work(folder: Path, steps: int) -> None:
     marks: list[float] = []
     losses: list[float] = []
 
-    def report(done: int, total: int, text: str) -> None:
-        marks.append(time.process_time())
-        losses.append(float(text.split("loss ")[1].split(maxsplit=1)[0]))
+    class Mark:
+        every = 1
 
-    progress, schedule = Progress(every=1, report=report), Schedule(steps + 1, case["lr"], "constant")
+        def on_start(self, state: object, steps: int) -> None:
+            """Nothing to do."""
+
+        def on_step(self, state: object, metrics: dict[str, float]) -> None:
+            marks.append(time.process_time())
+            losses.append(metrics["loss"])
+
+        def on_end(self, state: object) -> None:
+            """Nothing to do."""
+
+    progress, schedule = Mark(), Schedule(steps + 1, case["lr"], "constant")
     if case["mode"] == "activations":
         x = load_file(folder / "activations.safetensors")["x"]
         objective = Objective(sparsity=case["sparsity"], local=1.0, form="paper")  # SAELens sums over the width
