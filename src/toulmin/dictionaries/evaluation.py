@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -81,7 +82,7 @@ class Evaluation:
         """The mean of a column over rows."""
         return float(self.rows[name].mean())
 
-    def interval(self, name: str, **options: int) -> Interval:
+    def interval(self, name: str, **options: Any) -> Interval:
         """The bootstrap interval of :meth:`mean`, over rows."""
         return bootstrap_mean(self.rows[name], **options)
 
@@ -89,7 +90,7 @@ class Evaluation:
         """1 - sum of squared errors / sum of squared deviations from the mean, over all tokens and the whole width."""
         return 1 - float(self.rows[f"error/{site}"].sum() / self.rows[f"size/{site}"].sum())
 
-    def explained_variance_interval(self, site: str, **options: int) -> Interval:
+    def explained_variance_interval(self, site: str, **options: Any) -> Interval:
         """Its bootstrap interval over rows."""
         error, size = self.rows[f"error/{site}"], self.rows[f"size/{site}"]
         return bootstrap_ratio(error, size, transform=lambda ratio: 1 - ratio, **options)
@@ -98,7 +99,7 @@ class Evaluation:
         """1 where the dictionaries cost nothing, 0 where they are as bad as ablating their sites."""
         return _recovered(self.rows["ce"], self.rows["ce_with"], self.rows["ce_ablated"])
 
-    def ce_recovered_interval(self, **options: int) -> Interval:
+    def ce_recovered_interval(self, **options: Any) -> Interval:
         """Its bootstrap interval over rows."""
         return bootstrap(_recovered, self.rows["ce"], self.rows["ce_with"], self.rows["ce_ablated"], **options)
 

@@ -109,7 +109,9 @@ class DictionaryConfig:
                 faults.append(Fault("dictionaries.config", text, file, name=name))
         if faults:
             raise FaultError(faults)
-        given = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+        given: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+        }
         return cls(**given)
 
 
