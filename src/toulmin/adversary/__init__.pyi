@@ -5,10 +5,14 @@ from .settings import Attack as Attack
 from .settings import NetworkShape as NetworkShape
 from .settings import PpoSettings as PpoSettings
 from .settings import Stage as Stage
+from .studies.match import AdversaryMatch as AdversaryMatch
+from .studies.train import AdversaryTraining as AdversaryTraining
 from .training import TrainedAdversary as TrainedAdversary
 from .training import train_adversary as train_adversary
 
 __all__ = [
+    "AdversaryMatch",
+    "AdversaryTraining",
     "Attack",
     "Decisions",
     "NetworkShape",

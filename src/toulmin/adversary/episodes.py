@@ -101,6 +101,8 @@ class VictimGames:
         self.games = Games(attack.slots, attack.size, self.rules, capacity=2 * attack.size**2)
         self.most_moves = max(1, int(attack.limit * attack.size**2))
         self.started = self.finished = self.stage = 0
+        self.evaluations = 0
+        """Of the network in training."""
         first = attack.window if len(attack.stages) == 1 else attack.stages[0].window
         self.recent: deque[float] = deque(maxlen=first)
         self.last: list[Outcome] = []
@@ -156,19 +158,32 @@ class VictimGames:
         for stage, victim in enumerate(self.victims):
             rows = np.flatnonzero(~mine & np.array([slot.stage == stage for slot in self.slots]))
             if len(rows):
-                choices = victim.choose(self.games, rows, [self.slots[row].generator for row in rows])
-                actions[rows] = [choice.action for choice in choices]
+                actions[rows] = self._answer(rows, victim, evaluator)
         self.games.play(actions)  # a resignation, -1, leaves the game as it is
         for row, action in enumerate(actions.tolist()):
             self.slots[row].moves.append(action)
 
-    def _decide(self, rows: NDArray[np.int64], evaluator: Evaluator) -> NDArray[np.int64]:
+    def _answer(self, rows: NDArray[np.int64], victim: Player, evaluator: Evaluator) -> NDArray[np.int64]:
+        """The moves of the other side."""
+        if self.attack.opponent == "itself":
+            return self._draw(rows, evaluator)[0]
+        choices = victim.choose(self.games, rows, [self.slots[row].generator for row in rows])
+        return np.array([choice.action for choice in choices], np.int64)
+
+    def _draw(
+        self, rows: NDArray[np.int64], evaluator: Evaluator
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64], Evaluation, tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """Moves from the policy in training, the log probabilities of all, its view, and what it was shown."""
         inputs = input_features(self.games, rows, pass_alive_with_suicide=evaluator.file.pass_alive_with_suicide)
         view: Evaluation = evaluator.evaluate(self.games, rows, inputs=inputs)
         logs = log_softmax(view.logits.astype(np.float64) / self.attack.learner.temperature)
         below = np.cumsum(np.exp(logs), axis=1)
         drawn = self.random.random(len(rows)) * below[:, -1]
-        actions = (below <= drawn[:, None]).sum(axis=1)
+        self.evaluations += len(rows)
+        return (below <= drawn[:, None]).sum(axis=1), logs, view, inputs
+
+    def _decide(self, rows: NDArray[np.int64], evaluator: Evaluator) -> NDArray[np.int64]:
+        actions, logs, view, inputs = self._draw(rows, evaluator)
         legal = np.isfinite(view.logits)
         for which, row in enumerate(rows.tolist()):
             slot = self.slots[row]
@@ -246,6 +261,7 @@ class VictimGames:
             "started": self.started,
             "finished": self.finished,
             "stage": self.stage,
+            "evaluations": self.evaluations,
             "recent": list(self.recent),
             "window": self.recent.maxlen,
         }
@@ -254,6 +270,7 @@ class VictimGames:
         """Go on from a position: the running games are replayed to where they were."""
         self.random.bit_generator.state = position["random"]
         self.started, self.finished, self.stage = (position[name] for name in ("started", "finished", "stage"))
+        self.evaluations = position["evaluations"]
         self.recent = deque(position["recent"], maxlen=position["window"])
         suicide = self.evaluator().file.pass_alive_with_suicide
         for row, kept in enumerate(position["slots"]):

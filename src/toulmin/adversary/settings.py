@@ -61,6 +61,9 @@ class Attack(BaseModel, frozen=True, extra="forbid"):
     from ``opening_moves`` random moves, and one that reaches ``limit`` · size² moves is lost by the adversary.
     ``slots`` games run in lockstep, the adversary Black in half of them. Training ends after ``updates``, or when the
     win rate over the last ``window`` games against the last victim reaches ``stop_at``.
+
+    With ``opponent`` "itself" the moves of the other side are drawn from the network in training as well: ordinary
+    self-play, in which no victim is there to be exploited (the null attacker).
     """
 
     size: Annotated[int, Field(ge=2, le=19)] = 7
@@ -70,6 +73,7 @@ class Attack(BaseModel, frozen=True, extra="forbid"):
     start: str | None = None
     shape: NetworkShape = NetworkShape()
     learner: PpoSettings = PpoSettings()
+    opponent: Literal["victim", "itself"] = "victim"
     slots: Annotated[int, Field(ge=2, le=4096)] = 64
     opening_moves: Annotated[int, Field(ge=0, le=40)] = 0
     limit: Annotated[float, Field(gt=0, le=10)] = 2.5
@@ -94,6 +98,10 @@ class Attack(BaseModel, frozen=True, extra="forbid"):
     def parsed_rules(self) -> Rules:
         """The rules with their komi."""
         return Rules.parse(self.rules, komi=self.komi)
+
+    def null(self) -> Attack:
+        """The same training without a victim: its updates, its start, ordinary self-play, and no early end."""
+        return self.model_copy(update={"opponent": "itself", "stop_at": 1.0})
 
     @classmethod
     def against(cls, victim: PlayerSpec, **more: object) -> Attack:

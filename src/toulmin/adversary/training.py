@@ -118,6 +118,7 @@ def _counting(
         games = stream.last
         facts = {
             "games": stream.finished,
+            "evaluations": stream.evaluations,
             "decisions": len(batch.action),
             "won": sum(game.result > 0 for game in games),
             "played": len(games),

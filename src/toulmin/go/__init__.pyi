@@ -10,7 +10,10 @@ from .engine.rules import EMPTY as EMPTY
 from .engine.rules import WHITE as WHITE
 from .engine.rules import Rules as Rules
 from .gtp.server import GtpServer as GtpServer
+from .match.figures import replay_of as replay_of
+from .match.game_record import GameRecord as GameRecord
 from .match.play import draw_opening as draw_opening
+from .match.sgf import sgf_of as sgf_of
 from .match.study import Match as Match
 from .nets import Evaluation as Evaluation
 from .nets import Evaluator as Evaluator
@@ -50,6 +53,7 @@ __all__ = [
     "Evaluator",
     "Extent",
     "Game",
+    "GameRecord",
     "Games",
     "GtpServer",
     "Heads",
@@ -80,7 +84,9 @@ __all__ = [
     "read_sgf",
     "replay",
     "replay_many",
+    "replay_of",
     "scan_sgf",
+    "sgf_of",
     "vertex_of",
     "write_network",
     "write_sgf",

@@ -1,0 +1,256 @@
+"""The study ``adversary.train``: an attack from its start to its games against the victim.
+
+An adversary is trained, then plays the games of :mod:`toulmin.adversary.studies.attack_study` at a low temperature.
+With ``null`` a second network gets the same start and as many updates of ordinary self-play, and plays the same victim:
+what it wins is strength that came with training, not exploitation. The network is an artefact of the record, so
+``evidence:ID/adversary.bin.gz`` names it as a player's net. Training is kept in ``checkpoints`` where that is given: a
+run that was killed goes on there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import model_validator
+
+from toulmin.adversary.settings import Attack
+from toulmin.adversary.studies.attack_study import MEASURES, AttackStudy, share
+from toulmin.evidence import Chart, Items, Measure, Table
+from toulmin.go import PlayerSpec
+from toulmin.studies import Cost, Input, MeasureSpec, Run, Summary
+
+_MEASURES = {
+    **MEASURES,
+    "training_games": MeasureSpec("games", "higher", "games against victims until training ended", 0.0),
+    "games_to_half": MeasureSpec(
+        "games", "higher", "games until half of the last games were won (all of them where that never was)", 0.0
+    ),
+    "null_win_rate": MeasureSpec(
+        "proportion", "neither", "wins of a network of equal start and compute that trained without a victim", 0.0, 1.0
+    ),
+}
+_TRAITS = ("games", "evaluations", "decisions", "won", "played", "win_rate", "stage", "entropy", "kl", "value_loss")
+
+
+class AdversaryTraining(AttackStudy):
+    """Trains an adversary against a frozen victim and measures what it wins, and how.
+
+    ``attack`` says what is trained; board, rules and komi are its own. The last of its ``stages`` is the first of
+    ``victims``. ``temperature`` is the one the adversary plays at (from ``early`` to ``late``, KataGo's schedule).
+    """
+
+    kind: ClassVar = "adversary.train"
+    version: ClassVar = 1
+    measures: ClassVar = _MEASURES
+    presets: ClassVar = {
+        "tiny": {
+            "attack": {
+                "size": 3,
+                "komi": 0.5,
+                "stages": [{"victim": {"kind": "pass"}}],
+                "shape": {"blocks": 1, "channels": 8},
+                "learner": {"decisions": 64, "minibatch": 32},
+                "slots": 8,
+                "updates": 2,
+            },
+            "victims": [{"kind": "pass"}],
+            "games": 8,
+            "null": True,
+        },
+        "demo": {
+            "attack": {
+                "size": 5,
+                "komi": 0.5,
+                "stages": [{"victim": {"kind": "rollouts", "playouts": 2, "search": {"visits": 4}}}],
+                "shape": {"blocks": 2, "channels": 32},
+                "learner": {"lr": 1e-3, "minibatch": 128},
+                "updates": 40,
+            },
+            "victims": [{"kind": "rollouts", "playouts": 2, "search": {"visits": 4}}],
+            "independents": [{"kind": "random"}, {"kind": "edge"}],
+        },
+        "full": {
+            "attack": {
+                "size": 7,
+                "stages": [{"victim": {"kind": "rollouts", "search": {"visits": 16}}}],
+                "shape": {"blocks": 6, "channels": 96},
+                "updates": 400,
+            },
+            "victims": [{"kind": "rollouts", "search": {"visits": 16}}],
+            "independents": [{"kind": "random"}, {"kind": "edge"}],
+            "games": 200,
+            "null": True,
+        },
+    }
+
+    attack: Attack
+    null: bool = False
+    temperature: tuple[float, float] = (0.5, 0.1)
+    checkpoints: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _board_of_the_attack(cls, data: Any) -> Any:
+        """Board, rules and komi come from the attack; saying them twice differently is a fault."""
+        if not isinstance(data, dict) or "attack" not in data:
+            return data
+        given: Any = data["attack"]
+        attack = given if isinstance(given, Attack) else Attack.model_validate(given)
+        fields = {"size": attack.size, "rules": attack.rules, "komi": attack.komi}
+        differ = [name for name, value in fields.items() if data.get(name, value) != value]
+        if differ:
+            raise ValueError(f"{', '.join(differ)} are not those of the attack")
+        return {**data, **fields, "attack": attack}
+
+    @model_validator(mode="after")
+    def _attacks_the_first_victim(self) -> AdversaryTraining:
+        if self.victims[0] != self.attack.victim:
+            raise ValueError("the first of the victims is the one of the attack's last stage")
+        return self
+
+    def _player(self, name: str, net: str) -> PlayerSpec:
+        early, late = self.temperature
+        search = {"visits": 1, "temperature": {"early": early, "late": late}}
+        return PlayerSpec.model_validate({"kind": "policy", "name": name, "net": net, "search": search})
+
+    def adversary_spec(self) -> PlayerSpec:
+        """The trained network as a player; its file is known once it is trained."""
+        return self._player("adversary", "file:adversary.bin.gz")
+
+    def inputs(self) -> tuple[Input, ...]:
+        """The networks of the victims, the stages and the start."""
+        start = () if self.attack.start is None else (self.input("start", self.attack.start),)
+        stages = tuple(
+            self.input(f"net of stage {number + 1}", stage.victim.net)
+            for number, stage in enumerate(self.attack.stages[:-1])
+            if stage.victim.net is not None
+        )
+        return (*start, *stages, *super().inputs())
+
+    def cost(self) -> Cost:
+        """The games, and 7 ms a decision of a b6c96 on 7x7 for playing and learning."""
+        attack = self.attack
+        decisions = attack.updates * attack.learner.decisions * (1 + self.null)
+        size = (attack.size / 7) ** 2
+        return Cost(seconds=super().cost().seconds + 7e-3 * decisions * size, bytes=1 << 30)
+
+    def collect(self, run: Run) -> Items:
+        """Train, then play."""
+        from toulmin.adversary.training import train_adversary
+        from toulmin.studies import Resolver
+
+        device = run.prepare_torch()
+        base = run.workdir if self.checkpoints is None else Path(self.checkpoints)
+        resolver: Resolver = self.resolver
+
+        def locate(reference: str) -> str:
+            return str(resolver.locate(reference))
+
+        plans = [("adversary", self.attack)] + ([("null", self.attack.null())] if self.null else [])
+        curves: dict[str, list[dict[str, float]]] = {}
+        items: list[Items] = []
+        for name, attack in plans:
+            with run.progress.task(f"{name}: updates", attack.updates) as advance:
+                trained = train_adversary(
+                    attack,
+                    base / f"{name}-{run.seed}",
+                    locate,
+                    seed=run.seed,
+                    device=device,
+                    callbacks=[_Advance(advance)],
+                )
+            curves[name] = [{key: row[key] for key in _TRAITS} for row in trained.curve]
+            player = self._player(name, f"file:{trained.network.resolve()}")
+            folder = run.workdir / name
+            folder.mkdir(exist_ok=True)
+            study = self if name == "adversary" else self.model_copy(update={"independents": (), "shown": 0})
+            items.append(study.at(resolver).play(replace(run, workdir=folder), player))
+            files = {**items[0].files, f"{name}.bin.gz": trained.network}
+            items[0] = replace(items[0], files=files)
+        arrays: dict[str, Any] = {}
+        if self.null:
+            arrays["null_won"] = items[1].columns["won"][items[1].columns["pairing"] == 0]
+        return replace(items[0], arrays=arrays, metadata={"curves": curves})
+
+    def summarise(self, items: Items) -> Summary:
+        """The measures of the games, the curve, and the budget."""
+        found = self.summary_of_games(items)
+        curves: dict[str, list[dict[str, float]]] = items.metadata["curves"]
+        rows = curves["adversary"]
+        games = int(rows[-1]["games"]) if rows else 0
+        half = next((int(row["games"]) for row in rows if row["games"] >= 100 and row["win_rate"] >= 0.5), games)
+        once = {"unit": "games", "better": "higher", "n_of": "runs", "n": 1, "no_interval": "one run; seeds tell more"}
+        won = items.arrays.get("null_won")
+        if won is None:
+            spec: dict[str, Any] = {"unit": "proportion", "n_of": "distinct games", "n": 1}
+            null = Measure(value=0.0, no_interval="no null attacker was trained", **spec)
+        else:
+            null = share(won == 1, np.ones(len(won), np.bool_))
+        measures = {
+            **found.measures,
+            "training_games": Measure(value=games, **once),
+            "games_to_half": Measure(value=half, **once),
+            "null_win_rate": null,
+        }
+        lines = {
+            name: ([row["games"] for row in curve], [row["won"] / row["played"] for row in curve])
+            for name, curve in curves.items()
+            if curve
+        }
+        chart = Chart.curves(
+            lines,
+            title="Training",
+            x="games",
+            y="win rate in training",
+            caption="Of the games of each update. The null attacker plays itself: one half is no strength.",
+        )
+        tables = (*found.tables, self._budget(curves))
+        return Summary(measures=measures, tables=tables, figures=(chart, *found.figures) if lines else found.figures)
+
+    def _budget(self, curves: dict[str, list[dict[str, float]]]) -> Table:
+        attack = self.attack
+        start = "random weights" if attack.start is None else attack.start
+        rows = tuple(
+            (
+                name,
+                attack.learner.method,
+                start,
+                len(curve),
+                int(curve[-1]["games"]) if curve else 0,
+                int(sum(row["decisions"] for row in curve)),
+                int(curve[-1]["evaluations"]) if curve else 0,
+                self.attacks,
+            )
+            for name, curve in curves.items()
+        )
+        columns = ("network", "learner", "start", "updates", "games", "decisions", "own evaluations", "best of")
+        caption = f"What the attack cost; its failure would bound only this. Threat model: {self.threat}. " + (
+            "The start is the victim's own weights: white-box initialisation. " if self._white_box() else ""
+        )
+        return Table(title="Budget", columns=columns, rows=rows, caption=caption.strip())
+
+    def _white_box(self) -> bool:
+        return self.attack.start is not None and self.attack.start in {one.net for one in self.victims}
+
+
+class _Advance:
+    """Tells the run's progress of every update."""
+
+    every = 1
+
+    def __init__(self, advance: Any) -> None:
+        self.advance, self.done = advance, 0
+
+    def on_start(self, state: Any, steps: int) -> None:
+        self.advance(state.step - self.done)
+        self.done = state.step
+
+    def on_step(self, state: Any, metrics: Any) -> None:
+        self.advance(state.step - self.done)
+        self.done = state.step
+
+    def on_end(self, state: Any) -> None:
+        pass

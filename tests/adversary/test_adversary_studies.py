@@ -1,0 +1,103 @@
+"""The studies of attacks: games whose outcome is known, traits by hand, the record and its reproduction."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from toulmin.adversary import AdversaryMatch, AdversaryTraining
+from toulmin.adversary.studies.boards import turning_move
+from toulmin.adversary.traits import game_traits
+from toulmin.evidence import Store
+from toulmin.go import GameRecord, Rules, read_network
+from toulmin.studies import Resolver, Run, execute, re_derive, reproduce
+
+RULES = {name: value for name, value in Rules().as_dict().items() if name != "komi"}
+
+
+def record(moves: str, **more) -> GameRecord:
+    """A game on 3x3 without komi, by its vertices."""
+    fields = {
+        "black": "a", "white": "v", "size": 3, "rules": RULES, "komi": 0.5, "moves": tuple(moves.split()), "opening": 0,
+        "ending": "passes", "reason": "", "decided": "", "score_area": 1.0, "score_rules": 1.0, "visits": (0, 1),
+        "passing": ("standard", "standard"),
+    }  # fmt: skip
+    return GameRecord(**{**fields, **more})
+
+
+def test_traits_of_a_game_by_hand():
+    """Black takes two white stones in the corner; White passes first, sure to win, and never changes its mind."""
+    moves = "B3 A3 B2 A2 A1 pass pass"
+    estimates = {"v": [None, 0.4, None, 0.3, None, 0.2, None, None]}
+    found = game_traits(record(moves, estimates=estimates), "a")
+    assert (found.won, found.lost, found.black) == (True, False, True)
+    assert (found.believed, found.first_pass, found.capture, found.opponent_passed_ahead) == (1, -1, 2, True)
+    # from the other side: it lost, passed first itself, took nothing, and its opponent estimates nothing
+    other = game_traits(record(moves, estimates=estimates), "v")
+    assert (other.won, other.lost, other.believed, other.first_pass, other.capture) == (False, True, -1, 1, 0)
+    doubting = game_traits(record(moves, estimates={"v": [None, 0.4, None, 0.6, None, 0.7, None, None]}), "a")
+    assert (doubting.believed, doubting.opponent_passed_ahead) == (0, False)
+    assert not any(
+        (game_traits(record(moves, score_rules=0.0), "a").won, game_traits(record(moves, score_rules=0.0), "a").lost)
+    )
+
+
+def test_the_move_at_which_the_victims_estimate_turns():
+    assert turning_move(record("B3 A3", estimates={"v": [None, 0.2, None, 0.3, None, 0.8, None, 0.9]}), "v") == 5
+    assert turning_move(record("B3 A3", estimates={"v": [None, 0.2, None, 0.3]}), "v") is None
+    assert turning_move(record("B3 A3", white="w", black="v", estimates={"v": [0.9, None, 0.1]}), "v") == 2
+
+
+def test_a_match_whose_results_are_known(tmp_path):
+    """Who always passes loses to whoever plays a stone, and as Black with komi 0.5 even to itself."""
+    study = AdversaryMatch(
+        size=3,
+        komi=0.5,
+        adversary={"kind": "random"},
+        victims=[{"kind": "pass"}],
+        independents=[{"kind": "edge"}],
+        games=8,
+    )
+    evidence = execute(study, Store(tmp_path / "store"), Run(tmp_path / "work"))
+    assert evidence.measures["win_rate_white"].value == 1.0
+    assert evidence.measures["mirror_black"].value < 1  # openings of two stones decide
+    assert evidence.measures["blind_spot"].value == 0  # nobody here estimates anything
+    assert evidence.measures["win_rate"].better == "lower"
+    table = evidence.tables[0]
+    assert [row[0] for row in table.rows] == ["attack", "independent", "mirror", "victim's strength"]
+    assert "frozen victim" in table.caption
+    assert re_derive(evidence, Store(tmp_path / "store")) == []
+    assert reproduce(evidence, Store(tmp_path / "store"), Run(tmp_path / "again"), Resolver()) == []
+
+
+def test_a_trained_adversary_is_an_artefact_and_its_budget_is_recorded(tmp_path):
+    store = Store(tmp_path / "store")
+    study = AdversaryTraining.preset("tiny")
+    evidence = execute(study, store, Run(tmp_path / "work"))
+    assert evidence.measures["win_rate"].value > 0.5
+    assert evidence.measures["training_games"].value > 20
+    assert evidence.measures["null_win_rate"].interval is not None
+    budget = next(table for table in evidence.tables if table.title == "Budget")
+    assert [row[0] for row in budget.rows] == ["adversary", "null"]
+    assert budget.rows[0][3] == 2
+    names = {one.name for one in evidence.artefacts}
+    assert {"adversary.bin.gz", "null.bin.gz", "games.sgf"} <= names
+    net = f"evidence:{evidence.id}/adversary.bin.gz"
+    assert read_network(Resolver(store=store).locate(net)).name == "adversary"
+    assert re_derive(evidence, store) == []
+    again = AdversaryMatch(size=3, komi=0.5, adversary={"kind": "net", "net": net, "search": {"visits": 1}},
+                           victims=[{"kind": "pass"}], games=4)  # fmt: skip
+    played = execute(again.at(Resolver(store=store)), store, Run(tmp_path / "work"))
+    assert played.measures["win_rate"].value > 0.5
+
+
+def test_mistaken_configurations_are_refused():
+    tiny = dict(AdversaryTraining.presets["tiny"])
+    with pytest.raises(ValidationError, match="komi are not those of the attack"):
+        AdversaryTraining.model_validate({**tiny, "komi": 7.5})
+    with pytest.raises(ValidationError, match="first of the victims"):
+        AdversaryTraining.model_validate({**tiny, "victims": [{"kind": "random"}]})
+    with pytest.raises(ValidationError, match="two players are called pass"):
+        AdversaryMatch.model_validate({**AdversaryMatch.presets["tiny"], "adversary": {"kind": "pass"}})
+    with pytest.raises(ValidationError, match="even number"):
+        AdversaryMatch.model_validate({**AdversaryMatch.presets["tiny"], "games": 7})
