@@ -27,7 +27,8 @@ from toulmin.go import Games, Rules
 from toulmin.go.engine.points import action_of, vertex_of
 from toulmin.go.gtp.client import Engine
 from toulmin.go.nets import Evaluator
-from toulmin.go.search.mcts import Searched, sample, search
+from toulmin.go.search.choice import sample
+from toulmin.go.search.mcts import Searched, search
 from toulmin.go.search.settings import SearchSettings
 
 KOMI = 7.5

@@ -73,6 +73,24 @@ def test_captures_are_played(open_page) -> None:
     assert page.locator(".go-said").inner_text() == "14. White passes · Black 90.0%"
 
 
+def test_estimates_made_before_a_players_own_moves_only_are_drawn_and_read(open_page) -> None:
+    """In a match each player estimates before its own moves: values and gaps alternate (issue 17, item 10)."""
+    count = len(board().games[0].moves) + 1
+    mine = tuple(0.25 if at % 2 == 0 else None for at in range(count))
+    theirs = tuple(0.75 if at % 2 else None for at in range(count))
+    game = board().games[0].model_copy(update={"win_estimates": {"a": mine, "b": theirs}, "ownership": ()})
+    page = open_page(render_figure(Board(title="t", size=5, games=(game,))))
+    for name, points in (("l0", (count + 1) // 2), ("l1", count // 2)):
+        drawn = page.locator(f".go-curve path.{name}").get_attribute("d")
+        assert (drawn.count("M"), drawn.count("L")) == (1, points - 1)
+    said = []
+    page.locator(".go").focus()
+    for _ in range(2):
+        said.append(page.locator(".go-said").inner_text().split(" · ")[-1])
+        page.keyboard.press("ArrowLeft")
+    assert set(said) == {"Black 25.0%", "Black 75.0%"}
+
+
 def test_a_chain_is_captured_together(open_page) -> None:
     moves = play("b10", "w11", "b01", "w21", "b12", "w", "b22", "w", "b31", "w", "b20")
     game = board().games[0].model_copy(update={"moves": moves, "win_estimates": {}, "ownership": ()})

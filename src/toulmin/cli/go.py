@@ -18,7 +18,8 @@ app = typer.Typer(help="Go: players over GTP, matches, and games to replay.", no
 
 PLAYER_HELP = (
     "random, edge, spiral, mirror, pass, corner, rollouts[@VISITS], policy:NET, net:NET[@VISITS] or gtp:COMMAND; "
-    "NET is a KataGo model file or a reference."
+    "NET is a KataGo model file or a reference. Settings of one player follow after commas: name=TEXT, "
+    "passing=BEHAVIOUR, temperature=EARLY[-LATE]."
 )
 RULES_OPTION = typer.Option("tromp-taylor", help="tromp-taylor, chinese, japanese, ... or KataGo's compact form.")
 SIZE_OPTION = typer.Option(9, min=2, max=19, help="Lines of the board.")
@@ -36,7 +37,8 @@ def _spec(text: str, passing: str) -> PlayerSpec:
     from toulmin.go import PlayerSpec, find_player_kind, parse_player
 
     spec = parse_player(text)
-    if passing == "standard" or not find_player_kind(spec.kind).evaluates:
+    given = passing == "standard" or spec.passing != "standard"  # a player's own setting comes first
+    if given or not find_player_kind(spec.kind).evaluates:
         return spec
     try:
         return PlayerSpec.model_validate({**spec.model_dump(), "passing": passing})

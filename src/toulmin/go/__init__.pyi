@@ -34,6 +34,10 @@ from .players.spec import make_player as make_player
 from .players.spec import parse_player as parse_player
 from .players.spec import player_kinds as player_kinds
 from .replays import board_of_files as board_of_files
+from .search.adversarial import PolicyModel as PolicyModel
+from .search.adversarial import SearchModel as SearchModel
+from .search.adversarial import VictimModel as VictimModel
+from .search.adversarial import adversarial_search as adversarial_search
 from .search.mcts import Searched as Searched
 from .search.rollouts import Rollouts as Rollouts
 from .search.settings import SearchSettings as SearchSettings
@@ -62,14 +66,18 @@ __all__ = [
     "Player",
     "PlayerKind",
     "PlayerSpec",
+    "PolicyModel",
     "Rollouts",
     "Rules",
     "Scores",
+    "SearchModel",
     "SearchSettings",
     "Searched",
     "SgfGame",
     "TrainableNetwork",
+    "VictimModel",
     "action_of",
+    "adversarial_search",
     "board_of_files",
     "draw_opening",
     "find_player_kind",

@@ -213,6 +213,12 @@ class _Main:
         if started:
             self.fault("stones are set up after the first move")
             return
+        placed = [
+            (name, point) for name in ("AB", "AW", "AE") if node.has_property(name) for point in _points(node, name)
+        ]
+        if repeated := sorted({point for _, point in placed if [p for _, p in placed].count(point) > 1}):
+            self.fault(f"set-up stones: {', '.join(repeated)} is named more than once in one node")
+            return
         for points, own, other in ((added_black, black, white), (added_white, white, black), (cleared, None, None)):
             actions = {(size - 1 - row) * size + column for row, column in points}
             (other if other is not None else white).difference_update(actions)
@@ -230,6 +236,17 @@ class _Main:
         if color is None:
             return None
         return _COLORS[color], size * size if point is None else (size - 1 - point[0]) * size + point[1]
+
+
+def _points(node: Any, name: str) -> list[str]:
+    """The points of a list property, rectangles (``aa:bc``) spelled out; sgfmill gives a set, in which none repeats."""
+    found: list[str] = []
+    for raw in node.get_raw_list(name):
+        first, _, last = raw.decode("ascii", errors="replace").strip().partition(":")
+        last = last or first
+        columns, rows = (range(ord(first[i]), ord(last[i]) + 1) for i in (0, 1))
+        found += [chr(column) + chr(row) for row in rows for column in columns]
+    return found
 
 
 def write_sgf(game: Game | SgfGame, *, headers: Mapping[str, str] | None = None, comments: Sequence[str] = ()) -> bytes:

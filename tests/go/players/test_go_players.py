@@ -13,7 +13,8 @@ from toulmin.go.players.hardcoded import POLICIES, HardCoded
 from toulmin.go.players.kinds import HARD_CODED
 from toulmin.go.players.searching import PolicyPlayer, SearchPlayer
 from toulmin.go.players.spec import PlayerSpec, make_player, parse_player, player_kinds
-from toulmin.go.search.mcts import Evaluates, add_noise, sample, search
+from toulmin.go.search.choice import add_noise, sample
+from toulmin.go.search.mcts import Evaluates, search
 from toulmin.go.search.rollouts import Guess
 from toulmin.go.search.settings import SearchSettings, Temperature
 

@@ -20,6 +20,7 @@ from toulmin.go.engine.points import action_of, handicap_points, vertex_of
 from toulmin.go.engine.rules import WHITE, Rules
 from toulmin.go.gtp.protocol import Answer, Command, colour_of, format_answer, parse_command
 from toulmin.go.players.player import FORFEIT, RESIGN, Choice, Player
+from toulmin.go.sgf import read_sgf, replay
 
 LONGEST_LINE = 1 << 16
 Handler = Callable[[tuple[str, ...]], str]
@@ -56,6 +57,7 @@ class GtpServer:
             "showboard": (lambda _: self.game.render(), 0, 0),
             "final_score": (self._final_score, 0, 0),
             "final_status_list": (self._final_status_list, 1, 1),
+            "loadsgf": (self._load_sgf, 1, 2),
             "time_settings": (lambda _: "", 3, 3),
             "kgs-time_settings": (lambda _: "", 1, None),
             "time_left": (lambda _: "", 3, 3),
@@ -128,6 +130,16 @@ class GtpServer:
             raise FaultError(Fault("gtp.rules", "rules are set before the first move"))
         black, white, to_move = self.game.setup
         self.game = Game(self.game.size, rules, black=black, white=white, to_move=to_move)
+        return ""
+
+    def _load_sgf(self, words: tuple[str, ...]) -> str:
+        """The main line of a file's first game; with a number N, the position before its move N."""
+        if len(words) > 1 and not (words[1].isascii() and words[1].isdigit() and int(words[1]) > 0):
+            raise FaultError(Fault("gtp.sgf", "syntax error: the move number is 1 or more"))
+        record = read_sgf(words[0])[0]
+        if len(words) > 1:
+            record = replace(record, moves=record.moves[: int(words[1]) - 1])
+        self.game = replay(record)
         return ""
 
     def _fixed_handicap(self, words: tuple[str, ...]) -> str:

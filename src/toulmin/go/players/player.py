@@ -25,6 +25,7 @@ class Choice:
 
     ``action`` is an action of the game, ``RESIGN`` or ``FORFEIT``. ``black_wins`` is a probability, ``black_leads`` in
     points, ``ownership`` (size, size) from +1 Black to -1 White; ``None`` from a player that estimates nothing.
+    ``visits`` and ``prior`` (actions,) are those of a search's root (prior -1 at moves that were not allowed).
     """
 
     action: int
@@ -32,6 +33,8 @@ class Choice:
     black_leads: float | None = None
     ownership: NDArray[np.float32] | None = None
     reason: str = ""
+    visits: NDArray[np.int64] | None = None
+    prior: NDArray[np.float32] | None = None
 
 
 class Player(Protocol):

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from toulmin.go.engine.passing import Passing, allowed_actions
 from toulmin.go.players.player import Choice
-from toulmin.go.search.mcts import Evaluates, choose_by_visits, sample, search
+from toulmin.go.search.choice import choose_by_visits, sample
+from toulmin.go.search.mcts import Evaluates, search
 from toulmin.go.search.settings import SearchSettings, Temperature
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class SearchPlayer:
                 black_wins=float(found.black_wins[which]),
                 black_leads=float(found.black_leads[which]),
                 ownership=found.ownership[which],
+                visits=found.visits[which],
+                prior=found.prior[which],
             )
             for which, generator in enumerate(generators)
         ]

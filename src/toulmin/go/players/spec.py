@@ -7,14 +7,15 @@ installed package adds a kind as this one adds its own.
 from __future__ import annotations
 
 import difflib
+import re
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from toulmin.faults import Fault, FaultError
+from toulmin.faults import Fault, FaultError, faults_of_validation
 from toulmin.go.engine.passing import Passing
 from toulmin.go.search.settings import SearchSettings
 from toulmin.studies import Registry
@@ -125,10 +126,12 @@ def parse_player(text: str) -> PlayerSpec:
         policy:REFERENCE                 net:REFERENCE[@VISITS]
         gtp:COMMAND AND ARGUMENTS
 
-    A reference without a scheme is a file.
+    A reference without a scheme is a file. Settings of one player follow it, each after a comma: ``name=TEXT``,
+    ``passing=BEHAVIOUR``, ``temperature=EARLY[-LATE]``, as in ``net:NET@16,name=hardened,passing=avoid_pass_alive``.
 
     :raises FaultError: ``go.player``.
     """
+    text, *settings = re.split(r",(?=(?:name|passing|temperature)=)", text)
     head, _, rest = text.partition(":")
     name, at, visits = head.partition("@")
     kind = find_player_kind(name)
@@ -156,7 +159,18 @@ def parse_player(text: str) -> PlayerSpec:
         if not visits.isdigit() or not 1 <= int(visits) <= 1_000_000:
             raise FaultError(Fault("go.player", f"visits are 1 to 1000000, not {visits!r}", name=text))
         fields["search"] = SearchSettings(visits=int(visits))
-    return PlayerSpec.model_validate(fields)
+    for setting in settings:
+        key, _, value = setting.partition("=")
+        if key != "temperature":
+            fields[key] = value
+            continue
+        early, _, late = value.partition("-")
+        search = fields.get("search", SearchSettings())
+        fields["search"] = {**search.model_dump(), "temperature": {"early": early, "late": late or early}}  # type: ignore[attr-defined]
+    try:
+        return PlayerSpec.model_validate(fields)
+    except ValidationError as error:
+        raise FaultError(faults_of_validation(error, "go.player")) from None
 
 
 def make_player(spec: PlayerSpec, locate: Callable[[str], str], seed: int = 0, device: str = "cpu") -> Player:

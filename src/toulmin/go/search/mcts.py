@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from toulmin.go.search.choice import add_noise
 from toulmin.go.search.settings import SearchSettings
 from toulmin.go.search.speculative import Known, SpeculativeEvaluation
 from toulmin.go.search.tree import FINISHED, NEW, Forest, selection_rule
@@ -129,14 +130,16 @@ def search(
     settings: SearchSettings,
     generators: Sequence[np.random.Generator],
     allowed: NDArray[np.bool_] | None = None,
+    made_by: type[Search] | None = None,
 ) -> Searched:
     """Search the positions of ``rows``; ``allowed`` (len(rows), actions) limits the moves at the root.
 
     ``settings.visits`` counts the root's own evaluation: one visit is the raw policy. Games that are over are not
-    searched: naming one is an error of the caller.
+    searched: naming one is an error of the caller. ``made_by`` is the kind of search, the ordinary one by default.
     """
     rows = np.asarray(rows, np.int64)
-    nodes = settings.visits + settings.leaves
+    made_by = made_by or Search
+    nodes = made_by(games, rows, evaluator, settings, generators, allowed)._room()
     state = games.take(rows[:1])
     bytes_a_node = state.cells.nbytes + state.past.nbytes + state.meta.nbytes + 9 * games.actions
     group = max(1, POOL_BYTES // (bytes_a_node * 2 * nodes))
@@ -144,7 +147,7 @@ def search(
     for start in range(0, len(rows), group):
         part = slice(start, start + group)
         masks = None if allowed is None else allowed[part]
-        found.append(_Search(games, rows[part], evaluator, settings, generators[part], masks).run())
+        found.append(made_by(games, rows[part], evaluator, settings, generators[part], masks).run())
     if len(found) == 1:
         return found[0]
     names = ("visits", "means", "utility", "black_wins", "black_leads", "ownership", "prior")
@@ -153,7 +156,9 @@ def search(
 
 
 @dataclass
-class _Search:
+class Search:
+    """One group of searches side by side; :func:`search` makes them."""
+
     games: Games
     rows: Rows
     evaluator: Evaluates
@@ -162,10 +167,16 @@ class _Search:
     allowed: NDArray[np.bool_] | None
     evaluations: int = field(default=0)
 
+    def _room(self) -> int:
+        """Nodes of a tree."""
+        return self.settings.visits + self.settings.leaves
+
     def run(self) -> Searched:
+        """Search until every tree has its visits."""
         settings, count = self.settings, len(self.rows)
-        self.nodes = settings.visits + settings.leaves
+        self.nodes = self._room()
         roots = self.games.take(self.rows)
+        self.mover = roots.to_move
         self.centre = np.zeros(count)
         prior, ownership, first = self._root(roots)
         forest = Forest(count, self.nodes, self.games.actions, 3)
@@ -281,9 +292,13 @@ class _Search:
 
     def _enter(self, trees: Rows, places: Rows, above: Rows, actions: Rows) -> Known:
         """Play ``actions`` from the states at ``above`` into ``places`` and evaluate what is not over."""
+        self.pool.assign(places, self.pool, above)
+        self.pool.play(actions, places)
+        return self._evaluated(trees, places)
+
+    def _evaluated(self, trees: Rows, places: Rows) -> Known:
+        """Evaluate the states at ``places`` that are not over."""
         pool = self.pool
-        pool.assign(places, pool, above)
-        pool.play(actions, places)
         found = Known.room((len(places),), self.games.actions)
         found.ended[:], found.mover[:] = pool.finished[places], pool.to_move[places]
         open_ = np.flatnonzero(~found.ended)
@@ -339,45 +354,3 @@ class _Search:
         utility[ended.no_result] = 0.0
         black_wins = np.where(ended.no_result, 0.5, (result + 1) / 2)
         return np.stack([utility, black_wins, lead], axis=1).astype(np.float64)
-
-
-def add_noise(policy: Floats, generator: np.random.Generator, concentration: float, weight: float) -> Floats:
-    """KataGo's root noise: (1 - weight) · policy + weight · Dirichlet(alpha), over the legal moves only.
-
-    Half of the total ``concentration`` is uniform; the other half goes to the moves whose log policy, capped at
-    log 0.01, is above the mean of these logs, in proportion to the excess.
-    """
-    logs = np.log(np.minimum(policy, 0.01) + 1e-20)
-    excess = np.maximum(logs - logs.mean(), 0.0)
-    uniform = np.full(len(policy), 1.0 / len(policy))
-    shape = uniform if excess.sum() <= 0 else 0.5 * (excess / excess.sum() + uniform)
-    drawn = generator.gamma(shape * concentration)
-    total = drawn.sum()
-    noise = drawn / total if total > 0 else uniform
-    return np.asarray((1.0 - weight) * policy + weight * noise, np.float64)
-
-
-def choose_by_visits(searched: Searched, which: int, temperature: float, generator: np.random.Generator) -> int:
-    """An action of game ``which``: in proportion to visits^(1/temperature); at 0 the most visited, then the likeliest.
-
-    With a single visit there are no visits below the root, and the prior stands in for them.
-    """
-    weight = searched.visits[which].astype(np.float64)
-    prior = np.maximum(searched.prior[which].astype(np.float64), 0.0)
-    if not weight.any():
-        weight = prior
-    if temperature <= 1e-4:
-        best = np.flatnonzero(weight == weight.max())
-        return int(best[prior[best].argmax()])
-    return sample(weight, temperature, generator)
-
-
-def sample(weight: Floats, temperature: float, generator: np.random.Generator) -> int:
-    """An index drawn in proportion to weight^(1/temperature); the arg max (the first of equals) near 0."""
-    if temperature <= 1e-4:
-        return int(weight.argmax())
-    chance = np.zeros(len(weight))
-    some = weight > 0
-    chance[some] = np.exp((np.log(weight[some]) - np.log(weight.max())) / temperature)
-    below = np.cumsum(chance)
-    return int(np.searchsorted(below, generator.random() * below[-1], side="right"))

@@ -14,6 +14,12 @@ where a child without visits has q_i = U - reduction · sqrt(sum of P over visit
 Of equals the lowest action wins, so that a search depends on nothing but its inputs. Several leaves of one tree may
 be under evaluation at once: each pending visit counts as ``virtual_loss`` visits lost by the mover.
 
+A node marked ``sampled`` belongs to a player that is modelled and not searched for (A-MCTS, Wang et al. 2022, section
+4): there the action is drawn from the prior, and the node has no value of its own. Its making adds no visit; the
+descent that made it goes on below it (:meth:`Forest.descend_on`), and the one joined path is a single visit of the leaf
+where that ends. So the mean of every node is over the leaves of the searching player and the ends of games. The numbers
+that are drawn come from a key for each descent, which the caller gives: a tree depends on no other in its batch.
+
 The game itself is elsewhere: the forest never learns what an action does.
 """
 
@@ -81,19 +87,73 @@ def choose(prior, child, visits, pending, total, mover, tree, node, rule, root, 
 
 
 @kernel
-def _descend(prior, child, visits, pending, total, mover, ended, used, trees, rule, path, length, action, kind):
+def _uniform(key, depth):
+    """A number in [0, 1) from a key and a depth (SplitMix64, Steele et al. 2014)."""
+    z = np.uint64(key) + np.uint64(depth + 1) * np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z = z ^ (z >> np.uint64(31))
+    return np.float64(z >> np.uint64(11)) / 9007199254740992.0
+
+
+@kernel
+def _draw(prior, tree, node, uniform):
+    """An action of a sampled node, in proportion to its prior."""
+    actions = prior.shape[2]
+    mass = 0.0
+    for action in range(actions):
+        mass += max(prior[tree, node, action], 0.0)
+    below, last = 0.0, -1
+    for action in range(actions):
+        chance = prior[tree, node, action]
+        if chance > 0:
+            below += chance
+            last = action
+            if below > uniform * mass:
+                break
+    return last
+
+
+@kernel
+def _descend(
+    prior,
+    child,
+    visits,
+    pending,
+    total,
+    mover,
+    ended,
+    known,
+    sampled,
+    used,
+    trees,
+    rule,
+    keys,
+    path,
+    length,
+    action,
+    kind,
+):
     for which in range(trees.shape[0]):
         tree = trees[which]
-        node, depth = 0, 0
-        path[which, 0] = 0
+        depth = max(length[which] - 1, 0)  # a descent that goes on has a path already
+        first = depth + 1 if depth > 0 else 0
+        if depth == 0:
+            path[which, 0] = 0
+        node = path[which, depth]
         while True:
             if ended[tree, node]:
                 kind[which] = FINISHED
                 break
-            if visits[tree, node] == 0:
+            if not known[tree, node]:
                 kind[which] = BUSY
                 break
-            chosen = choose(prior, child, visits, pending, total, mover, tree, node, rule, depth == 0, None, None, None)
+            if sampled[tree, node]:
+                chosen = _draw(prior, tree, node, _uniform(keys[which], depth))
+            else:
+                chosen = choose(
+                    prior, child, visits, pending, total, mover, tree, node, rule, depth == 0, None, None, None
+                )
             down = child[tree, node, chosen]
             depth += 1
             if down < 0:
@@ -108,7 +168,7 @@ def _descend(prior, child, visits, pending, total, mover, ended, used, trees, ru
             path[which, depth] = node
         length[which] = depth + 1
         if kind[which] != BUSY:
-            for step in range(depth + 1):
+            for step in range(first, depth + 1):
                 pending[tree, path[which, step]] += 1
 
 
@@ -135,6 +195,7 @@ class Descent:
     def __init__(self, trees: NDArray[np.int64], deepest: int) -> None:
         count = len(trees)
         self.trees = trees
+        self.keys = np.zeros(count, np.uint64)
         self.path = np.empty((count, deepest), np.int32)
         self.length = np.zeros(count, np.int64)
         self.action = np.full(count, -1, np.int64)
@@ -162,14 +223,33 @@ class Forest:
         self.total = np.zeros((trees, nodes, columns))
         self.mover = np.ones((trees, nodes), np.int8)
         self.ended = np.zeros((trees, nodes), np.bool_)
+        self.known = np.zeros((trees, nodes), np.bool_)
+        self.sampled = np.zeros((trees, nodes), np.bool_)
         self.used = np.ones(trees, np.int64)
 
-    def descend(self, trees: NDArray[np.int64], rule: NDArray[np.float64]) -> Descent:
+    def descend(
+        self, trees: NDArray[np.int64], rule: NDArray[np.float64], keys: NDArray[np.uint64] | None = None
+    ) -> Descent:
         """Walk down from the root of each tree named (a tree may be named more than once) to a leaf.
 
-        Visits along the way are pending until :meth:`backup` is called with the same descent.
+        Visits along the way are pending until :meth:`backup` is called with the same descent. ``keys``, one a descent,
+        decide what is drawn at sampled nodes; they may be absent where there are none.
         """
-        descent = Descent(trees, int(self.used.max()) + len(trees))  # a way down is shorter than its tree
+        # a way down is shorter than its tree, and one that goes on below a sampled node has one node more
+        descent = Descent(trees, int(self.used.max()) + 2 * len(trees))
+        descent.keys = np.zeros(len(trees), np.uint64) if keys is None else keys
+        self._walk(descent, rule)
+        return descent
+
+    def descend_on(self, descent: Descent, which: NDArray[np.int64], rule: NDArray[np.float64]) -> None:
+        """Go on, in these descents, from the sampled node that each has just made and that has been expanded."""
+        rest = Descent(descent.trees[which], descent.path.shape[1])
+        rest.keys, rest.path, rest.length = descent.keys[which], descent.path[which], descent.length[which]
+        self._walk(rest, rule)
+        descent.path[which], descent.length[which] = rest.path, rest.length
+        descent.action[which], descent.kind[which] = rest.action, rest.kind
+
+    def _walk(self, descent: Descent, rule: NDArray[np.float64]) -> None:
         _descend(
             self.prior,
             self.child,
@@ -178,15 +258,17 @@ class Forest:
             self.total,
             self.mover,
             self.ended,
+            self.known,
+            self.sampled,
             self.used,
-            trees,
+            descent.trees,
             rule,
+            descent.keys,
             descent.path,
             descent.length,
             descent.action,
             descent.kind,
         )
-        return descent
 
     def expand(
         self,
@@ -195,8 +277,15 @@ class Forest:
         prior: NDArray[np.float32],
         mover: NDArray[np.int64],
         ended: NDArray[np.bool_],
+        *,
+        sampled: bool = False,
     ) -> None:
-        """Write what an evaluation said about new nodes: prior (-1 at illegal actions), mover, and whether it ended."""
+        """Write what an evaluation said about new nodes: prior (-1 at illegal actions), mover, and whether it ended.
+
+        ``sampled``: the prior of these nodes is what their player draws its moves from.
+        """
+        self.known[trees, nodes] = True
+        self.sampled[trees, nodes] = sampled
         self.prior[trees, nodes] = prior
         self.mover[trees, nodes] = mover
         self.ended[trees, nodes] = ended
@@ -210,7 +299,7 @@ class Forest:
     def plant(self, prior: NDArray[np.float32], mover: NDArray[np.int64], values: NDArray[np.float64]) -> None:
         """Give every root its prior, its mover and its first visit."""
         self.prior[:, 0], self.mover[:, 0] = prior, mover
-        self.visits[:, 0] = 1
+        self.visits[:, 0], self.known[:, 0] = 1, True
         self.total[:, 0] = values
 
     def root_visits(self) -> NDArray[np.int64]:

@@ -81,7 +81,7 @@ for (const app of document.querySelectorAll(".go")) {
     game().estimates.forEach((estimate, index) => {
       let path = "", pen = false;
       estimate.values.forEach((value, at) => {
-        if (value === null) { pen = false; return; }
+        if (value === null) return; // a player estimates before its own moves only: its line joins them
         path += `${pen ? "L" : "M"}${px(at).toFixed(1)} ${py(value).toFixed(1)}`;
         pen = true;
       });
@@ -127,7 +127,7 @@ for (const app of document.querySelectorAll(".go")) {
     find("[data-do='numbers']").setAttribute("aria-pressed", numbers);
     const who = move ? (colours[move - 1] === "b" ? "Black" : "White") : "";
     const said = move ? `${move}. ${who} ${latest < 0 ? "passes" : named(latest)}` : "Before the first move";
-    const estimate = game().estimates[0]?.values[move];
+    const estimate = game().estimates.map((one) => one.values[move]).find((value) => value != null);
     find(".go-said").textContent = said + (estimate == null ? "" : ` · Black ${(estimate * 100).toFixed(1)}%`);
     svg.setAttribute("aria-label", `Board after ${said}`);
     find(".go-jump").value = find(".go-slider").value = move;
