@@ -64,7 +64,9 @@ def test_a_match_whose_results_are_known(tmp_path):
     assert evidence.measures["blind_spot"].value == 0  # nobody here estimates anything
     assert evidence.measures["win_rate"].better == "lower"
     table = evidence.tables[0]
-    assert [row[0] for row in table.rows] == ["attack", "independent", "mirror", "victim's strength"]
+    assert [row[0] for row in table.rows] == [
+        *("attack", "attack, random openings", "independent", "mirror", "victim's strength")
+    ]
     assert "frozen victim" in table.caption
     assert re_derive(evidence, Store(tmp_path / "store")) == []
     assert reproduce(evidence, Store(tmp_path / "store"), Run(tmp_path / "again"), Resolver()) == []

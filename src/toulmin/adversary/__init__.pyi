@@ -1,3 +1,7 @@
+from .blind_spots import DoomedPosition as DoomedPosition
+from .blind_spots import doomed_positions as doomed_positions
+from .blind_spots import judge as judge
+from .blind_spots import proves_capture as proves_capture
 from .episodes import Decisions as Decisions
 from .episodes import VictimGames as VictimGames
 from .ppo import ppo_step as ppo_step
@@ -5,6 +9,7 @@ from .settings import Attack as Attack
 from .settings import NetworkShape as NetworkShape
 from .settings import PpoSettings as PpoSettings
 from .settings import Stage as Stage
+from .studies.blindspot import BlindSpot as BlindSpot
 from .studies.match import AdversaryMatch as AdversaryMatch
 from .studies.train import AdversaryTraining as AdversaryTraining
 from .training import TrainedAdversary as TrainedAdversary
@@ -14,12 +19,17 @@ __all__ = [
     "AdversaryMatch",
     "AdversaryTraining",
     "Attack",
+    "BlindSpot",
     "Decisions",
+    "DoomedPosition",
     "NetworkShape",
     "PpoSettings",
     "Stage",
     "TrainedAdversary",
     "VictimGames",
+    "doomed_positions",
+    "judge",
     "ppo_step",
+    "proves_capture",
     "train_adversary",
 ]

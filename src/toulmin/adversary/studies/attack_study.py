@@ -1,8 +1,9 @@
 """What the studies of attacks share: the games they play, the items these leave, and the measures of them.
 
-An adversary plays every victim, and the independent players. The first victim plays itself (the mirror, which shows how
-often it loses without having seen it) and the independent players, so that "it wins without being strong" can be seen:
-an adversary that wins by exploitation loses to players that its victim beats.
+An adversary plays every victim. It plays the first victim from random openings too: a victim that never varies can be
+beaten by lines learnt by heart, which says little of its judgement. The first victim plays itself (the mirror, which
+shows how often it loses without having seen it). Independent players play both, so that "it wins without being strong"
+can be seen: an adversary that wins by exploitation loses to players that its victim beats.
 """
 
 from __future__ import annotations
@@ -24,12 +25,20 @@ if TYPE_CHECKING:
     from toulmin.go import GameRecord
 
 Bools = NDArray[np.bool_]
-ATTACK, OTHERS, MIRROR, VICTIM = "attack", "independent", "mirror", "victim's strength"
-_OPENING = 2  # random moves: deterministic players would play the same game again and again
+ATTACK, OPENINGS, OTHERS = "attack", "attack, random openings", "independent"
+MIRROR, VICTIM = "mirror", "victim's strength"
+_OPENING = 2  # random moves: a deterministic player would play itself once, and an attack may know its lines by heart
 
 MEASURES: Mapping[str, MeasureSpec] = {
     "win_rate": MeasureSpec(
         "proportion", "lower", "adversary's wins over distinct games against the first victim", 0.0, 1.0
+    ),
+    "win_rate_openings": MeasureSpec(
+        "proportion",
+        "lower",
+        "the same from positions after random moves, which no line learnt by heart covers",
+        0.0,
+        1.0,
     ),
     "win_rate_black": MeasureSpec("proportion", "neither", "the same, of its games as Black", 0.0, 1.0),
     "win_rate_white": MeasureSpec("proportion", "neither", "the same, of its games as White", 0.0, 1.0),
@@ -83,7 +92,7 @@ class AttackStudy(Study):
     victims: Annotated[tuple[PlayerSpec, ...], Field(min_length=1, max_length=32)]
     independents: Annotated[tuple[PlayerSpec, ...], Field(max_length=31)] = ()
     games: Annotated[int, Field(ge=2, le=100_000)] = 100
-    opening_moves: Annotated[int, Field(ge=0, le=40)] = _OPENING
+    opening_moves: Annotated[int, Field(ge=0, le=40)] = 0
     limit: Annotated[int, Field(ge=0, le=10_000)] = 0
     parallel: Annotated[int, Field(ge=1, le=1024)] = 64
     shown: Annotated[int, Field(ge=0, le=100)] = 2
@@ -133,10 +142,15 @@ class AttackStudy(Study):
         first = self.victims[0]
         return first.model_copy(update={"name": f"{first.label} (mirror)"})
 
+    def _from_openings(self) -> PlayerSpec:
+        first = self.victims[0]
+        return first.model_copy(update={"name": f"{first.label} (openings)"})
+
     def _pairings(self) -> list[tuple[str, str, str]]:
         """(group, first label, second label) of every pairing."""
         mine, victim = self.adversary_spec().label, self.victims[0].label
         found = [(ATTACK, mine, one.label) for one in self.victims]
+        found.append((OPENINGS, mine, self._from_openings().label))
         found += [(OTHERS, mine, one.label) for one in self.independents]
         found.append((MIRROR, victim, self._twin().label))
         return found + [(VICTIM, victim, one.label) for one in self.independents]
@@ -150,13 +164,11 @@ class AttackStudy(Study):
             name: getattr(self, name) for name in ("size", "rules", "komi", "games", "limit", "parallel", "shown")
         }
         openings = max(self.opening_moves, _OPENING)
-        attack = [adversary, *self.victims]
         matches = [
-            Match(**common, players=tuple(attack), opening_moves=self.opening_moves),
+            Match(**common, players=(adversary, *self.victims), opening_moves=self.opening_moves),
+            Match(**common, players=(adversary, self._from_openings(), *self.independents), opening_moves=openings),
             Match(**common, players=(self.victims[0], self._twin(), *self.independents), opening_moves=openings),
         ]
-        if self.independents:
-            matches.insert(1, Match(**common, players=(adversary, *self.independents), opening_moves=openings))
         units: list[str] = []
         records: list[GameRecord] = []
         pairing: list[int] = []
@@ -197,8 +209,9 @@ class AttackStudy(Study):
         """The measures of the games, the table of pairings with the threat model, and games to replay."""
         groups = self._pairings()
         pairing, won = items.columns["pairing"], items.columns["won"] == 1
-        attack = pairing == 0
-        mirror = pairing == [group for group, _, _ in groups].index(MIRROR)
+        names = [group for group, _, _ in groups]
+        attack, from_openings = pairing == 0, pairing == names.index(OPENINGS)
+        mirror = pairing == names.index(MIRROR)
         black, believed = items.columns["black"] == 1, items.columns["believed"] == 1
         lost_mirror = mirror & (items.columns["lost"] + items.columns["won"] > 0)
         # of a mirror game the loser may be either player; the traits speak of the second's belief only
@@ -208,6 +221,7 @@ class AttackStudy(Study):
         black_won = np.where(black, won, items.columns["lost"] == 1)
         measures = {
             "win_rate": share(won, attack, "lower"),
+            "win_rate_openings": share(won, from_openings, "lower"),
             "win_rate_black": share(won, attack & black),
             "win_rate_white": share(won, attack & ~black),
             "blind_spot": share(believed, wins, otherwise=no_win),
@@ -256,7 +270,7 @@ class AttackStudy(Study):
         )
 
     def _passing(self, label: str) -> str:
-        players = {one.label: one for one in (*self.victims, *self.independents, self._twin())}
+        players = {one.label: one for one in (*self.victims, *self.independents, self._twin(), self._from_openings())}
         return players[label].passing
 
 

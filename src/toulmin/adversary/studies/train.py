@@ -1,6 +1,7 @@
 """The study ``adversary.train``: an attack from its start to its games against the victim.
 
-An adversary is trained, then plays the games of :mod:`toulmin.adversary.studies.attack_study` at a low temperature.
+An adversary is trained, then plays the games of :mod:`toulmin.adversary.studies.attack_study`, at the temperature
+it was trained at: at a low one it would play a deterministic victim the same few games again.
 With ``null`` a second network gets the same start and as many updates of ordinary self-play, and plays the same victim:
 what it wins is strength that came with training, not exploitation. The network is an artefact of the record, so
 ``evidence:ID/adversary.bin.gz`` names it as a player's net. Training is kept in ``checkpoints`` where that is given: a
@@ -88,7 +89,7 @@ class AdversaryTraining(AttackStudy):
 
     attack: Attack
     null: bool = False
-    temperature: tuple[float, float] = (0.5, 0.1)
+    temperature: tuple[float, float] = (1.0, 1.0)
     checkpoints: str | None = None
 
     @model_validator(mode="before")

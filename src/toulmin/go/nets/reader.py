@@ -301,7 +301,7 @@ def _unpack(data: bytes, file: str) -> tuple[bytes, str | None]:
 
 
 def read_network(source: str | Path | bytes) -> NetworkFile:
-    """Read a network from a file, or from the bytes of one.
+    """Read a network from a file, from the bytes of one, or from a folder's ``network.bin.gz`` (an embedded net).
 
     Raises :class:`FaultError`: ``go.net`` with the layer and byte where the file is cut or malformed,
     ``go.net-unsupported`` with its name for a version, block or option that is not implemented, ``file.unreadable``
@@ -310,9 +310,11 @@ def read_network(source: str | Path | bytes) -> NetworkFile:
     if isinstance(source, bytes):
         file, raw = "<bytes>", source
     else:
-        file = str(source)
+        path = Path(source)
+        path = path / "network.bin.gz" if path.is_dir() else path
+        file = str(path)
         try:
-            raw = Path(source).read_bytes()
+            raw = path.read_bytes()
         except OSError as error:
             fault = Fault("file.unreadable", error.strerror or str(error), file=file)
             raise FaultError(fault, ExitCode.SUBJECT) from error
