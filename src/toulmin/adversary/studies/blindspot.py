@@ -162,7 +162,7 @@ class BlindSpot(Study):
         names = ("lost positions", "misjudged", "last chances", "falls")
         heads = ("source", "games", *(f"{who}'s {name}" for who in ("victim", "attacker") for name in names))
         caption = (
-            f"Groups of {self.least_stones} stones or more whose loss is proved ({self.most_liberties} liberties at most, "
+            f"Groups of {self.least_stones} stones or more proved to be lost ({self.most_liberties} liberties at most, "
             f"{self.most_nodes} nodes). A last chance: before the owner's move into the proved loss."
         )
         return Summary(

@@ -1,0 +1,145 @@
+"""Attacks on a frozen victim: training games and evaluations per second, and where the time goes.
+
+    python benchmarks/victimplay.py --net NET.bin.gz [--sizes 7 9] [--updates 2] [--processes 1 2] [--device cpu]
+
+PPO trains an adversary from the victim's weights; ``matches`` are games without training; A-MCTS plays games with 32
+visits against the victim's raw policy. Figures are per CPU-second of the process on a CPU, per second of the clock
+elsewhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import numpy as np
+import torch
+
+from toulmin.adversary import Attack, VictimGames, ppo_step
+from toulmin.go import (
+    Evaluator,
+    Games,
+    PlayerSpec,
+    PolicyModel,
+    SearchSettings,
+    TrainableNetwork,
+    adversarial_search,
+    input_features,
+    make_player,
+    read_network,
+)
+from toulmin.training import State
+
+KOMI = {7: 8.5, 8: 9.5}
+
+
+def clock(device: str) -> Callable[[], float]:
+    """CPU time where the work is done by this process, else the clock."""
+    return time.process_time if device == "cpu" else time.perf_counter
+
+
+def attack_on(net: str, size: int, decisions: int, slots: int) -> Attack:
+    """The attack of the demonstration, on a board of ``size``."""
+    victim = PlayerSpec.model_validate({"kind": "net", "net": f"file:{net}", "search": {"visits": 1}})
+    return Attack.against(
+        victim, size=size, komi=KOMI.get(size, 6.5), start=f"file:{net}", learner={"decisions": decisions}, slots=slots
+    )
+
+
+def ppo(net: str, size: int, updates: int, device: str, slots: int, decisions: int) -> dict[str, float]:
+    """Training games, evaluations and the share of the learner, per second."""
+    torch.set_num_threads(1)
+    now = clock(device)
+    attack = attack_on(net, size, decisions, slots)
+    module = TrainableNetwork(read_network(net)).to(device)
+    victim = make_player(attack.victim, lambda reference: reference.removeprefix("file:"), 0, device)
+    stream = VictimGames(attack, lambda: Evaluator(module.export(), device=device, max_batch=4096), [victim])
+    state = State(module, torch.optim.Adam(module.parameters(), lr=attack.learner.lr))
+    step = ppo_step(attack.learner, torch.device(device), 0)
+    step(state, next(stream))  # compiled and warm
+    games, evaluations, playing, learning = stream.finished, stream.evaluations, 0.0, 0.0
+    for _ in range(updates):
+        start = now()
+        batch = next(stream)
+        middle = now()
+        step(state, batch)
+        playing, learning = playing + middle - start, learning + now() - middle
+    total = playing + learning
+    moves = float(np.mean([game.moves for game in stream.last]))
+    return {
+        "games/s, training": (stream.finished - games) / total,
+        "games/s, playing only": (stream.finished - games) / playing,
+        "evaluations/s, playing": 2 * (stream.evaluations - evaluations) / playing,
+        "learner's share": learning / total,
+        "moves a game": moves,
+    }
+
+
+def amcts(net: str, size: int, device: str, visits: int = 32, slots: int = 16, moves: int = 4) -> dict[str, float]:
+    """Searched moves and evaluations per second, of both networks."""
+    now = clock(device)
+    evaluator = Evaluator(net, device=device, max_batch=4096)
+    games = Games(slots, size)
+    random = np.random.default_rng(0)
+    for _ in range(6):
+        games.play([random.choice(np.flatnonzero(row)[:-1]) for row in games.legal()])
+    settings, counted, start = SearchSettings(visits=visits), 0, 0.0
+    for move in range(moves + 1):
+        if move == 1:
+            start = now()
+            counted = 0
+        generators = [np.random.default_rng((move, row)) for row in range(slots)]
+        found = adversarial_search(games, np.arange(slots), evaluator, PolicyModel(evaluator), settings, generators)
+        games.play(found.visits.argmax(axis=1))
+        counted += found.evaluations + slots * (visits - 1)
+    spent = now() - start
+    return {"moves/s": slots * moves / spent, "evaluations/s, both nets": counted / spent}
+
+
+def raw(net: str, size: int, device: str, batch: int) -> dict[str, float]:
+    """Evaluations and input features per second."""
+    now = clock(device)
+    evaluator, games = Evaluator(net, device=device, max_batch=4096), Games(batch, size)
+    random = np.random.default_rng(0)
+    for _ in range(size * 2):
+        games.play([random.choice(np.flatnonzero(row)[:-1]) for row in games.legal()])
+    evaluator.evaluate(games)
+    start = now()
+    evaluator.evaluate(games)
+    middle = now()
+    input_features(games)
+    return {"evaluations/s": batch / (middle - start), "features/s": batch / (now() - middle)}
+
+
+def main() -> None:
+    """Measure and print a table of rows."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--net", required=True)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[7, 9])
+    parser.add_argument("--updates", type=int, default=2)
+    parser.add_argument("--decisions", type=int, default=1024)
+    parser.add_argument("--slots", type=int, default=64)
+    parser.add_argument("--processes", type=int, nargs="+", default=[1])
+    parser.add_argument("--device", default="cpu")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    for size in given.sizes:
+        for name, found in (
+            ("raw", raw(given.net, size, given.device, given.slots)),
+            ("A-MCTS, 32 visits", amcts(given.net, size, given.device)),
+        ):
+            print(f"{size}x{size} {name}: " + ", ".join(f"{k} {v:.4g}" for k, v in found.items()), flush=True)
+        for processes in given.processes:
+            with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+                task = (given.net, size, given.updates, given.device, given.slots, given.decisions)
+                results = [one.result() for one in [pool.submit(ppo, *task) for _ in range(processes)]]
+            for number, found in enumerate(results):
+                text = ", ".join(f"{k} {v:.4g}" for k, v in found.items())
+                print(f"{size}x{size} PPO, process {number + 1} of {processes}: {text}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
