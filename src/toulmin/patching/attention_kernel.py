@@ -12,7 +12,7 @@ Letters: N rows or copies, C circuits, B batch, T position, D residual, H head, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -68,12 +68,18 @@ class AttentionKernel(StageKernel):
 
     def groups(self, run: Run, plan: StagePlan) -> Iterator[tuple[slice, Written]]:
         """Layer groups: the attention of an ordinary forward pass, on the rows of several groups at a time."""
-        attn = self.attn
+        attn, before = self.attn, self._before(run)
         for some in run.slices(len(plan.groups), 4 * self.layer.attn.config.d_model):
             x = self.layer.norm1(run.streams(plan.groups[some]))
-            at = self.positions(x.shape[-2])
-            read, q_at = self._queries(run, x, at)
-            z = attn.attend(attn.q(read, q_at), attn.k(x, at), attn.v(x, at), q_at, at)
+            at, own = self._positions(run, x)
+            read, q_at = self._queries(run, x, own)
+            k, v = attn.k(x, own), attn.v(x, own)
+            if before is not None:
+                k, v = (
+                    torch.cat([old.expand(len(x), *old.shape), new], -3)
+                    for old, new in zip(before, (k, v), strict=True)
+                )
+            z = attn.attend(attn.q(read, q_at), k, v, q_at, at)
             yield some, (z,)
 
     def group_total(self, written: Written, chosen: list[int]) -> Float[Tensor, "N B T D"]:
@@ -84,6 +90,19 @@ class AttentionKernel(StageKernel):
     def group_value(self, written: Written, chosen: list[int], component: int) -> Float[Tensor, "N B T D"]:
         """What a head writes in the ``chosen`` groups of a slice."""
         return self.attn.result(written[0][chosen][..., component, None, :], [component])[..., 0, :]
+
+    def _positions(self, run: Run, x: Tensor) -> tuple[Positions, Positions]:
+        """All positions, and those that are computed."""
+        at = self.positions(x.shape[-2] + run.start)
+        return at, at.at(slice(run.start, None)) if run.start else at
+
+    def _before(self, run: Run) -> tuple[Float[Tensor, "B S K E"], Float[Tensor, "B S K E"]] | None:
+        """Keys and values at the positions that are not computed, the same in every copy."""
+        stream = run.stream_before()
+        if stream is None:
+            return None
+        x, at = self.layer.norm1(stream), self.positions(stream.shape[-2])
+        return self.attn.k(x, at), self.attn.v(x, at)
 
     def _queries(self, run: Run, x: Tensor, at: Positions) -> tuple[Tensor, Positions]:
         """The positions of ``x`` whose queries are read: the scored ones, where only the output reads the heads."""
@@ -99,14 +118,16 @@ class AttentionKernel(StageKernel):
         wanted = sorted({row for copy in copies for rows in copy.rows for row in rows})
         where = {row: index for index, row in enumerate(wanted)}
         x = self.layer.norm1(run.streams(wanted))
-        at = self.positions(x.shape[-2])
-        read, q_at = self._queries(run, x, at)
+        at, own = self._positions(run, x)
+        read, q_at = self._queries(run, x, own)
         queries = {(where[copy.rows[0][0]], copy.component) for copy in copies}
         q, q_place = self._project(self.attn.q, read, q_at, queries, 1)
         keys_read = {(where[row], copy.component // group) for copy in copies for row in copy.rows[1]}
-        k, k_place = self._project(self.attn.k, x, at, keys_read, group)
+        k, k_place = self._project(self.attn.k, x, own, keys_read, group)
         values_read = {(where[row], copy.component // group) for copy in copies for row in copy.rows[2]}
-        v, v_place = self._project(self.attn.v, x, at, values_read, group)
+        v, v_place = self._project(self.attn.v, x, own, values_read, group)
+        if (before := self._before(run)) is not None:
+            k, v = _after(before[0], k, k_place), _after(before[1], v, v_place)
         order = sorted(range(len(copies)), key=lambda i: (len(copies[i].rows[1]), copies[i].component))
         for kinds in sorted({len(copy.rows[1]) for copy in copies}):
             chosen = [i for i in order if len(copies[i].rows[1]) == kinds]
@@ -241,6 +262,14 @@ class AttentionKernel(StageKernel):
         single += len(plan.copies) * (3 * config.d_head + 3 * length + config.d_model) * share
         group = min(len(plan.groups), 1) * (3 * config.d_model + 5 * self.heads * config.d_head)
         return length * max(single, group)
+
+
+def _after(
+    before: Float[Tensor, "B S K E"], made: Float[Tensor, "N B T E"], place: Mapping[tuple[int, int], int]
+) -> Float[Tensor, "N B S+T E"]:
+    """Keys or values of copies, ``place`` by (row, K/V head), after those of the positions that are not computed."""
+    heads = [head for _, head in sorted(place, key=place.__getitem__)]
+    return torch.cat([before.movedim(-2, 0)[heads], made], -2)
 
 
 def _through_projection(attn: Attention, slot: str, x: Tensor, upstream: Tensor, at: Positions) -> Tensor:

@@ -254,6 +254,48 @@ class _RowsOf:
         return _RowsOf(self, rows)
 
 
+class FromPosition:
+    """The values of a Transformer's run from one position on."""
+
+    def __init__(self, whole: Values, first: int) -> None:
+        self.whole, self.first = whole, first
+
+    def value(self, source: int) -> Tensor:
+        """What the source writes at these positions."""
+        return self.whole.value(source)[..., self.first :, :]
+
+    def total(self, stage: int) -> Tensor:
+        """The sum of all sources of a stage."""
+        return self.whole.total(stage)[..., self.first :, :]
+
+    def stream(self, stage: int) -> Tensor:
+        """The sum of the sources that a stage reads."""
+        return self.whole.stream(stage)[..., self.first :, :]
+
+    def of_rows(self, rows: slice) -> Values:
+        """The same for some rows of the batch."""
+        return FromPosition(self.whole.of_rows(rows), self.first)
+
+
+def first_difference(clean: Values, counterfactual: Values) -> int:
+    """The first position at which two runs of a causal Transformer can differ; 0 where these are no such runs.
+
+    Before it every activation of the two runs is equal, and so is that of any run between them.
+    """
+    whole = [run._whole if isinstance(run, _RowsOf) else run for run in (clean, counterfactual)]
+    first, second = whole
+    if not isinstance(first, SourceValues) or not isinstance(second, SourceValues):
+        return 0
+    computation = first.computation
+    if not computation.causal or computation.terms or not second.is_of(computation):
+        return 0
+    with torch.no_grad():
+        inputs = [source for source, stage in enumerate(first.graph.stage_of_source) if stage < 0]
+        differ = torch.stack([clean.value(i) != counterfactual.value(i) for i in inputs])
+        places = differ.any(-1).flatten(0, -2).any(0).nonzero()
+    return int(places[0]) if len(places) else differ.shape[-2] - 1
+
+
 def source_values(
     model: Model,
     tokens: Tensor,

@@ -60,6 +60,7 @@ class Computation:
     :param kernels: one for each stage.
     :param check: refuses inputs that the model cannot read.
     :param identity: what two computations of one model with equal graphs and functions share.
+    :param causal: what is written at a position [.., T, D] depends on no later position.
     """
 
     def __init__(
@@ -71,7 +72,9 @@ class Computation:
         identity: tuple[object, ...],
         check: Callable[..., None] | None = None,
         terms: Terms | None = None,
+        causal: bool = False,
     ) -> None:
+        self.causal = causal
         self.graph, self.kernels = graph, tuple(kernels)
         self._start, self._check, self._identity = start, check, identity
         functions = self.terms = terms or {}
@@ -122,7 +125,9 @@ class Computation:
             for stage, kernel in zip(graph.stages, self.kernels, strict=True)
         ]
         identity = (*self._identity, *(f for parts in terms.values() for f in parts.values()))
-        return Computation(graph, kernels, self._start, identity=identity, check=self._check, terms=terms)
+        return Computation(
+            graph, kernels, self._start, identity=identity, check=self._check, terms=terms, causal=self.causal
+        )
 
     def start(self, x: Tensor) -> list[Tensor]:
         """The values of the input sources."""

@@ -5,6 +5,9 @@ only the sources that some row reads are computed. What the last layer of a Tran
 positions only, so its queries, mixed values and MLP are computed there only. Where a gradient is recorded, everything
 is out of place.
 
+Two runs that read the same tokens before some position are equal there, and so is every run between them, because
+attention looks back only: such positions are not computed, except for the keys and values that later ones read.
+
 Letters: N rows or copies, B batch, T position, D residual, V vocabulary, P scored positions.
 """
 
@@ -16,11 +19,11 @@ import torch
 from torch import Tensor
 
 from toulmin.patching.attention_kernel import AttentionKernel
-from toulmin.patching.cache import Values
+from toulmin.patching.cache import FromPosition, Values
 from toulmin.patching.computation import Computation
 from toulmin.patching.plan import CLEAN, LOOK_BACK, WHOLE, Plan, StagePlan
 from toulmin.patching.position_classes import PositionClasses
-from toulmin.patching.scored import Scored, common_positions
+from toulmin.patching.scored import Scored, common_positions, scored_from
 
 DENSE_SHARE = 0.25
 HIDDEN_BYTES, HIDDEN_TOKENS = 4 * 2**20, 1024  # of copies computed together: what a cache holds, what a product needs
@@ -31,6 +34,7 @@ class Execution:
 
     :param clean: the clean run.
     :param counterfactual: the counterfactual run, or what cut edges carry.
+    :param start: the first position that is computed; both runs are equal before it.
     """
 
     def __init__(
@@ -41,14 +45,18 @@ class Execution:
         counterfactual: Values,
         *,
         classes: PositionClasses | None = None,
+        start: int = 0,
     ) -> None:
-        self.computation, self.plan = computation, plan
+        self.computation, self.plan, self.start = computation, plan, start
         self.base, self.opposite = (clean, counterfactual) if plan.base_run == CLEAN else (counterfactual, clean)
+        self._base_run = self.base  # at all positions
+        if start:
+            self.base, self.opposite = FromPosition(self.base, start), FromPosition(self.opposite, start)
         self.base_row, self.opposite_row = plan.base_run - 2, -1 - plan.base_run
         self.table: dict[int, Tensor] = {}
         self.rows: list[Tensor] = []  # per stage, [N, B, *] deviations
         self.keep: list[int] | None = None  # the positions at which the output is read, where they are common
-        self.length = 0  # T, of a Transformer
+        self.length = 0  # the number of positions that are computed, of a Transformer
         self._opposite_sums: dict[int, Tensor] = {}
         self._stage = plan.stages[0]
         first = self.base.value(0)
@@ -58,15 +66,17 @@ class Execution:
         self.places: list[Tensor] | None = None
         if classes is not None and classes.n_places > 1:
             places = torch.from_numpy(classes.places).to(self.device)
+            places = places[..., start:]
             self.places = [(places == place).to(first.dtype)[..., None] for place in range(classes.n_places)]
         self.offset_masks: list[Tensor] = []
         if classes is not None and classes.n_offsets > 1:
-            index = torch.arange(self.length, device=self.device)
+            index = torch.arange(self.length + self.start, device=self.device)
             kind = torch.from_numpy(classes.offsets).to(self.device)[(index[:, None] - index[None, :]).abs()]
             self.offset_masks = [kind == number for number in range(classes.n_offsets)]
 
     def run(self, scored: Scored = None) -> Tensor:
         """The output of each root: of a Transformer [R, B, V], or [R, B, P, V] for several scored positions."""
+        scored = scored_from(scored, self.start, self.length + self.start)
         self.keep = common_positions(scored, self.length) if self.length else None
         for stage in self.plan.stages[:-1]:
             number, self._stage = stage.number, stage
@@ -92,6 +102,14 @@ class Execution:
         if self.keep == list(range(first, first + len(self.keep))):
             return x.narrow(-2, first, len(self.keep))
         return x[..., self.keep, :]
+
+    def stream_before(self) -> Tensor | None:
+        """[B, start, D] what the present stage reads at the positions that are not computed; None where all are."""
+        if not self.start:
+            return None
+        number = self._stage.number
+        constant, stream = self.computation.constants[number], self._base_run.stream(number)[..., : self.start, :]
+        return stream if constant is None else stream + constant
 
     def _like(self, value: Tensor, other: Tensor) -> Tensor:
         """A value at the positions that the other has."""

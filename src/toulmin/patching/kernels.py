@@ -58,9 +58,14 @@ class Run(Protocol):
 
     offset_masks: list[Tensor]  # [T, T] by class of offsets: whether a query and a key are of that class
     keep: list[int] | None  # the positions at which the output is read, where they are the same in all rows
+    start: int  # the first position that is computed; the runs are equal before it
 
     def streams(self, rows: Sequence[int]) -> Tensor:
         """[N, B, *] what receivers of the stage read, of the plan's rows."""
+        ...
+
+    def stream_before(self) -> Tensor | None:
+        """[B, start, D] what the stage reads at the positions that are not computed; None where all are."""
         ...
 
     def at_scored(self, x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 from toulmin.faults import ExitCode, Fault, FaultError
-from toulmin.patching.cache import FixedValues, SourceValues, Values, advance_together
+from toulmin.patching.cache import FixedValues, SourceValues, Values, advance_together, first_difference
 from toulmin.patching.execute import Execution
 from toulmin.patching.graph import Graph
 from toulmin.patching.kernels import Terms
@@ -20,7 +20,7 @@ from toulmin.patching.pathset import PathSet
 from toulmin.patching.plan import Plan
 from toulmin.patching.plan_paths import plan_paths
 from toulmin.patching.position_classes import PositionClasses
-from toulmin.patching.scored import Scored, common_positions, scored_of_rows
+from toulmin.patching.scored import Scored, common_positions, first_scored, scored_of_rows
 
 if TYPE_CHECKING:
     pass
@@ -103,4 +103,11 @@ def run_plan(
     :param terms: for each component that the plan's graph splits, by name, functions whose values sum to its output.
     """
     computation = as_computation(model, plan.graph, terms)
-    return Execution(computation, plan, clean, counterfactual, classes=classes).run(scored)
+    start = start_of(clean, counterfactual, scored)
+    return Execution(computation, plan, clean, counterfactual, classes=classes, start=start).run(scored)
+
+
+def start_of(clean: Values, counterfactual: Values, scored: Scored) -> int:
+    """The first position that has to be computed: where the two runs may differ, or that is scored."""
+    first = first_difference(clean, counterfactual)
+    return min(first, first_scored(scored, clean.value(0).shape[-2])) if first else 0

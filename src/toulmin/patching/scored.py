@@ -59,6 +59,23 @@ def common_positions(scored: Scored, length: int) -> list[int] | None:
     return None
 
 
+def first_scored(scored: Scored, length: int) -> int:
+    """The first scored position."""
+    if scored is None:
+        return length - 1
+    if isinstance(scored, str | slice):
+        return 0
+    index = torch.as_tensor(scored) % length
+    return int(index.min()) if index.numel() else 0
+
+
+def scored_from(scored: Scored, first: int, length: int) -> Scored:
+    """The scored positions, of which none is before ``first``, counted from there."""
+    if not first or scored is None:
+        return scored
+    return scored % length - first if isinstance(scored, int) else torch.as_tensor(scored) % length - first
+
+
 def scored_of_rows(scored: Scored, rows: slice) -> Scored:
     """The scored positions of some rows of the batch."""
     return scored if scored is None or isinstance(scored, int | slice | str) else torch.as_tensor(scored)[rows]

@@ -123,4 +123,5 @@ def transformer_computation(model: Transformer, graph: Graph | None = None, term
         else:
             kernels.append(MlpKernel(stage, layer, functions, last=last))
     identity = (model, *(function for parts in terms.values() for function in parts.values()))
-    return Computation(graph, kernels, start, identity=identity, check=partial(check_tokens, model), terms=terms)
+    check = partial(check_tokens, model)
+    return Computation(graph, kernels, start, identity=identity, check=check, terms=terms, causal=config.causal)
