@@ -64,13 +64,15 @@ def plan_circuits(graph: Graph, masks: NDArray[np.bool_], *, counterfactual_is_r
             if last:
                 outputs += rows[:, 0].tolist()
                 continue
-            grouped = ~any_cut & (positions == 1) & (2 * own.sum(1) >= len(stage.components))
-            grouped &= len(stage.components) > 1
+            # all components that are wanted read one row: nothing is cut here, or the same is cut for all of them
+            one_row = rows[np.arange(len(rows)), read.argmax(1)]
+            grouped = ((rows == one_row[:, None]) | ~read).all(1) & (positions == 1)
+            grouped &= (2 * own.sum(1) >= len(stage.components)) & (len(stage.components) > 1)
             touched = own & (changed[:, None] | np.logical_or.reduceat(cut, [span.start for span in inputs], axis=1))
             active = active[touched[active].any(1)]
             for c in active.tolist():
                 if grouped[c]:
-                    made = planner.group(number, int(rows[c, 0]))
+                    made = planner.group(number, int(one_row[c]))
                     values[start + c, writes.start : writes.stop] = made if isinstance(made, int) else made[of_source]
                     continue
                 read_rows = rows[c].tolist()
