@@ -54,7 +54,7 @@ def edge_gradients(
     values: PerSource | None = None,
     differences: PerSource | None = None,
     mix: float = 0.0,
-    scored: Int[Tensor, "B"] | None = None,
+    scored: Int[Tensor, "B *P"] | None = None,
     graph: Graph | None = None,
     terms: Terms | None = None,
     merged_qkv: bool = False,

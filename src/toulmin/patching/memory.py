@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     pass
 
 
-def bytes_per_pair(model: Model, plan: Plan, inputs: Tensor, *, everywhere: bool = True) -> int:
+def bytes_per_pair(model: Model, plan: Plan, inputs: Tensor, *, everywhere: bool = True, start: int = 0) -> int:
     """An upper estimate of the memory that executing a plan needs for one pair of the batch.
 
     :param inputs: what the model is run on, of one pair or more: [B, T] tokens of a Transformer.
+    :param start: the first position of a Transformer that is computed.
     :param everywhere: whether all positions are scored; if not, what a Transformer's last layer writes is held at few.
     """
     computation = as_computation(model)  # how a component is split changes no size
@@ -26,15 +27,17 @@ def bytes_per_pair(model: Model, plan: Plan, inputs: Tensor, *, everywhere: bool
     sizes = [first[0].numel()]
     if plan.graph.shape is None:  # streams may differ in size
         sizes += [run.value(source)[0].numel() for source in range(1, len(plan.graph.sources))]
-    length = first.shape[1] if plan.graph.shape is not None else 1
+    length, computed = 1, 1.0
+    if plan.graph.shape is not None:
+        length, computed = first.shape[1] - start, 1 - start / first.shape[1]
     work, table = 0.0, float(len(plan.deltas))
     for stage in plan.stages:
         last = stage.stage.layer >= plan.graph.n_layers - 1
         share = 1 / length if last and not everywhere else 1.0
-        made = len(stage.rows) * (1 + any(row.second_pass for row in stage.rows)) * max(sizes)
+        made = len(stage.rows) * (1 + any(row.second_pass for row in stage.rows)) * max(sizes) * computed
         made *= share if stage.stage.kind != "attn" else 1
         work = max(work, made + computation.kernels[stage.number].work(stage, length, share))
         table += share * sum(map(len, (*stage.slots, *stage.group_slots)))
     before = sum(sorted((len(stage.rows) for stage in plan.stages[:-1]), reverse=True)[:LOOK_BACK])
-    numbers = (table + before + 4 * len(plan.graph.sources)) * max(sizes) + work
+    numbers = ((table + before) * computed + 4 * len(plan.graph.sources)) * max(sizes) + work
     return int(numbers * first.element_size())

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -32,7 +31,7 @@ from toulmin.patching.memory import bytes_per_pair
 from toulmin.patching.models import Model, as_computation
 from toulmin.patching.plan_circuits import plan_circuits
 from toulmin.patching.position_classes import PositionClasses
-from toulmin.patching.run_paths import DEFAULT_BYTES, run_plan
+from toulmin.patching.run_paths import DEFAULT_BYTES, run_plan, start_of
 from toulmin.patching.scored import Scored, common_positions, scored_of_rows
 
 if TYPE_CHECKING:
@@ -71,8 +70,8 @@ def run_circuits(
     graph = graph or computation.graph
     computation.check(tokens)
     like = values.value(0) if isinstance(values, SourceValues) else values[0]
-    mask = _checked_masks(masks, computation.graph, len(graph.receivers), tokens, like)
     boolean = masks.dtype in (torch.bool, np.bool_)
+    mask = _checked_masks(masks, computation.graph, len(graph.receivers), tokens, like)
     for run in (values, clean):
         if isinstance(run, SourceValues):
             _check_run(run, computation, tokens)
@@ -84,7 +83,7 @@ def run_circuits(
     if graph.merged_qkv:
         mask = mask[:, :, torch.from_numpy(graph.unmerged_columns).to(mask.device)]
     if boolean:
-        return _sparse(computation, tokens, values, mask.bool().cpu().numpy(), scored, max_bytes, clean)
+        return _sparse(computation, tokens, values, mask.cpu().numpy(), scored, max_bytes, clean)
     assert not isinstance(values, SourceValues)
     size = (
         sum(value[0].numel() for value in values) if not isinstance(values, Tensor) else _numbers(computation, tokens)
@@ -131,15 +130,18 @@ def _check_values(values: Tensor | Sequence[Tensor], computation: Computation, t
 
 def _checked_masks(
     masks: Tensor | NDArray[np.generic], graph: Graph, receivers: int, tokens: Tensor, like: Tensor
-) -> Float[Tensor, "C S R *T"]:
-    mask = torch.as_tensor(masks, device=like.device).to(like.dtype)
+) -> Tensor:
+    """[C, S, R] or [C, S, R, T]: Boolean as they are, real numbers in the values' type."""
+    mask = torch.as_tensor(masks)  # Boolean ones are planned with, on the CPU, and never become numbers
+    if mask.dtype != torch.bool:
+        mask = mask.to(like.device, like.dtype)
     want = (len(graph.sources), receivers)
     positions = () if mask.ndim == 3 else (tokens.shape[-1],)
     allowed = (3, 4) if graph.shape is not None else (3,)
     if mask.ndim not in allowed or tuple(mask.shape[1:]) != (*want, *positions):
         last = " or with a last axis T" if len(allowed) > 1 else ""
         raise FaultError(Fault("patching.masks", f"masks are {list(mask.shape)}, not [C, {want[0]}, {want[1]}]{last}"))
-    if bool(torch.isnan(mask).any()):
+    if mask.dtype != torch.bool and bool(torch.isnan(mask).any()):
         raise FaultError(Fault("patching.nan", "a mask is NaN"), ExitCode.NUMERICAL)
     return mask
 
@@ -167,13 +169,14 @@ def _sparse(
     else:
         other = FixedValues([value.expand_as(run.value(source)) for source, value in enumerate(values)], graph)
     classes = PositionClasses.everywhere(tokens.shape[-1]) if mask.ndim == 4 else None
+    start = start_of(run, other, scored) if graph.shape is not None else 0
     everywhere = graph.shape is not None and common_positions(scored, tokens.shape[-1]) is None
 
     waiting, outputs = [mask], list[Tensor]()
     while waiting:
         some = waiting.pop(0)
         plan = plan_circuits(graph, some, counterfactual_is_run=is_run)
-        per_pair = bytes_per_pair(computation, plan, tokens, everywhere=everywhere)
+        per_pair = bytes_per_pair(computation, plan, tokens, everywhere=everywhere, start=start)
         pieces = min(len(some), math.ceil(per_pair / max_bytes))
         if pieces > 1:
             waiting[:0] = np.array_split(some, pieces)

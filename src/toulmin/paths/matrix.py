@@ -7,7 +7,7 @@ change of a metric; intervals are percentile bootstraps over clean prompts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from toulmin.subjects import Subject, Transformer
 
 Component = Literal["Q", "K", "V"]
+TOGETHER = 1024  # circuits that are planned together
+OUTPUT_SHARE, LOGIT_COPIES = 0.25, 3  # of max_bytes, for logits; how often a metric holds them
 
 
 def head_to_head(
@@ -60,10 +62,17 @@ def head_to_head(
     if not senders:
         raise FaultError(Fault("paths.layers", "a model of one layer has no pairs of heads that follow each other"))
     cells = [(s, r) for s in senders for r in receivers if _layer(s) < _layer(r)]
-    masks = np.zeros((len(cells), *graph.allowed.shape), dtype=np.bool_)
-    for index, (sender, receiver) in enumerate(cells):
-        masks[index, graph.sources.index(sender), graph.receivers.index(f"{receiver}[{component}]")] = True
-    values, units, measured = _run(model, graph, masks, pairs, metric, max_bytes, batch)
+    cells.sort(key=lambda cell: _layer(cell[1]))  # cells run together then begin at one layer
+    source, receiver = ({name: at for at, name in enumerate(names)} for names in (graph.sources, graph.receivers))
+    edges = np.array([(source[s], receiver[f"{r}[{component}]"]) for s, r in cells])
+
+    def masks(some: slice) -> NDArray[np.bool_]:
+        chosen = edges[some]
+        made = np.zeros((len(chosen), *graph.allowed.shape), dtype=np.bool_)
+        made[np.arange(len(chosen)), chosen[:, 0], chosen[:, 1]] = True
+        return made
+
+    values, units, measured = _run(model, graph, (len(cells), masks), pairs, metric, max_bytes, batch)
     place = {cell: index for index, cell in enumerate(cells)}
     grid = np.array([[place.get((s, r), -1) for r in receivers] for s in senders])
     return Matrix(
@@ -172,32 +181,41 @@ def _layer(name: str) -> int:
 def _run(
     model: Transformer,
     graph: Graph,
-    masks: NDArray[np.bool_],
+    masks: NDArray[np.bool_] | tuple[int, Callable[[slice], NDArray[np.bool_]]],
     pairs: Sequence[Pair],
     metric: AnyMetric,
     max_bytes: int,
     size: int | None,
 ) -> tuple[NDArray[np.float64], tuple[str, ...], Metric]:
-    """[n pairs, C] the change of the metric in each patched run, the clean prompt of each pair, and the metric."""
+    """[n pairs, C] the change of the metric in each patched run, the clean prompt of each pair, and the metric.
+
+    Circuits are run some at a time, of which the metric is taken at once, so that the logits of all of them are never
+    held together. ``masks`` are given, or how many there are and a function that makes some of them.
+    """
     measured = find_change(metric, signed=True)
-    found = np.zeros((len(pairs), len(masks)))
+    count, make = (len(masks), masks.__getitem__) if isinstance(masks, np.ndarray) else masks
+    found = np.zeros((len(pairs), count))
     for batch in batch_pairs(pairs, size or len(pairs)):
         batch = batch.to(model.W_E.device)
         with torch.no_grad():
             clean = source_values(model, batch.clean, graph=graph, scored=batch.at)
             counterfactual = source_values(model, batch.counterfactual, graph=graph)
-            logits = run_circuits(
-                model,
-                batch.clean,
-                counterfactual,
-                masks,
-                graph=graph,
-                scored=batch.at,
-                max_bytes=max_bytes,
-                clean=clean,
-            )
-            effect = measure_change(measured, logits, batch, clean.logits, signed=True)
-        found[list(batch.index)] = effect.T.double().cpu().numpy()
+            outputs = LOGIT_COPIES * clean.logits.numel() * clean.logits.element_size()
+            step = max(1, min(TOGETHER, int(max_bytes * OUTPUT_SHARE // outputs)))
+            for start in range(0, count, step):
+                some = slice(start, min(count, start + step))
+                logits = run_circuits(
+                    model,
+                    batch.clean,
+                    counterfactual,
+                    make(some),
+                    graph=graph,
+                    scored=batch.at,
+                    max_bytes=int(max_bytes * (1 - OUTPUT_SHARE)),
+                    clean=clean,
+                )
+                effect = measure_change(measured, logits, batch, clean.logits, signed=True)
+                found[list(batch.index), some] = effect.T.double().cpu().numpy()
     if not np.isfinite(found).all():
         raise FaultError(Fault("paths.nan", "an effect is NaN or infinite"), ExitCode.NUMERICAL)
     return found, unit_names(pairs), measured
