@@ -88,7 +88,7 @@ class SiteRoutes:
             seen.add((route.label, route.kind))
             if route.label != RETAIN:
                 shared = sorted({taken[d] for d in index.tolist() if taken.get(d, route.label) != route.label})
-                if shared:
+                if shared and route.inside > route.outside:
                     text = f"shares dimensions with {', '.join(shared)}"
                     faults.append(Fault("routing.overlap", text, name=f"{route} at {name}"))
                 taken |= dict.fromkeys(index.tolist(), route.label)

@@ -1,0 +1,1 @@
+"""The studies of routing: partitioned representations, unlearning, and learning under partial oversight."""
