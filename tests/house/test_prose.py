@@ -10,7 +10,9 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/toulmin.md", "docs/paths.md", "docs/circuits.md", "docs/basis.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/toulmin.md", "docs/paths.md", "docs/circuits.md", "docs/basis.md", "docs/routing.md"]
+)
 def test_the_code_on_the_page_runs(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     indented = re.findall(r"(?m)(?:^    .*\n|^\n)+", text)

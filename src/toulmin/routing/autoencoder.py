@@ -53,6 +53,7 @@ class SplitAutoencoder(nn.Module):
         self.low = make_mlp(half, last_bias=True)
         self.high = make_mlp(half, last_bias=True)
         self.route = nn.Identity()
+        self.direction: Tensor | None
         self.register_buffer("direction", direction)
 
     def encode(self, x: Float[Tensor, "B P"]) -> Float[Tensor, "B E"]:
