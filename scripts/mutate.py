@@ -9,14 +9,22 @@ alone. A mutant is killed if the test command fails or takes more than `--timeou
 takes without mutants). Survivors are named: each is a test that is missing, or a change that makes no difference.
 Ctrl-C ends with the share so far.
 
-Standard library only. The command runs in the copy, with its `src` first on the import path; data outside of the
-repository are found through TOULMIN_SHARED.
+Much faster where a coverage file says which tests run which line; a mutant then runs only those, at most `--tests` of
+them (so the share is a lower bound). A line run by the import alone gets the tests of its whole file:
+
+    .venv/bin/pytest -q tests --cov=toulmin --cov-context=test --cov-report=
+    python scripts/mutate.py src/toulmin/evidence --sample 60 --covered .coverage -- .venv/bin/pytest -x -q
+
+The tests must pass without a mutant when the coverage is recorded. Standard library only, but for reading coverage.
+The command runs in the copy, with its `src` first on the import path; data outside of the repository are found through
+TOULMIN_SHARED.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import collections
 import copy
 import os
 import random
@@ -187,6 +195,27 @@ def survives(mutant: Mutant, command: Sequence[str], folder: Path, timeout: floa
         place.write_text(original, "utf-8")
 
 
+class Covered:
+    """Which tests run a line, from a coverage file that was recorded with a context for each test."""
+
+    def __init__(self, file: Path, root: Path, most: int) -> None:
+        from coverage import CoverageData
+
+        self.data, self.root, self.most = CoverageData(str(file)), root, most
+        self.data.read()
+        self.lines: dict[Path, dict[int, set[str]]] = {}
+
+    def tests(self, mutant: Mutant) -> list[str]:
+        """The ids of the tests that run the mutant's line, those first that run the fewest other lines of the file."""
+        if mutant.file not in self.lines:
+            found = self.data.contexts_by_lineno(str((self.root / mutant.file).resolve()))
+            self.lines[mutant.file] = {line: {c.rsplit("|", 1)[0] for c in cs} - {""} for line, cs in found.items()}
+        lines = self.lines[mutant.file]
+        spread = collections.Counter(name for names in lines.values() for name in names)
+        own = lines.get(mutant.line) or spread
+        return sorted(own, key=lambda name: (spread[name] * (1 if lines.get(mutant.line) else -1), name))[: self.most]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -194,6 +223,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--sample", type=int, help="how many mutants, drawn at random; default all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--timeout", type=float, help="seconds in which the tests must end")
+    parser.add_argument("--covered", type=Path, help="a coverage file with contexts: run only the tests of the line")
+    parser.add_argument("--tests", type=int, default=40, help="with --covered: at most so many tests a mutant")
     parser.add_argument("--least", type=float, default=0.0, help="exit with 1 where a smaller share is killed")
     given = list(sys.argv[1:] if arguments is None else arguments)
     if "--" not in given:
@@ -207,18 +238,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     total = len(mutants)
     if chosen.sample is not None and chosen.sample < total:
         mutants = random.Random(chosen.seed).sample(mutants, chosen.sample)  # in this order, so that a part is a sample
+    covered = Covered(chosen.covered, root, chosen.tests) if chosen.covered else None
     with tempfile.TemporaryDirectory() as scratch:
         folder = copied(root, Path(scratch))
         started = time.monotonic()
-        if not run(command, folder, None):
+        if covered is None and not run(command, folder, None):
             print("the tests fail without any mutant", file=sys.stderr)
             return 2
-        timeout, survivors = max(LEAST_TIMEOUT, 5 * (time.monotonic() - started)), list[Mutant]()
+        timeout = 300.0 if covered else max(LEAST_TIMEOUT, 5 * (time.monotonic() - started))
         timeout = timeout if chosen.timeout is None else chosen.timeout
-        done = 0
+        done, survivors = 0, list[Mutant]()
         try:
             for mutant in mutants:
-                alive = survives(mutant, command, folder, timeout)
+                tests = covered.tests(mutant) if covered else []
+                alive = (covered is not None and not tests) or survives(mutant, [*command, *tests], folder, timeout)
                 done += 1
                 print(f"[{done}/{len(mutants)}] {'alive' if alive else 'killed'}", file=sys.stderr, flush=True)
                 if alive:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -80,3 +81,27 @@ def test_survivors_are_named_and_the_rest_is_killed(tmp_path: Path) -> None:
     assert "of 2 mutants" in sampled
     (tmp_path / "check.py").write_text(check + "assert larger(1, 1) == 5\n")
     assert run(tmp_path, "src/part").returncode == 2
+
+
+def test_with_coverage_a_mutant_runs_the_tests_of_its_line(tmp_path: Path) -> None:
+    (tmp_path / "src/part").mkdir(parents=True)
+    (tmp_path / "src/part/__init__.py").write_text("")
+    rule = "LIMIT = 5\n\n\ndef larger(a, b):\n    return a + b\n\n\ndef capped(a):\n    return a * LIMIT\n"
+    (tmp_path / "src/part/rule.py").write_text(rule)
+    tests = "from part.rule import larger, capped\n\n\ndef test_larger():\n    assert larger(0, 0) == 0\n"
+    (tmp_path / "test_rule.py").write_text(tests + "\n\ndef test_capped():\n    assert capped(2) == 10\n")
+    pytest = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
+    record = [*pytest, "--cov=part", "--cov-context=test", "--cov-report="]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "src"), "COVERAGE_FILE": str(tmp_path / "cov")}
+    assert subprocess.run(record, cwd=tmp_path, env=environment, capture_output=True, check=False).returncode == 0
+    module = script()
+    covered = module.Covered(tmp_path / "cov", tmp_path, 40)
+    found = {m.before: covered.tests(m) for m in module.mutants_of(Path("src/part/rule.py"), rule)}
+    assert found["a + b"] == ["test_rule.py::test_larger"]
+    assert found["a * LIMIT"] == ["test_rule.py::test_capped"]
+    assert sorted(found["5"]) == ["test_rule.py::test_capped", "test_rule.py::test_larger"]  # run by the import alone
+    command = [sys.executable, str(SCRIPT), "src/part", "--covered", str(tmp_path / "cov"), "--", *pytest]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    *survivors, last = done.stdout.splitlines()
+    assert [line.partition("survives ")[2] for line in survivors] == ["src/part/rule.py:5: a + b  ->  a - b"]
+    assert last == "2 of 3 mutants killed (67%), of 3 in 2 files"
