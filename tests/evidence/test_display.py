@@ -42,6 +42,7 @@ def test_numbers_are_readable(value: float | str | None, text: str) -> None:
 def test_text_has_every_cell_and_fits_the_width() -> None:
     text = TABLE.to_text(width=60)
     lines = text.splitlines()
+    assert next(line for line in lines if "remark" in line).startswith(" edge")  # one blank and no more
     assert lines[0] == "scores <of> edges"
     assert lines[-1] == "Threshold 80%."
     assert max(map(len, lines)) <= 60

@@ -10,6 +10,7 @@ from toulmin.evidence import (
     bootstrap_mean,
     bootstrap_ratio,
     clopper_pearson,
+    mean_interval,
     wilson,
     zero_failure_upper,
 )
@@ -158,9 +159,25 @@ def test_bca_is_that_of_scipy() -> None:
         (lambda: bootstrap_mean([1.0, 2.0], clusters=["a"]), r"interval\.clusters"),
         (lambda: bootstrap_ratio([1.0], [1.0, 2.0]), r"interval\.shape"),
         (lambda: bootstrap_ratio([1.0, 2.0], [0.0, 0.0]), r"interval\.not_finite"),
+        # the ratio itself is 4 / 2: only resamples that draw 1 and -1 equally often divide by zero
+        (lambda: bootstrap_ratio(np.ones(4), [1.0, 1.0, 1.0, -1.0]), r"interval\.not_finite"),
         (lambda: bootstrap_mean([1.0, 2.0, 4.0], level=1.0), r"interval\.level"),
     ],
 )
 def test_nonsense_is_refused(call, code: str) -> None:
     with pytest.raises(FaultError, match=code):
         call()
+
+
+def test_few_clusters_in_part_failed_have_the_exact_interval_of_their_sum() -> None:
+    # means 0.75 and 0.25: one of two, as if one cluster had failed whole and the other not at all
+    interval, why = mean_interval([1, 1, 1, 0, 1, 0, 0, 0], clusters=list("aaaabbbb"))
+    assert why is None
+    assert interval is not None
+    exact = clopper_pearson(1, 2)
+    assert [interval.low, interval.high] == pytest.approx([exact.low, exact.high], abs=1e-12)
+    # a sum that is no whole number is rounded outward: 1.25 of 2 is at least one and at most two
+    interval, _ = mean_interval([1, 1, 1, 1, 1, 0, 0, 0], clusters=list("aaaabbbb"))
+    assert interval is not None
+    assert interval.low == pytest.approx(clopper_pearson(1, 2).low, abs=1e-12)
+    assert interval.high == clopper_pearson(2, 2).high == 1.0

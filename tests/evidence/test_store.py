@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
@@ -60,6 +61,39 @@ def test_items_refuse_what_is_not_evidence() -> None:
         Items(["a", "a"], {})
     with pytest.raises(FaultError, match=r"items\.length"):
         Items(["a"], {"value": np.zeros(2)})
+
+
+def test_equal_contents_count_once_together() -> None:
+    none = Items(["a", "b"], {"value": np.array([1.0, 2.0])})
+    assert (none.repeats, none.weights, none.n) == (0, None, 2)
+    assert none.distinct() is none
+    different = Items(["a", "b"], {"value": np.array([1, 2])}, contents=["x", "y"])
+    assert (different.repeats, different.weights, different.n) == (0, None, 2)
+    assert different.distinct() is different  # its whole numbers stay whole
+    columns = {"value": np.array([1.0, 2.0, 4.0]), "name": np.array(["p", "q", "r"])}
+    repeated = Items(["a", "b", "c"], columns, contents=["x", "y", "x"])
+    assert (repeated.repeats, repeated.n) == (1, 2)
+    assert repeated.weights is not None
+    assert repeated.weights.tolist() == [0.5, 1.0, 0.5]
+    once = repeated.distinct()
+    assert (list(once.units), list(once.contents or ())) == (["a", "b"], ["x", "y"])
+    assert once["value"].tolist() == [2.5, 2.0]
+    assert once["name"].tolist() == ["p", "q"]
+
+
+def test_tensors_that_cannot_be_written_are_an_error_of_the_disk(tmp_path) -> None:
+    (tmp_path / "items.safetensors").mkdir()
+    with pytest.raises(OSError, match="directory") as caught:
+        write_items(items(), tmp_path)
+    assert caught.value.errno == errno.EIO
+
+
+def test_a_note_makes_the_store_that_is_not_there_yet(tmp_path) -> None:
+    store = Store(tmp_path / "a" / "store")
+    first, second = store.note("checked", of="x"), store.note("checked", of="x")
+    assert first != second  # a line is bound to the one before it
+    assert store.ledger().head == second
+    assert store.audit() == []
 
 
 def test_written_is_read(tmp_path) -> None:
