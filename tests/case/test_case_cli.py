@@ -117,7 +117,10 @@ def test_explain(coin):
     assert "E (evidence): supported, current" in output
     assert "rate.low >= 0.9: pass" in output
     assert "if it is refuted, the root G is refuted" in output
-    assert "G (goal): conditional" in call("explain", coin.folder)[1]
+    output = call("explain", coin.folder)[1]
+    assert "G (goal): conditional" in output
+    assert "why:\n  " in output
+    assert "why:" not in call("explain", coin.folder, "A")[1]  # nothing to say of it
     status, output = call("explain", coin.folder, "F")
     assert status == 2
     assert "no element of that name" in output

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from toulmin.case import CriterionError, Outcome, compare_criteria, parse_criterion
+from toulmin.case.argument.reasons import _why_not
+from toulmin.case.argument.verdict import Comparison
 from toulmin.case.evidence.criterion import comparisons_of, decide, measures_of
 from toulmin.evidence import Interval, Measure
 
@@ -111,3 +115,9 @@ def test_pass_and_fail_are_each_others_mirror(a, b, threshold, op):
 )
 def test_changes_of_a_criterion(old, new, change):
     assert compare_criteria(old, new) == change
+
+
+def test_a_comparison_says_its_number_its_interval_and_what_was_noted() -> None:
+    missed = Comparison("rate.low >= 0.9", "rate", "low", ">=", 0.9, Outcome.FAIL, 0.81234, 0.75, 0.875)
+    assert _why_not(missed) == "fail: 0.8123 [0.75, 0.875]"
+    assert _why_not(replace(missed, low=None, high=None, note="seeds disagree")) == "fail: 0.8123, seeds disagree"

@@ -204,7 +204,25 @@ def test_an_input_that_is_gone(clean):
 
 def test_an_input_whose_name_cannot_be(clean):
     clean.replace('reference = "file:coin.txt"', f'reference = "file:{"c" * 3000}"')
-    assert "C043" in codes(clean, today=TODAY)
+    faults = [f for f in clean.check(today=TODAY).verdict.faults if f.code == "C043"]
+    assert len(faults) == 1
+    assert faults[0].message.endswith("File name too long")  # without an error number and the path again
+
+
+def test_evidence_with_a_study_cannot_be_undeveloped(clean):
+    clean.replace('subject = "coin"', 'subject = "coin"\nundeveloped = true')
+    faults = [f for f in clean.check(today=TODAY).verdict.faults if f.code not in ("C072", "C073", "C074")]
+    assert [(f.code, f.name) for f in faults] == [("C094", "E")]
+
+
+def test_a_defeater_says_whether_anything_supports_it(clean):
+    doubt = '[[defeater]]\nid = "D"\nkind = "rebut"\ntext = "It may not"\nattacks = ["G"]\n'
+    clean.replace("[[strategy]]", doubt + "[[strategy]]")
+    node = clean.check(today=TODAY).verdict.nodes["D"]
+    assert [reason.text for reason in node.reasons] == ["open: nothing answers it"]
+    clean.replace('attacks = ["G"]', 'attacks = ["G"]\nsupported_by = ["E"]')
+    node = clean.check(today=TODAY).verdict.nodes["D"]
+    assert [reason.text for reason in node.reasons] == ["stands on its support"]
 
 
 def test_unregistered(clean):

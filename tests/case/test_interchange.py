@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import tomllib
 
@@ -324,3 +325,23 @@ def test_no_mutation_of_a_foreign_file_crashes(tmp_path) -> None:
         runs += 1
     print(f"{runs} inputs")
     assert runs > 20
+
+
+def test_what_is_on_a_circle_is_written_too() -> None:
+    items = [Item("A", "goal", "a", ["B"]), Item("B", "strategy", "b", ["A"]), Item("C", "goal", "c")]
+    text = FORMATS["tea"].write(Document("t", items))
+    whole = json.loads(text)
+    assert [goal["name"] for goal in whole["goals"]] == ["C", "A"]  # tops first, then what no top reaches
+    assert whole["toulmin_order"] == ["A", "B", "C"]
+    below = whole["goals"][1]["strategies"]
+    assert [one["name"] for one in below] == ["B"]
+    back = FORMATS["tea"].read(text.encode(), "t.json")
+    assert [(item.id, item.supported_by) for item in back.items] == [("A", ["B"]), ("B", ["A"]), ("C", [])]
+
+
+def test_what_is_lost_names_the_file_where_there_is_one() -> None:
+    read, written = Document(file="c.json"), Document()
+    for document in (read, written):
+        document.lose("a colour", "G", 3)
+    assert [(loss.file, loss.line, loss.name) for loss in read.losses] == [("c.json", 3, "G")]
+    assert [(loss.file, loss.line, loss.name) for loss in written.losses] == [(None, 3, "G")]

@@ -8,7 +8,7 @@ import pytest
 
 from toulmin.case import Health, check, check_case, explain, parse_criterion, read_case, severity
 from toulmin.case.evidence.criterion import measures_of
-from toulmin.case.templates import TEMPLATES, template_text, write_template
+from toulmin.case.templates import TEMPLATES, parameters_of, template_text, write_template
 from toulmin.faults import ExitCode, FaultError
 from toulmin.studies import find_study
 
@@ -90,3 +90,13 @@ def test_an_example_counts_for_nothing_and_is_explained(tmp_path) -> None:
 def test_unknown_templates_are_named() -> None:
     with pytest.raises(FaultError, match=r"no such template.*scheming"):
         template_text("schemin", owner="Ada")
+
+
+def test_parameters_are_filled_in_and_others_are_refused() -> None:
+    name = next(p for p in parameters_of("scheming") if "{" + p + "}" in template_text("scheming", owner="Ada"))
+    text = template_text("scheming", owner="Ada", values={name: 'the "new" one'})
+    assert "{" + name + "}" not in text
+    assert 'the \\"new\\" one' in text
+    with pytest.raises(FaultError, match="no such parameter") as caught:
+        template_text("scheming", owner="Ada", values={name: "x", "colour": "red"})
+    assert [fault.name for fault in caught.value.faults] == ["colour"]

@@ -118,3 +118,23 @@ def test_an_away_element_that_cannot_be_is_a_diagnostic(bench, before, after, co
     verdict = check_case(bench.folder).verdict
     assert code in {fault.code for fault in verdict.faults}
     assert verdict.exit_code is ExitCode.INVALID
+
+
+@pytest.mark.parametrize("part", ['evidence = "E"', 'context = "C"', ""])
+def test_a_part_of_a_case_rests_on_what_the_whole_case_rests_on(bench, part: str) -> None:
+    bench.write(
+        '[case]\n[[goal]]\nid = "G"\ntext = "g"\nsupported_by = ["M"]\n'
+        f'[[module]]\nid = "M"\ntext = "m"\ncase = "inner"\n{part}\n'
+        if "context" not in part
+        else '[case]\n[[goal]]\nid = "G"\ntext = "g"\nundeveloped = true\nin_context_of = ["M"]\n'
+        f'[[module]]\nid = "M"\ntext = "m"\ncase = "inner"\n{part}\n'
+    )
+    (bench.folder / "inner").mkdir()
+    context = '[[context]]\nid = "C"\ntext = "The hall"\n'
+    assumed = ASSUMED.replace('id = "C"', 'id = "A"')
+    inner = INNER.replace('["C"]', '["C", "A"]').replace(context, context + assumed)
+    (bench.folder / "inner/case.toml").write_text(inner)
+    (bench.folder / "inner/coin.txt").write_text("1.0")
+    run_case(bench.folder / "inner")
+    resting = check_case(bench.folder).resting_of("M")
+    assert [(entry.id, entry.kind, entry.accepted_by) for entry in resting] == [("M/A", "assumption", None)]

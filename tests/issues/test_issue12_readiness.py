@@ -146,6 +146,20 @@ def test_a_risk_threshold_that_is_not_shown_to_be_met_keeps_a_case_from_release(
     assert case.check().verdict.exit_code is ExitCode.NOT_SUPPORTED
 
 
+@pytest.mark.parametrize(
+    ("holds", "said"),
+    [((0.8, 0.99), ["at most 0.1 is allowed by Di, and at most 0.2 is shown"]), ((0.95, 0.96), []), ((0.9, 1.0), [])],
+)
+def test_a_risk_is_judged_by_the_lower_end_of_what_is_shown(case, holds, said) -> None:
+    from toulmin.case.file.readiness import check_risk
+
+    risk = 'risk = { text = "one in ten", set_by = "Di", probability = 0.10000000001 }'
+    case.replace('title = "The coin"', f'title = "The coin"\n{risk}')
+    loaded = case.check().case
+    assert loaded is not None
+    assert [fault.message for fault in check_risk(loaded, holds)] == said
+
+
 def test_parameters_of_a_template_are_set_and_what_is_left_open_stays_open(tmp_path) -> None:
     from toulmin.case import check
     from toulmin.case.templates import parameters_of, template_text, write_template

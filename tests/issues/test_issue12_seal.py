@@ -90,6 +90,11 @@ def test_a_change_after_the_seal(sealed, name: str) -> None:
     assert faults
 
 
+def test_a_seal_says_the_verdict_it_was_made_under(sealed) -> None:
+    said = json.loads((sealed.folder / "case.seal").read_text())["verdict"]
+    assert said == {"exit_code": 1, "freshness": "current", "health": "undeveloped"}  # a part is not developed
+
+
 def test_an_edited_seal(sealed) -> None:
     path = sealed.folder / "case.seal"
     said = json.loads(path.read_text())
