@@ -5,14 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from toulmin.case import Label, Verdict
+from toulmin.case import Label, Verdict, check, check_case
+from toulmin.case.templates import TEMPLATES, write_template
 from toulmin.evidence import Evidence, Table
 from toulmin.evidence.record import seal
 from toulmin.report import render_case, render_evidence, render_slide
+from toulmin.report.outline import outline
+from toulmin.report.sheets import draw_sheets
 
 pytestmark = pytest.mark.browser
 Grow = Callable[..., Verdict]
@@ -98,7 +102,7 @@ def test_paper_has_a_head_page_numbers_and_one_arm_a_landscape_sheet(
     ]  # fmt: skip
     data = page.pdf(prefer_css_page_size=True)
     boxes = re.findall(rb"/MediaBox\s*\[\s*0 0 ([\d.]+) ([\d.]+)", data)
-    assert sum(float(width) > float(height) for width, height in boxes) == 3
+    assert sum(float(width) > float(height) for width, height in boxes) == 2  # the two small arms share a page
     assert 6 <= len(boxes) <= 20
     style = page.evaluate("""[...document.styleSheets].flatMap((s) => [...s.cssRules])
       .filter((r) => r instanceof CSSPageRule).map((r) => r.cssText).join()""")
@@ -122,3 +126,56 @@ def test_a_slide_keeps_its_words_within_the_frame(
           .filter((b) => b.left < 0 || b.right > 1600 || b.bottom > 900).length"""
         assert page.evaluate(outside) == 0
         assert page.get_by_text("Not releasable").count() > 0
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_every_template_has_its_decision_above_the_fold_and_a_page_that_is_not_too_tall(
+    name: str, tmp_path: Path, open_page: Open
+) -> None:
+    checked = check_case(write_template(name, tmp_path, owner="Ada Author"))
+    page = open_page(render_case(checked.verdict, case=checked.case), width=1440, height=900)
+    assert page.evaluate("document.documentElement.scrollHeight") <= 8000
+    for selector in (".verdict .why", ".verdict .known"):
+        box = page.locator(selector).bounding_box()
+        assert box["y"] + box["height"] <= 900
+    root, frame = page.locator(".acard[aria-level='1']").bounding_box(), page.locator(".frame").bounding_box()
+    assert frame["x"] <= root["x"]
+    assert root["x"] + root["width"] <= frame["x"] + frame["width"]
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_challenge_too_deep_to_show_is_named_above_the_drawing_and_the_conclusion_stays_in_view(
+    tmp_path: Path, open_page: Open
+) -> None:
+    claims = [
+        f'[[goal]]\nid = "G{k}"\ntext = "g"\nsupported_by = ["G{k + 1}", "H{k}"]\n'
+        f'[[goal]]\nid = "H{k}"\ntext = "h"\nundeveloped = true\n'
+        for k in range(12)
+    ]
+    last = '[[goal]]\nid = "G12"\ntext = "g"\nundeveloped = true\n'
+    doubt = '[[defeater]]\nid = "D"\nkind = "rebut"\nattacks = ["G12"]\ntext = "It leaks"\n'
+    (tmp_path / "case.toml").write_text("[case]\n" + "".join(claims) + last + doubt)
+    page = open_page(render_case(check(tmp_path)), width=1440, height=900)
+    root, frame = page.locator(".acard[aria-level='1']").bounding_box(), page.locator(".frame").bounding_box()
+    assert frame["x"] <= root["x"]
+    assert root["y"] + root["height"] <= frame["y"] + frame["height"]
+    tray = page.locator(".tray")
+    assert "It leaks" in tray.inner_text()
+    size = "parseFloat(getComputedStyle(document.querySelector('.tray li')).fontSize)"
+    assert page.evaluate(size) >= 12
+    tray.get_by_text("D", exact=True).click()
+    assert page.locator(".acard[data-key='D']").is_visible()
+    assert tray.is_hidden()
+
+
+def test_an_arm_too_large_for_one_sheet_is_printed_on_several_that_can_be_read(tmp_path: Path) -> None:
+    checked = check_case(write_template("scheming", tmp_path, owner="Ada Author"))
+    sheets = draw_sheets(checked.verdict, outline(checked.verdict))
+    assert sheets[0].title == "The argument at a glance"
+    shown: set[str] = set()
+    for sheet in sheets:
+        width, height = (float(n) for n in re.findall(r'(?:width|height)="([\d.]+)"', str(sheet.drawing))[:2])
+        assert min(1010 / width, 600 / height) >= 0.6 or len(sheets) == 1
+        shown |= set(re.findall(r"<g><title>(\S+) ", str(sheet.drawing)))
+    assert shown == set(checked.verdict.nodes)  # and nothing is left out

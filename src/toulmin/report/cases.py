@@ -269,6 +269,7 @@ def render_case(
         stale=verdict.freshness is Freshness.STALE,
         counts=_counts(verdict, decided) if verdict.nodes else [],
         few=_FEW,
+        unbound=[entry for entry in of["evidence"] if entry.node.binding and entry.node.binding.study is None],
         diagram=diagram.html if diagram else "",
         type_words=words.TYPE_WORDS,
         problems=[

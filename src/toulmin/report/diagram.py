@@ -38,12 +38,13 @@ class Card:
 
 @dataclass(frozen=True)
 class Line:
-    """A line from a card to its parent's; ``kind`` as in the verdict."""
+    """A line from a card to its parent's; ``kind`` as in the verdict, ``quiet`` an attack that does not count now."""
 
     parent: str
     child: str
     kind: str
     path: str
+    quiet: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def draw_diagram(verdict: Verdict, tree: Outline, accepted: Collection[str] | No
         cards.append(Card(key, branch.id, node.type, node.text, *state, *counts, *boxes, extents))
         if branch.parent is not None:
             shape = curve(layouts[way].cards[branch.parent], layouts[way].cards[key], way)
-            lines.append(Line(branch.parent, key, branch.link, shape))
+            lines.append(Line(branch.parent, key, branch.link, shape, node.dormant or node.label is Label.OUT))
         for index, (identifier, away) in enumerate(branch.beside):
             if identifier not in verdict.nodes:
                 continue

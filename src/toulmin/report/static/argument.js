@@ -85,6 +85,18 @@ for (const app of document.querySelectorAll(".argument")) {
       const count = 1 + (parseInt(fold.dataset.standing) || 0);
       fold.dataset.standing = count + (count > 1 ? " challenges" : " challenge");
     }
+    // the challenges that are hidden are named above the drawing, so that the conclusion can stay in view with them
+    const out = standing.filter((card) => card.hidden), tray = find(".tray");
+    tray.hidden = !out.length;
+    tray.querySelector("ul").replaceChildren(...out.slice(0, 4).map((card) => {
+      const item = document.createElement("li"), link = document.createElement("a");
+      link.href = "#node-" + card.dataset.id;
+      link.dataset.node = card.dataset.id;
+      link.textContent = card.dataset.id;
+      item.append(link, " ", card.querySelector(".text").textContent);
+      return item;
+    }));
+    tray.querySelector(".more").textContent = out.length > 4 ? `and ${out.length - 4} more` : "";
     app.dataset.way = way;
     find("[data-do='turn'] span").textContent = way === "lr" ? "Top down" : "Left to right";
     scale(zoom);
@@ -319,10 +331,8 @@ for (const app of document.querySelectorAll(".argument")) {
   const scores = [begin(first), begin(other)];
   const place = scores[0].findIndex((score, index) => score !== scores[1][index]);
   if (place < 0 || scores[0][place] > scores[1][place]) begin(first);
-  const hidden = standing.length && standing.every((card) => card.hidden) ? standing[0] : null;
-  if (hidden) open(hidden); // too deep to fit: the reader starts there
   scale(1);
   shrink();
   const wanted = decodeURIComponent(location.hash.replace(/^#node-/, ""));
-  if (!location.hash.startsWith("#node-") || !goTo(wanted)) select(hidden ?? roots[0]);
+  if (!location.hash.startsWith("#node-") || !goTo(wanted)) select(roots[0]);
 }
