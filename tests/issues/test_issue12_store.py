@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from toulmin.case import run_case
+from toulmin.case import accept_case, run_case
 from toulmin.evidence import Evidence, Store, inputs_hash, sha256_of_file
 from toulmin.evidence.ledger import read_ledger
 from toulmin.evidence.record import check_record, seal
@@ -77,6 +77,20 @@ def test_the_ledger_is_cut_with_its_record(bench) -> None:
     assert "C075" in bench.codes()
     path.unlink()
     assert {"C075", "C076"} <= set(bench.codes())
+
+
+def test_a_broken_ledger_cannot_be_accepted_away(bench) -> None:
+    """A name settles a record that is gone, not a chain of hashes that does not hold: nothing says what it hid."""
+    bench.write(CASE)
+    assert run_case(bench.folder).checked.verdict.releasable
+    path = bench.store.root / "ledger.jsonl"
+    path.write_text(path.read_text().replace('"record":"', '"record":"0', 1))
+    assert "C076" in bench.codes()
+    for _ in range(2):
+        verdict = accept_case(bench.folder, "Jo Smith", "It was the disk").verdict
+        assert "C076" in {fault.code for fault in verdict.faults}
+        assert verdict.exit_code is ExitCode.EVIDENCE
+    assert bench.check().verdict.exit_code is ExitCode.EVIDENCE
 
 
 def test_a_writer_killed_between_announcing_and_confirming_is_no_deletion(bench) -> None:

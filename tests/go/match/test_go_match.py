@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 from sgfmill import sgf as reference_sgf
 
-from toulmin.evidence import Store, wilson
+from toulmin.evidence import Store, clopper_pearson
 from toulmin.faults import FaultError
 from toulmin.go import Games, Rules
 from toulmin.go.engine.points import action_of
@@ -109,8 +109,8 @@ def test_a_repeated_game_counts_once(tmp_path):
     study = study_of("spiral", "pass", games=20, opening_moves=0)
     evidence = execute(study, Store(tmp_path / "store"), Run(tmp_path / "work"))
     assert evidence.n == 1  # both games begin with the same (empty) opening
-    assert evidence.measures["win_rate"].n == 2
-    assert evidence.measures["win_rate"].interval == wilson(2, 2)
+    assert evidence.measures["win_rate"].n == 1
+    assert evidence.measures["win_rate"].interval == clopper_pearson(1, 1)
     assert evidence.measures["distinct"].value == pytest.approx(2 / 20)
     table = evidence.tables[0]
     row = dict(zip(table.columns, table.rows[0], strict=True))
@@ -125,8 +125,10 @@ def test_evidence_of_a_match(tmp_path):
     assert reproduce(evidence, store, Run(tmp_path / "again")) == []
     assert set(evidence.measures) == set(study.measure_specs())
     games = [GameRecord.from_json(text) for text in store.items(evidence)["record"].tolist()]
+    assert {measure.n for name, measure in evidence.measures.items() if name != "distinct"} == {evidence.n} == {4}
+    mine = [game for game in games if {game.black, game.white} == {"random", "pass"}]
     assert evidence.measures["win_rate:random:pass"] == win_rate(
-        [game for game in games if {game.black, game.white} == {"random", "pass"}], "random"
+        mine, "random", ["-".join(game.moves[:2]) for game in mine]
     ).model_copy(update={"better": "neither"})
     for first, second in (("random", "pass"), ("random", "edge"), ("pass", "edge")):
         blacks = [game.black for game in games if {game.black, game.white} == {first, second}]
@@ -213,9 +215,9 @@ def test_a_decided_game_overrules_the_score():
     assert (resigned.winner(-2.0), resigned.result) == ("b", "B+R")
     void = GameRecord(**fields, ending="void", decided="")
     assert (void.winner(-2.0), void.result) == ("void", "Void")
-    assert win_rate([by_score, resigned, void], "a").value == pytest.approx(1 / 3)
-    assert win_rate([by_score, resigned, void], "a", area=True).value == pytest.approx(2 / 3)
-    assert np.isclose(win_rate([by_score], "b").value, 1.0)
+    assert win_rate([by_score, resigned, void], "a", list("xyz")).value == pytest.approx(1 / 3)
+    assert win_rate([by_score, resigned, void], "a", list("xyz"), area=True).value == pytest.approx(2 / 3)
+    assert np.isclose(win_rate([by_score], "b", ["x"]).value, 1.0)
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from toulmin.evidence import Board, Chart, Table, wilson
+from toulmin.evidence import Board, Chart, Interval, Table, mean_interval
 from toulmin.evidence.figures import Game, Move, Ownership
 from toulmin.go.engine.points import action_of
 from toulmin.go.engine.rules import Rules
@@ -22,6 +22,15 @@ def _won_by(game: GameRecord, label: str, score: float) -> bool:
     return game.winner(score) == ("b" if game.black == label else "w")
 
 
+def _interval(games: Sequence[GameRecord], won: Sequence[bool]) -> Interval:
+    """Of the rate of wins, over the openings of the games."""
+    interval, reason = mean_interval(
+        np.array(won, dtype=float), clusters=[",".join(g.moves[: g.opening]) for g in games]
+    )
+    assert interval is not None, reason  # of wins and losses there always is one
+    return interval
+
+
 def pairings_table(
     study: Match, by_pairing: Sequence[Sequence[GameRecord]], pairing: NDArray[np.int64], times: NDArray[np.int64]
 ) -> Table:
@@ -32,7 +41,7 @@ def pairings_table(
         wins = sum(_won_by(game, a.label, game.score_rules) for game in games)
         losses = sum(_won_by(game, b.label, game.score_rules) for game in games)
         area = sum(_won_by(game, a.label, game.score_area) for game in games)
-        interval = wilson(wins, len(games))
+        interval = _interval(games, [_won_by(game, a.label, game.score_rules) for game in games])
         rows.append(
             (
                 a.label,
@@ -55,7 +64,7 @@ def pairings_table(
         *("player", "visits", "opponent", "opponent's visits", "games", "distinct", "wins", "losses"),
         *("win rate", "low", "high", "win rate, Tromp-Taylor", "forfeits", "stopped"),
     )
-    caption = "Wins on the score under the rules, by resignation or forfeit, over distinct games; Wilson 95%."
+    caption = "Wins on the score under the rules, by resignation or forfeit, over distinct games; 95% over openings."
     return Table(title="Pairings", columns=columns, rows=tuple(rows), caption=caption)
 
 
@@ -94,17 +103,17 @@ def visits_chart(study: Match, by_pairing: Sequence[Sequence[GameRecord]]) -> Ch
             player, opponent = study.players[mine], study.players[other]
             siblings = {p.visits for p in study.players if (p.kind, p.net) == (player.kind, player.net)}
             if player.visits and len(siblings) > 1 and (opponent.kind, opponent.net) != (player.kind, player.net):
-                wins = sum(_won_by(game, player.label, game.score_rules) for game in games)
-                interval = wilson(wins, len(games))
+                won = [_won_by(game, player.label, game.score_rules) for game in games]
+                interval = _interval(games, won)
                 series = f"against {opponent.label}"
-                points.append((series, player.visits, wins / len(games), interval.low, interval.high))
+                points.append((series, player.visits, sum(won) / len(games), interval.low, interval.high))
     if not points:
         return None
     lines: dict[str, tuple[list[int], list[float], list[float], list[float]]] = {}
     for name in sorted({point[0] for point in points}):
         mine = sorted(point[1:] for point in points if point[0] == name)
         lines[name] = ([p[0] for p in mine], [p[1] for p in mine], [p[2] for p in mine], [p[3] for p in mine])
-    caption = "Wins over distinct games against each opponent; the band is Wilson's 95% interval."
+    caption = "Wins over distinct games against each opponent; the band is the 95% interval over openings."
     return Chart.curves(
         lines, title="Win rate per visits", x="visits a move", y="win rate", log_x=True, caption=caption
     )

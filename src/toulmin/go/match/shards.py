@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from toulmin.evidence import Items, sha256_of_json
+from toulmin.evidence import Items, content_of, sha256_of_json
 from toulmin.faults import FaultError
 from toulmin.go.match.game_record import GameRecord
 
@@ -125,13 +125,18 @@ def play_shard(shard: MatchShard) -> Path:
 
 
 def distinct_games(study: Match, shards: list[MatchShard], folder: Path) -> Items:
-    """Items of the distinct games: their records, their pairing, how often they were played; and an SGF of each."""
+    """Items of the distinct games: their records, their pairing, how often they were played; and an SGF of each.
+
+    What was asked of a game is its opening (under the board and the rules of the study): games from one opening, with
+    either colour and in any pairing, are one cluster.
+    """
     from toulmin.go.match.sgf import sgf_of
 
     units: dict[str, int] = {}
     records: list[GameRecord] = []
     pairing: list[int] = []
     opening: list[str] = []
+    contents: list[str] = []
     times: list[int] = []
     for shard in shards:
         for offset, record in enumerate(shard.load()):
@@ -142,6 +147,7 @@ def distinct_games(study: Match, shards: list[MatchShard], folder: Path) -> Item
             records.append(record)
             pairing.append(shard.pairing)
             opening.append(f"opening {(shard.start + offset) // 2}")
+            contents.append(content_of(study.size, study.rules, study.komi, *record.moves[: record.opening]))
             times.append(1)
     sgf = folder / "games.sgf"
     sgf.write_bytes(b"".join(sgf_of(record) for record in records))
@@ -156,4 +162,4 @@ def distinct_games(study: Match, shards: list[MatchShard], folder: Path) -> Item
         "ending": np.array([record.ending for record in records]),
         "passing": np.array([json.dumps(record.passing) for record in records]),
     }
-    return Items(units=list(units), columns=columns, clusters=opening, files={"games.sgf": sgf})
+    return Items(units=list(units), columns=columns, clusters=opening, contents=contents, files={"games.sgf": sgf})

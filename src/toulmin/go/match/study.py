@@ -3,7 +3,8 @@
 Every pairing of players plays ``games`` games. Game 2i and 2i + 1 of a pairing start from opening i with colours
 exchanged. Games are played ``parallel`` at a time; each such group is one shard, which leaves one file, so a run
 that is killed loses the running groups and resumes to the same bytes. A win rate is over *distinct* games (players by
-colour, rules and moves): deterministic players repeat themselves, and a repetition says nothing new. Draws, void games
+colour, rules and moves): deterministic players repeat themselves, and a repetition says nothing new. Games from one
+opening are one observation: n counts openings, and intervals resample them. Draws, void games
 and forfeits of the opponent are counted in the table; a win is a win on the score under the rules, by resignation or by
 forfeit.
 """
@@ -12,13 +13,14 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
-from toulmin.evidence import Items, Measure, wilson
+from toulmin.evidence import Items, Measure, mean_interval
 from toulmin.faults import FaultError
 from toulmin.go.engine.rules import Rules
 from toulmin.go.match.game_record import GameRecord
@@ -40,7 +42,7 @@ class Match(Study):
     """
 
     kind: ClassVar[str] = "go.match"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     measures: ClassVar[Mapping[str, MeasureSpec]] = {
         "win_rate": MeasureSpec(
             "proportion", "higher", f"{_RATE} of the first player, score under the rules", 0.0, 1.0
@@ -170,11 +172,12 @@ class Match(Study):
         pairing, times = items["pairing"], items["times"]
         measures: dict[str, Measure] = {}
         first = self.players[0].label
-        of_first = [game for game in games if first in (game.black, game.white)]
-        measures["win_rate"] = win_rate(of_first, first)
-        measures["win_rate_area"] = win_rate(of_first, first, area=True)
-        forfeits = sum(game.ending == "forfeit" for game in games)
-        measures["forfeits"] = _proportion(forfeits, len(games), "lower")
+        labels = np.array(items.units if items.clusters is None else items.clusters)
+        of_first = [first in (game.black, game.white) for game in games]
+        measures["win_rate"] = win_rate(games, first, labels, of_first)
+        measures["win_rate_area"] = win_rate(games, first, labels, of_first, area=True)
+        forfeits = [game.ending == "forfeit" for game in games]
+        measures["forfeits"] = _proportion(forfeits, labels, "lower")
         played = int(np.sum(times))
         measures["distinct"] = Measure(
             value=len(games) / played,
@@ -189,7 +192,7 @@ class Match(Study):
             mine = [game for game, which in zip(games, pairing.tolist(), strict=True) if which == number]
             by_pairing.append(mine)
             label = self.players[a].label
-            rate = win_rate(mine, label)
+            rate = win_rate(games, label, labels, [which == number for which in pairing.tolist()])
             measures[f"win_rate:{label}:{self.players[b].label}"] = rate.model_copy(update={"better": "neither"})
         chart = visits_chart(self, by_pairing)
         board = board_of(self, by_pairing)
@@ -200,18 +203,40 @@ class Match(Study):
         )
 
 
-def win_rate(games: list[GameRecord], label: str, *, area: bool = False) -> Measure:
-    """Wins of ``label`` over ``games`` (distinct) with Wilson's 95% interval; draws and void games are not wins."""
-    wins = 0
-    for game in games:
-        won = game.winner(game.score_area if area else game.score_rules)
-        wins += won == ("b" if game.black == label else "w")
-    return _proportion(wins, len(games), "higher")
+def win_rate(
+    games: Sequence[GameRecord],
+    label: str,
+    openings: Sequence[str] | NDArray[np.str_],
+    among: Sequence[bool] | None = None,
+    *,
+    area: bool = False,
+) -> Measure:
+    """Wins of ``label`` over distinct games, n the number of their openings; draws and void games are not wins.
+
+    :param openings: the opening of each game; its interval resamples these (:func:`toulmin.evidence.mean_interval`).
+    :param among: which of the games count; all of them by default.
+    :param area: by the Tromp-Taylor score instead of that under the rules.
+    """
+    chosen = [index for index in range(len(games)) if among is None or among[index]]
+    won = [
+        games[index].winner(games[index].score_area if area else games[index].score_rules)
+        == ("b" if games[index].black == label else "w")
+        for index in chosen
+    ]
+    return _proportion(won, np.asarray(openings)[chosen], "higher")
 
 
-def _proportion(count: int, n: int, better: Literal["higher", "lower"]) -> Measure:
+def _proportion(values: Sequence[bool], openings: NDArray[np.str_], better: Literal["higher", "lower"]) -> Measure:
+    held = np.array(values, dtype=np.float64)
+    interval, reason = mean_interval(held, clusters=openings)
     return Measure(
-        value=count / n, unit="proportion", better=better, n=n, n_of="distinct games", interval=wilson(count, n)
+        value=float(held.mean()),
+        unit="proportion",
+        better=better,
+        n=len(set(openings.tolist())),
+        n_of="openings",
+        interval=interval,
+        no_interval=reason,
     )
 
 
