@@ -58,15 +58,15 @@ class Match(Study):
     presets: ClassVar = {
         "tiny": {"size": 5, "komi": 0.5, "players": [{"kind": "random"}, {"kind": "pass"}], "games": 6},
         "demo": {
-            "size": 7,
-            "komi": 8.5,
+            "size": 5,
+            "komi": 4.5,
             "players": [
                 {"kind": "rollouts", "playouts": 4, "search": {"visits": 32}},
                 {"kind": "mirror"},
                 {"kind": "edge"},
             ],
-            "games": 6,
-            "parallel": 6,
+            "games": 24,
+            "parallel": 12,
             "shown": 2,
         },
         "full": {
