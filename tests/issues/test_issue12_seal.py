@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from toulmin.case import run_case
 from toulmin.case.seal import seal_case, verify_seal
 from toulmin.cli.case import app
-from toulmin.evidence import canonical_json, sha256_of_bytes
+from toulmin.evidence import Store, canonical_json, sha256_of_bytes
 from toulmin.faults import ExitCode, FaultError
 
 CASE = """\
@@ -159,3 +159,23 @@ def test_on_the_command_line(sealed, tmp_path) -> None:
     failed = run(app, ["verify-seal", seal, "--case", str(moved)]).exception
     assert isinstance(failed, FaultError)
     assert failed.exit_code is ExitCode.EVIDENCE
+
+
+def test_a_record_of_another_case_is_changed_after_the_seal(sealed) -> None:
+    """A goal of another case rests on that case's store, which the seal therefore holds as well."""
+    part = CASE[CASE.index("[[evidence]]") : CASE.index("[[module]]")]
+    sealed.write('[case]\n[[goal]]\nid = "P"\ntext = "Part"\nsupported_by = ["E"]\n' + part, "part/case.toml")
+    shutil.copy(sealed.folder / "coin.txt", sealed.folder / "part/coin.txt")
+    run_case(sealed.folder / "part")
+    seal = sealed.folder / "case.seal"
+    seal.write_text(seal_case(sealed.check()))
+    assert verify_seal(seal) == []
+    store = Store(sealed.folder / "part/.toulmin")
+    record = store.folder(store.ids()[0])
+    kept = (record / "record.json").read_bytes()
+    (record / "record.json").write_bytes(kept.replace(b"coins", b"coinz"))
+    assert {fault.code for fault in verify_seal(seal)} == {"seal.changed"}
+    (record / "record.json").write_bytes(kept)
+    assert verify_seal(seal) == []
+    record.rename(record.with_name("f" * 64))
+    assert {fault.code for fault in verify_seal(seal)} == {"seal.gone", "seal.added"}

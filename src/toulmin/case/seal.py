@@ -1,7 +1,7 @@
 """A seal: one file with the hashes of everything a case rests on, for handing the case over.
 
-It names the files of the case (and of the cases of its modules), every record of the store with its files, the last
-line of the ledger, the inputs and the code, and the verdict on the day. Its digest is the SHA-256 of its content.
+It names the files of the case (and of the cases of its modules), every record of their stores with its files, the last
+line of each ledger, the inputs and the code, and the verdict on the day. Its digest is the SHA-256 of its content.
 Signed with an Ed25519 key it also says who sealed: then nobody without that key can seal something else in its place.
 Without a key it protects against accidents, and against whoever cannot replace the seal itself (one that was sent
 apart from the case, or whose digest was written down).
@@ -12,13 +12,14 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import json
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toulmin.case.checking import Checked, require_valid
-from toulmin.case.file.casefile import LOCK_NAME, Case, load_case, locate_case
+from toulmin.case.file.casefile import LOCK_NAME, Case, load_case
 from toulmin.evidence import Store, canonical_json, sha256_of_bytes, sha256_of_file
 from toulmin.faults import ExitCode, Fault, FaultError, require_extra
 from toulmin.studies import code_hash
@@ -48,8 +49,8 @@ def seal_case(checked: Checked, key: Path | None = None) -> str:
         },
         "files": {name: sha256_of_file(path) for name, path in sorted(_files(case))},
         "store": case.parsed.case.store,
-        "records": {identifier: _record_files(store, identifier) for identifier in store.ids()},
-        "ledger": store.ledger().head,
+        **_store_content(store),
+        "nested": {name: _store_content(inner) for name, inner in _nested_stores(case, case.folder)},
         "inputs": {
             state.reference: state.now for r in checked.resolutions.values() for state in r.binding.inputs if state.now
         },
@@ -67,7 +68,7 @@ def seal_case(checked: Checked, key: Path | None = None) -> str:
     return json.dumps(sealed, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _files(case: Case, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Path]]:
+def _files(case: Case, prefix: str = "") -> Iterator[tuple[str, Path]]:
     """The files of a case by their paths from its folder: case, lock, prose, studies, and those of its modules."""
     yield prefix + case.file.name, case.file
     if (case.folder / LOCK_NAME).is_file():
@@ -78,12 +79,32 @@ def _files(case: Case, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, 
         target = case.inside(name) if name is not None else None
         if name is not None and target is not None and target.is_file():
             yield prefix + name, target
+    for nested in _nested_cases(case) if not prefix else ():
+        folder = nested.folder.resolve().relative_to(case.folder.resolve()).as_posix()
+        yield from _files(nested, f"{folder}/")
+
+
+def _nested_cases(case: Case, depth: int = 0) -> Iterator[Case]:
+    """The cases that a case refers to, and theirs, each as often as it is referred to."""
     for module in case.parsed.module if depth < 16 else ():
         target = case.inside(module.case)
         nested, _ = load_case(target) if target is not None else (None, [])
-        if nested is not None and target is not None:
-            folder = locate_case(target).parent.relative_to(case.folder.resolve()).as_posix()
-            yield from _files(nested, prefix if folder == "." else f"{prefix}{folder}/", depth + 1)
+        if nested is not None:
+            yield nested
+            yield from _nested_cases(nested, depth + 1)
+
+
+def _nested_stores(case: Case, folder: Path) -> Iterator[tuple[str, Store]]:
+    """The stores of the cases that a case refers to, by their paths from ``folder``."""
+    for nested in _nested_cases(case):
+        name = os.path.relpath(nested.store_folder.resolve(), folder.resolve())
+        yield Path(name).as_posix(), Store(nested.store_folder)
+
+
+def _store_content(store: Store) -> dict[str, Any]:
+    """The hashes of every file of every record of a store, and of the last line of its ledger."""
+    records = {identifier: _record_files(store, identifier) for identifier in store.ids()}
+    return {"records": records, "ledger": store.ledger().head}
 
 
 def _record_files(store: Store, identifier: str) -> dict[str, str]:
@@ -117,18 +138,25 @@ def verify_seal(path: Path, folder: Path | None = None, public_key: Path | None 
             fault("seal.gone", "a sealed file is gone", name)
         elif sha256_of_file(target) != digest:
             fault("seal.changed", "it is not the file that was sealed", name)
-    store = Store(folder / sealed["store"])
+    faults += _store_faults(path, Store(folder / sealed["store"]), sealed)
+    for name, content in sealed["nested"].items():
+        faults += _store_faults(path, Store(folder / name), content)
+    return faults
+
+
+def _store_faults(path: Path, store: Store, sealed: Mapping[str, Any]) -> Iterator[Fault]:
+    """Everything in which a store is not what was sealed of it."""
     present = set(store.ids())
     for identifier, files in sealed["records"].items():
         if identifier not in present:
-            fault("seal.gone", "a sealed record is gone", identifier[:12])
+            yield Fault("seal.gone", "a sealed record is gone", str(path), name=identifier[:12])
         elif _record_files(store, identifier) != files or Store.RECORD not in files:
-            fault("seal.changed", "it is not the record that was sealed", identifier[:12])
+            yield Fault("seal.changed", "it is not the record that was sealed", str(path), name=identifier[:12])
     for identifier in sorted(present - sealed["records"].keys()):
-        fault("seal.added", "a record that was not sealed", identifier[:12])
+        yield Fault("seal.added", "a record that was not sealed", str(path), name=identifier[:12])
     if sealed["ledger"] not in (store.ledger().head, *store.ledger().hashes):
-        fault("seal.changed", "the ledger of the store is not the one that was sealed", "ledger.jsonl")
-    return faults
+        message = "the ledger of the store is not the one that was sealed"
+        yield Fault("seal.changed", message, str(path), name="ledger.jsonl")
 
 
 def read_seal(path: Path) -> dict[str, Any]:
@@ -136,7 +164,7 @@ def read_seal(path: Path) -> dict[str, Any]:
 
     :raises FaultError: it cannot be read, or is not a seal.
     """
-    kinds = {"files": dict, "records": dict, "store": str, "ledger": str, "digest": str}
+    kinds = {"files": dict, "records": dict, "nested": dict, "store": str, "ledger": str, "digest": str}
     try:
         found: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
