@@ -143,6 +143,28 @@ def test_diff_and_accept(coin, tmp_path):
     assert call("diff", coin.folder, tmp_path / "none.toml")[0] == 2
 
 
+def test_render_one_slide_as_a_drawing_or_a_picture(coin):
+    svg, png = coin.folder / "slide.svg", coin.folder / "slide.PNG"
+    status, output = call("render", coin.folder, "--slide", svg)
+    assert (status, output.split()) == (1, [str(svg)])  # the status of the check; and no page is written
+    assert not (coin.folder / "case.html").exists()
+    drawing = ElementTree.parse(svg).getroot()
+    assert drawing.attrib["viewBox"] == "0 0 1600 900"
+    assert "Not releasable" in svg.read_text()
+    assert call("render", coin.folder, "--slide", png)[0] == 1
+    picture = png.read_bytes()
+    assert picture[:8] == b"\x89PNG\r\n\x1a\n"
+    assert [int.from_bytes(picture[at : at + 4], "big") for at in (16, 20)] == [1600, 900]
+    both = call("render", coin.folder, "--slide", svg, "--out", coin.folder / "page.html")
+    assert both[0] == 1
+    assert (coin.folder / "page.html").exists()
+
+
+@pytest.mark.parametrize("name", ["slide.pdf", "slide", "no/such/folder.svg"])
+def test_a_slide_that_cannot_be_written_is_a_fault(coin, name: str):
+    assert call("render", coin.folder, "--slide", coin.folder / name)[0] == 2
+
+
 def test_render(coin):
     call("run", coin.folder)
     status, output = call("render", coin.folder)

@@ -1,4 +1,4 @@
-"""Checking a case: read, bind, look up, evaluate, and say why."""
+"""Checks a case: reads it, binds evidence to studies, looks records up, evaluates the argument, and says why."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Intervals drawn small, beside their numbers."""
+"""Draws a measure, its interval and the threshold as a small bar beside the number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Formats numbers for people: few digits, a true minus sign, intervals."""
 
 from __future__ import annotations
 

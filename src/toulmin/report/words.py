@@ -1,4 +1,4 @@
-"""What a verdict's terms are called, and what they mean to somebody who has never seen one."""
+"""The words, styles and explanations with which a report shows health, outcomes, labels and open patterns."""
 
 from __future__ import annotations
 

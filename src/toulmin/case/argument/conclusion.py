@@ -1,4 +1,4 @@
-"""From the state of the root to the exit status, with every reason.
+"""Derives the exit status of a check, with every reason, from the state of the root goal.
 
 The exit status is the first that applies of: 2 some fault of form, 4 some fault of evidence, 1 the root is not
 supported, or conditional on something nobody accepted, or the case is unfinished, 3 it is stale, 0. Every reason is

@@ -1,4 +1,4 @@
-"""The two axes of a verdict, and how children combine.
+"""Health and freshness, the two axes of a verdict, and how a claim's health follows from its children's.
 
 Health says what the argument shows; freshness says whether it was shown of what is there now. They are never merged:
 a stale claim keeps the health its evidence gave it.

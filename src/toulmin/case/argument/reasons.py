@@ -1,4 +1,4 @@
-"""Why a node has the state it has, in one line each."""
+"""The reasons for which an element has the state that it has, each in one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the conclusion hinges on.
+"""Sensitivity of a case: what becomes of the conclusion if one leaf fails, and which leaves several branches share.
 
 For each leaf, what becomes of the root if it alone is refuted, unsupported, or stale; the minimal sets of leaves whose
 failure sinks the root; assumptions and leaves that several branches share; and how far each quantified leaf swings the

@@ -1,4 +1,4 @@
-"""What a check says: the verdict, node by node, ready to print, to render, or to write as JSON."""
+"""The verdict of a check as data classes, node by node: ready to print, to render, or to write as JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was registered is what is judged: the case and its store, compared with ``case.lock``.
+"""Compares a case and its store with ``case.lock``: what was registered is what is judged.
 
 Registered without a name, by ``case run``, is only what nobody could have chosen after a result: a criterion whose
 study has no record in the ledger of the store, and the elements of a case none of whose studies has one. Everything

@@ -1,4 +1,4 @@
-"""What the store holds for a question: which records, whether they are sound, current, and what they say.
+"""Looks up the records of a piece of evidence: which there are, whether they are sound and current, and what they say.
 
 ``seeds = 5`` asks for the seeds 0 to 4, and for all of them: every current record of those seeds counts, also where one
 seed was run more than once, and they pass only together. The newest alone, or the best five of twenty, could be the

@@ -1,4 +1,4 @@
-"""Whether the evidence is of what the case is about: the subjects it declares.
+"""Checks that evidence is of the subjects (models) that the case declares.
 
 A case that declares subjects speaks of those. Evidence of another model says nothing about them, a declared subject
 that no evidence looks at is claimed without evidence, and evidence that another tool recorded must say of which

@@ -1,4 +1,4 @@
-"""The formats by name."""
+"""The formats that cases are imported from and exported to: names, file endings, readers and writers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the formats have in common: nodes with text, support, context, challenges, and a rest."""
+"""The intermediate form between a case and other tools: nodes with text, support, context, challenges, and a rest."""
 
 from __future__ import annotations
 
