@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,15 @@ from toulmin.tasks import Pair, find_metric
 
 def tiny(seed: int = 0) -> CircuitRunner:
     """One head and one MLP: eight edges."""
-    sizes = {"n_layers": 1, "d_model": 8, "n_heads": 1, "d_head": 4, "d_mlp": 12, "n_ctx": 8, "d_vocab": 11}
+    sizes: dict[str, Any] = {
+        "n_layers": 1,
+        "d_model": 8,
+        "n_heads": 1,
+        "d_head": 4,
+        "d_mlp": 12,
+        "n_ctx": 8,
+        "d_vocab": 11,
+    }
     model = Transformer(TransformerConfig(**sizes), torch.Generator().manual_seed(seed)).double()
     with torch.no_grad():
         for parameter in model.parameters():

@@ -215,7 +215,7 @@ def test_bos_is_put_where_the_tokenizer_adds_it_itself(shared: Path) -> None:
 
 
 class Nothing(Bytes):
-    bos = None
+    bos: int | None = None
 
 
 @pytest.mark.parametrize("name", ["ioi_llama.csv", "greater_than_data.csv"])
