@@ -232,7 +232,7 @@ def _answers(
             found.append(
                 continuation(tokenizer, prompt, item) if isinstance(prompt, str) else (*tokenizer.encode(item),)
             )
-        elif _is_int(item):
+        elif isinstance(item, int) and not isinstance(item, bool):
             found.append((item,))
         else:
             fault("must be text or a token id", name)

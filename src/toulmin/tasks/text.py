@@ -140,14 +140,15 @@ def pair_of_ids(
     """
     long = [a for a in (*answers, *wrong) if len(a) > 1]
     if not long:
-        return Pair(tuple(clean), tuple(counterfactual), [a[0] for a in answers], [a[0] for a in wrong], **fields)
+        first = tuple(a[0] for a in answers), tuple(a[0] for a in wrong)
+        return Pair(tuple(clean), tuple(counterfactual), *first, **fields)
     if len(answers) > 1 or wrong:
         message = f"{len(long)} of {len(answers) + len(wrong)} answers have several tokens"
         hint = "an answer of several tokens is scored as a whole: give it alone, without wrong answers"
         raise FaultError(Fault("tasks.answer", message, name=fields.get("unit") or None, hint=hint))
     (answer,) = answers
     ended = (*clean, *answer[:-1]), (*counterfactual, *answer[:-1])
-    return Pair(*ended, answers=answer[:1], whole=tuple(answer), at=len(clean) - 1, **fields)
+    return Pair(*ended, answers=(answer[0],), whole=tuple(answer), at=len(clean) - 1, **fields)
 
 
 def split_alike(tokenizer: TextTokenizer, rows: Iterable[Mapping[str, Any]]) -> SplitAlike:
