@@ -163,7 +163,9 @@ def ioi_task(tokenizer: TextTokenizer, *, bos: bool | None = None, counterfactua
         else:
             other = template.format(p=others[0], q=others[1], s=others[2], **fixed)
         ends = [clean.index(first) + len(first), clean.index(second) + len(second), clean.rindex(s) + len(s)]
-        marks = dict(zip(("io", "s1") if i % 2 == 0 else ("s1", "io"), (clean[:e] for e in ends), strict=False))
+        marks: dict[str, str] = dict(
+            zip(("io", "s1") if i % 2 == 0 else ("s1", "io"), (clean[:e] for e in ends), strict=False)
+        )
         marks["s2"] = clean[: ends[2]]
         return _Draft(clean, other, (words.id(io),), (words.id(s),), marks, template)
 
