@@ -230,7 +230,7 @@ def test_reproduce_draws_leaves_and_compares(worked):
 
     items = store.items(record)
     from toulmin.evidence import Items
-    from toulmin.studies import study_of
+    from toulmin.studies.execution import study_of
 
     fewer = Items(items.units, {**items.columns, "heads": items["heads"] & False}, metadata=items.metadata)
     summary = study_of(record).summarise(fewer)

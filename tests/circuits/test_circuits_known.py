@@ -14,21 +14,8 @@ from circuit_models import T, close, logits_of, model_of, pairs_of, some_circuit
 from torch import Tensor
 from torch.nn import functional
 
-from toulmin.circuits import (
-    Acdc,
-    Circuit,
-    CircuitRunner,
-    Eap,
-    EapIg,
-    EapIgActivations,
-    EdgeScores,
-    ExactEffects,
-    MaskGradient,
-    MaskIg,
-    Methodology,
-    Relp,
-    exact_effects,
-)
+from toulmin.circuits import Acdc, Circuit, CircuitRunner, Eap, EapIg, EdgeScores, ExactEffects, Methodology, Relp
+from toulmin.circuits.discovery import EapIgActivations, MaskGradient, MaskIg, exact_effects
 from toulmin.circuits.edges import parse_edge
 from toulmin.faults import FaultError
 from toulmin.patching.graph import Graph

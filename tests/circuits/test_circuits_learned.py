@@ -10,21 +10,19 @@ import torch
 
 from toulmin.circuits import (
     Circuit,
-    CircuitProbing,
     CircuitRunner,
     EapIg,
     EdgeProbing,
     Methodology,
     TestSettings,
-    compare_knockouts,
     faithfulness_card,
     hypothesis_tests,
     learn_constants,
-    random_knockouts,
     sweep_sizes,
-    worst_knockout,
 )
+from toulmin.circuits.discovery import CircuitProbing
 from toulmin.circuits.discovery.hard_concrete import HardConcrete
+from toulmin.circuits.faithfulness import compare_knockouts, random_knockouts, worst_knockout
 from toulmin.circuits.faithfulness.statistics import equivalence
 from toulmin.faults import FaultError
 from toulmin.subjects import load

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from circuit_models import T, model_of, pairs_of
 
-from toulmin.circuits import Acdc, Circuit, CircuitRunner, EdgeProbing, ExactEffects, Methodology, exact_effects
+from toulmin.circuits import Acdc, Circuit, CircuitRunner, EdgeProbing, ExactEffects, Methodology
+from toulmin.circuits.discovery import exact_effects
 from toulmin.tasks import Pair, find_metric
 
 

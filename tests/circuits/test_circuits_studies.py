@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from toulmin.circuits import Circuit, CircuitRunner, Eap, Methodology, exact_effects
+from toulmin.circuits import Circuit, CircuitRunner, Eap, Methodology
+from toulmin.circuits.discovery import exact_effects
 from toulmin.circuits.studies.base import discovery_of
 from toulmin.evidence import Heatmap, Store
 from toulmin.faults import FaultError

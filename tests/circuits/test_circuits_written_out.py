@@ -15,7 +15,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from toulmin.circuits import CircuitRunner, Eap, EapIg, EapIgActivations, MaskGradient, MaskIg, Relp
+from toulmin.circuits import CircuitRunner, Eap, EapIg, Relp
+from toulmin.circuits.discovery import EapIgActivations, MaskGradient, MaskIg
 from toulmin.subjects import Transformer, TransformerConfig
 from toulmin.tasks import Pair
 

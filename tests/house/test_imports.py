@@ -14,6 +14,8 @@ PUBLIC_MODULES = {
     "toulmin.evidence.disk",
     "toulmin.evidence.figures",
     "toulmin.tasks.storyworld",
+    "toulmin.circuits.discovery",
+    "toulmin.circuits.faithfulness",
     "toulmin.case.interchange",
     "toulmin.case.templates",
     "toulmin.case.seal",

@@ -8,15 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from toulmin.circuits import (
-    Circuit,
-    CircuitRunner,
-    EapIg,
-    Methodology,
-    TestSettings,
-    hypothesis_tests,
-    worst_knockout,
-)
+from toulmin.circuits import Circuit, CircuitRunner, EapIg, Methodology, TestSettings, hypothesis_tests
+from toulmin.circuits.faithfulness import worst_knockout
 from toulmin.circuits.faithfulness.card import PromptValues, make_card
 from toulmin.circuits.faithfulness.completeness import knockout_masks
 from toulmin.circuits.faithfulness.recovered import recovered

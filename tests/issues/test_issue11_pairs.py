@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from toulmin.circuits import Acdc, CircuitRunner, Eap, Methodology, Relp, discover, exact_effects, faithfulness_card
+from toulmin.circuits import Acdc, CircuitRunner, Eap, Methodology, Relp, discover, faithfulness_card
 from toulmin.circuits.circuit import Circuit
+from toulmin.circuits.discovery import exact_effects
 from toulmin.circuits.studies.card import FaithfulnessCard
 from toulmin.faults import FaultError
 from toulmin.paths import activation_patching, effects, evaluate, head_to_head, hypothesis, sender_to_logits

@@ -154,7 +154,7 @@ def test_one_seed_until_it_passes(bench) -> None:
     import numpy as np
 
     better = type(items)(items.units, {**items.columns, "heads": np.ones(200, bool)}, metadata=items.metadata)
-    from toulmin.studies import study_of
+    from toulmin.studies.execution import study_of
 
     measures = dict(study_of(first).summarise(better).measures)
     bench.store.write(first.model_copy(update={"measures": measures, "created": "2026-11-27T00:00:00Z"}), better)

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from toulmin.faults import FaultError
-from toulmin.patching import Graph, mean_values, resample_values, run_circuits, source_values, zero_values
+from toulmin.patching import Graph, mean_values, run_circuits, source_values, zero_values
+from toulmin.patching.ablation import resample_values
 from toulmin.subjects import Transformer, TransformerConfig
 
 

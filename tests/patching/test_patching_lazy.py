@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from toulmin.faults import FaultError
-from toulmin.patching import Graph, SourceValues, plan_circuits, run_circuits, source_values
+from toulmin.patching import Graph, SourceValues, run_circuits, source_values
 from toulmin.patching.plan import WHOLE
+from toulmin.patching.plan_circuits import plan_circuits
 from toulmin.subjects import Transformer, TransformerConfig
 
 SHAPES = {

@@ -1,5 +1,4 @@
 from .ablation import mean_values as mean_values
-from .ablation import resample_values as resample_values
 from .ablation import zero_values as zero_values
 from .cache import SourceValues as SourceValues
 from .cache import source_values as source_values
@@ -19,7 +18,6 @@ from .pathset import Dag as Dag
 from .pathset import Link as Link
 from .pathset import PathSet as PathSet
 from .plan import Plan as Plan
-from .plan_circuits import plan_circuits as plan_circuits
 from .plan_paths import plan_paths as plan_paths
 from .position_classes import ROOT as ROOT
 from .position_classes import Port as Port
@@ -29,7 +27,6 @@ from .position_classes import split_name as split_name
 from .run_circuits import run_circuits as run_circuits
 from .run_paths import DEFAULT_BYTES as DEFAULT_BYTES
 from .run_paths import run_paths as run_paths
-from .run_paths import run_plan as run_plan
 from .scalar import ScalarGraph as ScalarGraph
 from .stages import SLOTS as SLOTS
 from .stages import Component as Component
@@ -66,13 +63,10 @@ __all__ = [
     "bytes_per_pair",
     "edge_gradients",
     "mean_values",
-    "plan_circuits",
     "plan_paths",
     "refine",
-    "resample_values",
     "run_circuits",
     "run_paths",
-    "run_plan",
     "source_values",
     "split_name",
     "zero_values",

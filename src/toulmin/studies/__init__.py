@@ -7,7 +7,6 @@ compares; :func:`reproduce` collects again and compares within the interval. Kin
 """
 
 from toulmin.studies.code import code_hash
-from toulmin.studies.comparison import compare_measures
 from toulmin.studies.configuration import parse_settings, parse_study, read_study
 from toulmin.studies.execution import (
     execute,
@@ -15,7 +14,6 @@ from toulmin.studies.execution import (
     made_by_this_code,
     re_derive,
     reproduce,
-    study_of,
 )
 from toulmin.studies.kinds import find_study, study_kinds
 from toulmin.studies.reference_kinds import cached_subject_folder
@@ -42,7 +40,6 @@ __all__ = [
     "Summary",
     "cached_subject_folder",
     "code_hash",
-    "compare_measures",
     "execute",
     "find_current",
     "find_reference_kind",
@@ -55,5 +52,4 @@ __all__ = [
     "read_study",
     "reproduce",
     "study_kinds",
-    "study_of",
 ]

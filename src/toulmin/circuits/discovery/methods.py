@@ -5,35 +5,33 @@ In a study, ``method`` is a name, or a table of a name and settings:
     [configuration.method]
     name = "acdc"
     tau = 0.02
+
+Methods are entry points of the group ``toulmin.discovery``, so that a package of one's own adds some:
+
+    [project.entry-points."toulmin.discovery"]
+    my_method = "my_package.methods:MyMethod"
 """
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from pydantic import PlainValidator, SerializeAsAny
 
-from toulmin.circuits.discovery.acdc import Acdc
-from toulmin.circuits.discovery.baselines import ActivationMagnitude, RandomScores
-from toulmin.circuits.discovery.eap import Eap
-from toulmin.circuits.discovery.eap_ig import EapIg, EapIgActivations
-from toulmin.circuits.discovery.exact_effects import ExactEffects
-from toulmin.circuits.discovery.mask_gradient import MaskGradient, MaskIg
 from toulmin.circuits.discovery.method import INSIDE, Discovery, DiscoveryMethod, Progress, name_of
-from toulmin.circuits.discovery.probing import CircuitProbing, EdgeProbing
-from toulmin.circuits.discovery.relp import Relp
 from toulmin.faults import Fault, FaultError
+from toulmin.studies import Registry
 
 if TYPE_CHECKING:
     from toulmin.circuits.runner import CircuitRunner
 
-_CLASSES: tuple[type[DiscoveryMethod], ...] = (
-    Acdc, ActivationMagnitude, CircuitProbing, Eap, EapIg, EapIgActivations, EdgeProbing, ExactEffects, MaskGradient,
-    MaskIg, RandomScores, Relp,
-)  # fmt: skip
 #: the methods by the name that is their ``name`` field
-METHODS: dict[str, type[DiscoveryMethod]] = {name_of(cls): cls for cls in _CLASSES}
+METHODS: Registry[type[DiscoveryMethod]] = Registry(
+    "toulmin.discovery",
+    "discovery method",
+    "circuits.method",
+    lambda found, name: isinstance(found, type) and issubclass(found, DiscoveryMethod) and name_of(found) == name,
+)
 
 
 def _read(value: Any) -> DiscoveryMethod:
@@ -43,13 +41,11 @@ def _read(value: Any) -> DiscoveryMethod:
     table: Any = {"name": value} if isinstance(value, str) else value
     if not isinstance(table, dict) or not isinstance(table.get("name"), str):
         raise ValueError('a discovery method is its name, or a table with name = "..."')
-    if table["name"] not in METHODS:
-        raise ValueError(f"there is no discovery method {table['name']!r}; {_near(table['name'])}")
-    return METHODS[table["name"]].model_validate(table, context=INSIDE)
-
-
-def _near(name: str) -> str:
-    return "there are: " + ", ".join(difflib.get_close_matches(name, METHODS, n=3) or sorted(METHODS))
+    try:
+        method = METHODS.find(table["name"])
+    except FaultError as error:
+        raise ValueError("; ".join(f"{fault.message} ({fault.name}); {fault.hint}" for fault in error.faults)) from None
+    return method.model_validate(table, context=INSIDE)
 
 
 #: the type of a study's ``method`` field: a name or a table with settings; each method refuses what it does not take
@@ -83,8 +79,4 @@ def find_method(method: str | DiscoveryMethod, **settings: Any) -> DiscoveryMeth
             text = f"the method has its settings already: {', '.join(settings)} belong to it"
             raise FaultError(Fault("circuits.method", text, name=method.key))
         return method
-    if method not in METHODS:
-        raise FaultError(
-            Fault("circuits.method", "no such discovery method", name=str(method), hint=_near(str(method)))
-        )
-    return METHODS[method](**settings)
+    return METHODS.find(str(method))(**settings)
