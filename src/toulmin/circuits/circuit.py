@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from toulmin.circuits.edges import (
     BoolTable,
     attends,
+    component_sources,
     edge_name,
     parse_edge,
     parse_edges,
@@ -72,13 +73,19 @@ class Circuit:
 
     @classmethod
     def of_nodes(cls, graph: Graph, nodes: Iterable[str]) -> Circuit:
-        """The circuit of the components ``nodes``: all edges out of each (the embedding only if named)."""
-        nodes = list(nodes)
-        unknown = [name for name in nodes if name not in graph.sources]
+        """The circuit of the components ``nodes``: all edges out of each (the embedding only if named).
+
+        Of a component that is split into terms, one term (``L0.mlp:f3``) or, by the component's name, all.
+        """
+        nodes, numbers = list(nodes), component_sources(graph)
+        known = {name: [number] for name, number in graph.source_number.items()} | {
+            name: found for name, found in numbers.items() if found
+        }
+        unknown = [name for name in nodes if name not in known]
         if unknown:
             raise FaultError([Fault("circuits.node", "no such component in this model", name=name) for name in unknown])
         keep = np.zeros(len(graph.sources), dtype=bool)
-        keep[[graph.sources.index(name) for name in nodes]] = True
+        keep[[number for name in nodes for number in known[name]]] = True
         return cls(graph, graph.allowed & keep[:, None])
 
     @classmethod
@@ -189,11 +196,17 @@ class Circuit:
         return not bool((a & ~b).any())
 
     def nodes(self) -> tuple[str, ...]:
-        """The components with an edge in the circuit, in the order they run."""
-        used = self._any
-        found = {self.graph.sources[int(row)] for row in np.nonzero(used.any(1))[0]}
-        found |= {receiver_components(self.graph)[int(column)] for column in np.nonzero(used.any(0))[0]}
-        return tuple(name for name in (*self.graph.sources, "logits") if name in found)
+        """The components with an edge in the circuit, in the order they run.
+
+        Of a component that is split into terms, the terms that an edge leaves; where none does, the component.
+        """
+        out_of, into = self._any.any(1), self._any.any(0)
+        read = {name for name, used in zip(receiver_components(self.graph), into, strict=True) if used}
+        found: list[str] = []
+        for component, numbers in component_sources(self.graph).items():
+            terms = [self.graph.sources[number] for number in numbers if out_of[number]]
+            found += terms or ([component] if component in read else [])
+        return tuple(found)
 
     def pruned(self, *, causal: bool = True) -> Circuit:
         """Without the edges that lie on no complete path from the embedding to the logits.
@@ -221,25 +234,27 @@ class Circuit:
         """``[S, T]``: the source can differ from its ablated value through live edges."""
         alive = np.zeros((table.shape[0], table.shape[2]), dtype=bool)
         alive[: len(self.graph.inputs)] = True
-        for receiver, node in enumerate(receiver_components(self.graph)):
-            if node == "logits":
+        sources = component_sources(self.graph)
+        for receiver, component in enumerate(receiver_components(self.graph)):
+            if not sources[component]:
                 continue
             reached = (table[:, receiver] & alive).any(0)
             if attends(self.graph, receiver):
                 reached = np.logical_or.accumulate(reached) if causal else reached.any(keepdims=True)
-            alive[self.graph.sources.index(node)] |= reached
+            alive[sources[component]] |= reached
         return alive
 
     def _backward_alive(self, table: BoolTable, causal: bool, scored: Sequence[int] | None = None) -> BoolTable:
         """``[R, T]``: what the receiver reads can reach the logits through live edges."""
         useful = np.zeros((table.shape[1], table.shape[2]), dtype=bool)
         written = np.zeros((table.shape[0], table.shape[2]), dtype=bool)
+        sources, components = component_sources(self.graph), receiver_components(self.graph)
         for receiver in range(table.shape[1] - 1, -1, -1):
-            node = receiver_components(self.graph)[receiver]
-            if node == "logits":
+            numbers = sources[components[receiver]]
+            if not numbers:
                 useful[receiver, slice(None) if scored is None else list(scored)] = True
             else:
-                out = written[self.graph.sources.index(node)]
+                out = written[numbers].any(0)
                 if attends(self.graph, receiver):
                     out = np.logical_or.accumulate(out[::-1])[::-1] if causal else out.any(keepdims=True)
                 useful[receiver] = out

@@ -66,7 +66,14 @@ def removal_order(graph: Graph) -> list[Pair]:
 @lru_cache(maxsize=64)
 def receiver_components(graph: Graph) -> tuple[str, ...]:
     """The component each receiver belongs to: ``L0.H3`` for ``L0.H3[Q]``."""
-    return tuple(name.split("[")[0] for name in graph.receivers)
+    owner = {name: component.name for component in graph.all_components for name in component.inputs}
+    return tuple(owner[name] for name in graph.receivers)
+
+
+@lru_cache(maxsize=64)
+def component_sources(graph: Graph) -> dict[str, list[int]]:
+    """By component, the numbers of its sources: several where its output is split into terms, none for the output."""
+    return {c.name: [graph.source_number[name] for name in c.sources] for c in graph.all_components}
 
 
 def attends(graph: Graph, receiver: int) -> bool:

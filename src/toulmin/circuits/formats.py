@@ -57,10 +57,11 @@ def from_autocircuit_name(edge: str) -> str:
 def to_autocircuit(circuit: Circuit) -> list[str]:
     """The circuit as AutoCircuit's edge names, ``[t] `` in front when edges are kept per position.
 
-    :raises FaultError: the embedding is split in two, for which AutoCircuit has no name.
+    :raises FaultError: the embedding is split in two, or a component into terms, for which AutoCircuit has no names.
     """
-    if circuit.graph.split_embed:
-        raise FaultError(Fault("circuits.autocircuit", "AutoCircuit has one embedding, and the circuit's is split"))
+    if circuit.graph.split_embed or circuit.graph.terms:
+        text = "AutoCircuit has one source a component, and a component of the circuit's graph is split"
+        raise FaultError(Fault("circuits.autocircuit", text))
     if circuit.positions is None:
         return [to_autocircuit_name(name) for name in circuit]
     return [f"[{position}] {to_autocircuit_name(name)}" for name, at in circuit.by_edge().items() for position in at]
@@ -112,11 +113,11 @@ def _from_mib_edge(edge: str) -> str:
 def to_mib(circuit: Circuit, d_model: int, scores: EdgeScores | None = None) -> dict[str, Any]:
     """MIB's JSON: ``cfg``, ``nodes`` and ``edges`` with ``score`` and ``in_graph`` (edges 0 where no scores are given).
 
-    :raises FaultError: MIB has no per-position edges and no merged inputs.
+    :raises FaultError: MIB has no per-position edges, no merged inputs and no components split into terms.
     """
     graph = circuit.graph
-    if circuit.positions is not None or graph.merged_qkv or not graph.has_mlp or graph.split_embed:
-        text = "MIB's format has one embedding, split Q, K, V, MLPs, and no token positions"
+    if circuit.positions is not None or graph.merged_qkv or not graph.has_mlp or graph.split_embed or graph.terms:
+        text = "MIB's format has one source a component, split Q, K, V, MLPs, and no token positions"
         raise FaultError(Fault("circuits.mib", text))
     values: NDArray[Any] = scores.summed().values if scores is not None else np.zeros(graph.allowed.shape)
     kept = set(circuit.nodes())

@@ -31,7 +31,8 @@ def draw_circuit(
 ) -> Graph:
     """The circuit by layers, bottom to top; edges weighted by their score, a column a token where edges have positions.
 
-    Edges of one head's Q, K and V inputs are told apart by group.
+    Edges of one head's Q, K and V inputs are told apart by group. A component that is split into terms is drawn with a
+    line (group ``term``) to each of its terms in the circuit.
     """
     graph, placed = circuit.graph, circuit.positions is not None
     columns = tuple(tokens) if tokens else tuple(str(i) for i in range(circuit.positions or 0))
@@ -41,7 +42,8 @@ def draw_circuit(
 
     def node(name: str, position: int | None) -> str:
         key = name if position is None else f"{name}@{position}"
-        group = "head" if ".H" in name else "mlp" if name.endswith("mlp") else name
+        component = name.partition(":")[0]
+        group = "head" if ".H" in component else "mlp" if component.endswith("mlp") else component
         used.setdefault(key, Node(id=key, label=name, layer=layer_of[name], position=position, group=group))
         return key
 
@@ -58,6 +60,10 @@ def draw_circuit(
             edges.append(
                 Edge(source=ends[0], target=ends[1], weight=weight, group=slot, facts={"edge": name, "score": weight})
             )
+    for source, (component, term) in graph.split_terms.items():
+        for end in [n for n in used.values() if n.label == source and term]:
+            inner = node(component, end.position)
+            edges.append(Edge(source=inner, target=end.id, weight=0.0, group="term"))
     if not used:
         node("embed", 0 if placed else None)
     names = ("embed", *_layer_names(circuit), "logits")
@@ -78,10 +84,12 @@ def draw_circuit(
 def _layers(circuit: Circuit) -> dict[str, int]:
     graph = circuit.graph
     steps = 1 + graph.has_mlp
-    found = dict.fromkeys(graph.inputs, 0) | {"logits": 1 + graph.n_layers * steps}
-    for name in graph.sources[len(graph.inputs) :]:
-        layer = int(name[1 : name.index(".")])
-        found[name] = 1 + layer * steps + (1 if name.endswith("mlp") else 0)
+    found = dict.fromkeys((*graph.inputs, *(component.name for component in graph.components)), 0)
+    found["logits"] = 1 + graph.n_layers * steps
+    for stage in graph.stages[:-1]:
+        for component in stage.components:
+            row = 1 + stage.layer * steps + (1 if stage.kind == "mlp" else 0)
+            found |= dict.fromkeys((component.name, *component.sources), row)
     return found
 
 

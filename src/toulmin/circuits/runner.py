@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from toulmin.circuits.circuit import Circuit
+from toulmin.circuits.edges import component_sources
 from toulmin.circuits.methodology import Ablation, Methodology
 from toulmin.faults import ExitCode, Fault, FaultError
-from toulmin.patching import Graph, SourceValues, run_circuits, source_values
+from toulmin.patching import Graph, SourceValues, Terms, run_circuits, source_values
 from toulmin.subjects import Transformer
 from toulmin.tasks import Metric, MetricLike, Pair, PairBatch, batch_pairs, check_prompts, clusters_of, find_metric
 
@@ -30,8 +31,12 @@ class CircuitRunner:
 
     :param batch: prompts a batch; changes no result but the batch means (``batch_mean``).
     :param merged_qkv: one input a head instead of three.
+    :param terms: components whose output is split into named terms, by name: functions of the output that sum to it
+        (the features of a dictionary and its error, a subspace and the rest). Each term, ``L0.mlp:f3``, is then a
+        source with edges of its own.
     :param cache_bytes: how much of the source values to keep between runs.
-    :raises FaultError: no pairs, tokens outside the vocabulary, a model whose heads are no addends (post-norms).
+    :raises FaultError: no pairs, tokens outside the vocabulary, a model whose heads are no addends (post-norms);
+        ``patching.terms``: an unknown component, terms that do not sum to its output on the first batch.
     """
 
     def __init__(
@@ -41,11 +46,13 @@ class CircuitRunner:
         *,
         batch: int = 32,
         merged_qkv: bool = False,
+        terms: Terms | None = None,
         cache_bytes: int = 2 << 30,
     ) -> None:
         self.model, self.pairs = check_prompts(model, pairs)
         model, pairs, self.n = self.model, self.pairs, len(self.pairs)
-        self.graph = Graph.of(model, merged_qkv=merged_qkv)
+        self.terms: Terms = dict(terms or {})
+        self.graph = Graph.of(model, merged_qkv=merged_qkv, terms=self.terms)
         self.batches: tuple[PairBatch, ...] = tuple(b.to(model.W_E.device) for b in batch_pairs(pairs, batch))
         names = [pair.unit or f"pair-{index}" for index, pair in enumerate(pairs)]
         self.units = tuple(clusters_of(names, pairs) or names)  # what intervals resample
@@ -53,6 +60,8 @@ class CircuitRunner:
         self._sources: dict[tuple[int, str], SourceValues] = {}
         self._means: dict[tuple[int, Ablation], Tensor] = {}
         self.learned: Learned = {}  #: prompt length to the constants [S, 1, T or 1, D] of ``ablation="learned"``
+        for component in self.terms:  # reading one of its terms compares their sum with its output
+            self.sources(0, "clean").value(component_sources(self.graph)[component][0])
 
     @property
     def lengths(self) -> tuple[int, ...]:
@@ -66,7 +75,7 @@ class CircuitRunner:
             batch = self.batches[index]
             with torch.no_grad():
                 tokens = batch.clean if side == "clean" else batch.counterfactual
-                found = source_values(self.model, tokens, graph=self.graph, scored=batch.at)
+                found = source_values(self.model, tokens, graph=self.graph, terms=self.terms, scored=batch.at)
             size = found.nbytes
             if self._cached + size <= self._cache_bytes:
                 self._cached += size
@@ -155,9 +164,22 @@ class CircuitRunner:
                 else self.values(index, method),
                 masks,
                 graph=self.graph,
+                terms=self.terms,
                 scored=batch.at,
                 clean=self.sources(index, side) if boolean else None,
             )
+
+    def run_values(
+        self, index: int, values: Tensor, masks: Tensor, *, side: str = "clean"
+    ) -> Float[Tensor, "C B *P V"]:
+        """Logits on batch ``index`` where cut edges carry ``values``, differentiable in ``values`` and ``masks``.
+
+        :param masks: [C, S, R] or [C, S, R, T], real numbers; 1 cuts.
+        :param side: the run whose edges are cut, ``"clean"`` or ``"counterfactual"``.
+        """
+        batch = self.batches[index]
+        tokens = batch.clean if side == "clean" else batch.counterfactual
+        return run_circuits(self.model, tokens, values, masks, graph=self.graph, terms=self.terms, scored=batch.at)
 
     def scores(
         self,

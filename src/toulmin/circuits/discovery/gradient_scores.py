@@ -126,6 +126,7 @@ def gradient_table(runner: CircuitRunner, index: int, metric: Metric, *, per_pos
         lambda logits: -metric.sign * metric(logits[None], batch, full)[0].sum(),
         scored=batch.at,
         graph=runner.graph,
+        terms=runner.terms,
         per_position=per_position,
         **settings,
     ).table

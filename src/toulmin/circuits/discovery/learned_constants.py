@@ -17,7 +17,6 @@ from toulmin.circuits.discovery.method import MetricSetting
 from toulmin.circuits.methodology import Methodology
 from toulmin.circuits.runner import CircuitRunner
 from toulmin.faults import ExitCode, Fault, FaultError
-from toulmin.patching import run_circuits
 from toulmin.tasks import find_metric
 
 
@@ -50,7 +49,7 @@ def learn_constants(
         for step in range(steps):
             index = members[step % len(members)]
             batch = runner.batches[index]
-            logits = run_circuits(runner.model, batch.clean, constants, masks, graph=runner.graph, scored=batch.at)
+            logits = runner.run_values(index, constants, masks)
             loss = -found.sign * found(logits, batch, runner.full(index)).mean()
             if not bool(torch.isfinite(loss.detach())):
                 fault = Fault("circuits.nan", "the loss of the constants is NaN or infinite")

@@ -155,9 +155,7 @@ def _as_masks(cut: Tensor, allowed: Tensor) -> Tensor:
 
 
 def _loss(runner: CircuitRunner, index: int, settings: Probing, masks: Tensor) -> Tensor:
-    from toulmin.patching import run_circuits
-
     batch, metric = runner.batches[index], find_metric(settings.metric, smooth=True)
     values = runner.values(index, Methodology(ablation=settings.ablation))
-    logits = run_circuits(runner.model, batch.clean, values, masks, graph=runner.graph, scored=batch.at)
+    logits = runner.run_values(index, values, masks)
     return -metric.sign * metric(logits, batch, runner.full(index)).mean()

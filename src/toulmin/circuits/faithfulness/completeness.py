@@ -20,7 +20,6 @@ from toulmin.circuits.discovery.hard_concrete import HardConcrete
 from toulmin.circuits.methodology import Methodology
 from toulmin.circuits.runner import CircuitRunner
 from toulmin.faults import Fault, FaultError
-from toulmin.patching import run_circuits
 from toulmin.tasks import MetricLike, find_metric, kl
 
 Array = NDArray[np.float64]
@@ -140,11 +139,8 @@ def _start(gate: HardConcrete, share: float) -> float:
 
 def _divergence(runner: CircuitRunner, index: int, masks: torch.Tensor, method: Methodology) -> torch.Tensor:
     """KL(second || first) of the two runs that ``masks`` ([2, S, R], 1 replaces) make, on one batch."""
-    batch = runner.batches[index]
-    tokens = batch.clean if method.direction == "noising" else batch.counterfactual
-    logits = run_circuits(
-        runner.model, tokens, runner.values(index, method), masks, graph=runner.graph, scored=batch.at
-    )
+    side = "clean" if method.direction == "noising" else "counterfactual"
+    logits = runner.run_values(index, runner.values(index, method), masks, side=side)
     return kl(logits[1], logits[0]).mean()
 
 
