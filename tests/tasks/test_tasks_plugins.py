@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from toulmin.case import check_case
 from toulmin.evidence import Store
 from toulmin.faults import FaultError
 from toulmin.paths import effects, hypothesis
@@ -66,6 +67,40 @@ def test_its_study_leaves_evidence_that_derives_again(outside: Path) -> None:
     evidence = execute(study, store, Run(outside / "work"))
     assert evidence.measures["margin"].interval is not None
     assert re_derive(evidence, store) == []
+
+
+def test_its_doubts_attach_to_evidence_in_a_case(outside: Path) -> None:
+    (outside / "case.toml").write_text(
+        """
+[case]
+title = "Parity"
+[[goal]]
+id = "G"
+text = "The model knows parity."
+supported_by = ["E"]
+[[evidence]]
+id = "E"
+text = "Its margin is positive."
+study = "parity.margin"
+criterion = "margin > 0"
+configuration = { subject = "seeded:seed.txt", task = "parity", n = 12 }
+"""
+    )
+    checked = check_case(outside / "case.toml")
+    doubt = checked.verdict.nodes["E/length"]
+    assert (doubt.type, doubt.text) == ("defeater", "Longer rows may be harder.")
+    assert ("E/length", "E", "attacks") in {(e.source, e.target, e.kind) for e in checked.verdict.edges}
+
+
+def test_the_package_is_small() -> None:
+    code = [
+        line
+        for name in ("pyproject.toml", "toulmin_parity.py")
+        for line in (PACKAGE / name).read_text().splitlines()
+        if line.strip() and not line.startswith("#")
+    ]
+    assert len(code) < 60
+    assert f"in {len(code)} lines of code" in (PACKAGE.parents[2] / "CONTRIBUTING.md").read_text()
 
 
 def test_names_that_are_near_are_offered(outside: Path) -> None:

@@ -9,13 +9,11 @@ units, the means a BCa bootstrap over units; a unit with several pairs counts on
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from toulmin.evidence import Chart, Table
+from toulmin.evidence import Chart, Table, average_by_unit
 from toulmin.studies import Cost, Doubt, Items, MeasureSpec, Run, Summary
 from toulmin.tasks.metrics import find_metric
 from toulmin.tasks.pair import clusters_of
@@ -82,10 +80,11 @@ class Behaviour(PromptStudy):
                     found["counterfactual"] = logit_diff(counterfactual, batch.answers, batch.wrong)
                 for name, values in found.items():
                     scores[name][rows] = values.cpu().numpy()
-        items, contents = _by_unit([pair.unit for pair in pairs], scores), prompts.contents(pairs)
+        units, means = average_by_unit([pair.unit or f"pair-{i}" for i, pair in enumerate(pairs)], scores)
+        contents = prompts.contents(pairs)
         about = {"data_notes": prompts.notes(pairs)}
-        clusters = clusters_of(items.units, pairs)
-        return replace(items, contents=[contents[unit] for unit in items.units], metadata=about, clusters=clusters)
+        clusters = clusters_of(units, pairs)
+        return Items(units, means, clusters, metadata=about, contents=[contents[unit] for unit in units])
 
     def summarise(self, items: Items) -> Summary:
         """Means with intervals over units, and the distribution of the logit differences."""
@@ -111,11 +110,3 @@ class Behaviour(PromptStudy):
             f"counterfactual mean {items['counterfactual'].mean():.2f} logits.",
         )
         return Summary(measures, tables=(table,), figures=(figure,))
-
-
-def _by_unit(units: list[str], scores: dict[str, NDArray[np.float64]]) -> Items:
-    names = list(dict.fromkeys(unit or f"pair-{i}" for i, unit in enumerate(units)))
-    place = {name: i for i, name in enumerate(names)}
-    index = np.array([place[unit or f"pair-{i}"] for i, unit in enumerate(units)])
-    counts = np.bincount(index, minlength=len(names))
-    return Items(names, {key: np.bincount(index, values, len(names)) / counts for key, values in scores.items()})

@@ -4,8 +4,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from toulmin.evidence import Measure, bootstrap_mean
-from toulmin.studies import Items, MeasureSpec, ReferenceKind, Summary
+from toulmin.studies import Doubt, Items, MeasureSpec, ReferenceKind, Summary
 from toulmin.tasks import Metric, Pair, PromptStudy, Task
 
 
@@ -44,6 +43,7 @@ class Margin(PromptStudy):
     kind: ClassVar = "parity.margin"
     version: ClassVar = 1
     measures: ClassVar = {"margin": MeasureSpec("logits", "higher", "mean over prompts")}
+    doubts: ClassVar = (Doubt("length", "Longer rows may be harder.", "the margin at twice the length"),)
     presets: ClassVar = {"tiny": {"subject": "seeded:seed.txt", "task": "parity", "n": 12}}
 
     def collect(self, run):
@@ -55,5 +55,4 @@ class Margin(PromptStudy):
         return Items([f"pair-{i}" for i in range(runner.n)], {"margin": scores[0]})
 
     def summarise(self, items):
-        value, interval = float(items["margin"].mean()), bootstrap_mean(items["margin"])
-        return Summary({"margin": Measure(value=value, unit="logits", better="higher", n=items.n, interval=interval)})
+        return Summary({"margin": self.measure("margin", items["margin"], items)})

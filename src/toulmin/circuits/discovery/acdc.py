@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from toulmin.circuits.checks import check_runner
 from toulmin.circuits.circuit import Circuit
 from toulmin.circuits.discovery.method import Discovery, DiscoveryMethod, MetricSetting, Progress, common_length
 from toulmin.circuits.edges import parse_edges, removal_order
@@ -90,6 +91,7 @@ class Acdc(DiscoveryMethod):
         :raises FaultError: an order that does not name every edge once; prompts of several lengths with
             ``per_position``; NaN.
         """
+        check_runner(runner)
         found = find_metric(self.metric)
         full = runner.full_scores([found])[found.name].mean()
         method = Methodology(ablation=self.ablation)

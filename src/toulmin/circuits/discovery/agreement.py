@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from toulmin.circuits.checks import check_runner
 from toulmin.circuits.discovery.exact_effects import Place, effects_per_prompt
 from toulmin.circuits.discovery.method import MetricSetting, Progress
 from toulmin.circuits.edge_scores import EdgeScores
@@ -111,6 +112,7 @@ def attribution_agreement(
     :param sample: how many edges, drawn uniformly without replacement; None for all.
     :raises FaultError: fewer than three edges; prompts of several lengths with per-position scores.
     """
+    check_runner(runner)
     metric, ablation = target_of(scores, metric, ablation)
     chosen = sample_edges(scores, sample, seed)
     effects = effects_per_prompt(runner, metric, chosen.tolist(), ablation, progress=progress).mean(1)

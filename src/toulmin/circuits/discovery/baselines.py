@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
+from toulmin.circuits.checks import check_runner
 from toulmin.circuits.discovery.method import Progress, RankingMethod, common_length
 from toulmin.circuits.edge_scores import EdgeScores
 
@@ -26,6 +27,7 @@ class RandomScores(RankingMethod):
 
         :raises FaultError: prompts of several lengths with ``per_position``.
         """
+        check_runner(runner)
         positions = common_length(runner, self) if self.per_position else None
         drawn = EdgeScores.random(runner.graph, np.random.default_rng(self.seed or 0), positions)
         if progress is not None:
@@ -53,6 +55,7 @@ class ActivationMagnitude(RankingMethod):
 
         :raises FaultError: prompts of several lengths with ``per_position``.
         """
+        check_runner(runner)
         graph = runner.graph
         allowed = graph.allowed
         if self.per_position:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from toulmin.circuits.checks import check_runner
 from toulmin.circuits.discovery.gradient_scores import (
     Endpoints,
     IntegratedMethod,
@@ -75,6 +76,7 @@ class EapIgActivations(IntegratedMethod):
 
         :raises FaultError: prompts of several lengths with ``per_position``; NaN.
         """
+        check_runner(runner)
         groups = stages_of(runner.graph)
 
         def table(index: int, metric: Metric, alpha: float) -> Tensor:

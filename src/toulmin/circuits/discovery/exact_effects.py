@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from toulmin.circuits.checks import check_runner
 from toulmin.circuits.discovery.method import MetricSetting, Progress, RankingMethod, common_length
 from toulmin.circuits.edge_scores import EdgeScores
 from toulmin.circuits.methodology import Ablation, Methodology
@@ -41,6 +42,7 @@ class ExactEffects(RankingMethod):
 
         :raises FaultError: prompts of several lengths with ``per_position``; NaN.
         """
+        check_runner(runner)
         return self.of(runner, _table(runner, self, _every_place(runner, self), progress), self.metric, self.ablation)
 
     def steps_on(self, runner: CircuitRunner) -> int:
@@ -61,6 +63,7 @@ def exact_effects(
     :param edges: (source, receiver), or (source, receiver, position) for the edge at one position alone.
     :raises FaultError: an unknown metric; prompts of several lengths with positions; NaN.
     """
+    check_runner(runner)
     placed = edges is not None and len(edges) > 0 and len(edges[0]) == 3
     method = ExactEffects(metric=metric, ablation=ablation, per_position=placed)
     chosen = _every_place(runner, method) if edges is None else edges

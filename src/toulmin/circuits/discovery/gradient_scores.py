@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from toulmin.circuits.checks import check_runner
 from toulmin.circuits.discovery.method import Progress, RankingMethod, SmoothMetric, common_length
 from toulmin.circuits.edge_scores import EdgeScores
 from toulmin.circuits.methodology import Ablation, Methodology
@@ -78,6 +79,7 @@ def average(
 
     :raises FaultError: prompts of several lengths with ``per_position``.
     """
+    check_runner(runner)
     if method.per_position:
         common_length(runner, method)
     found, total = find_metric(method.metric, smooth=True), None

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from toulmin.circuits.checks import check_runner
 from toulmin.circuits.circuit import Circuit
 from toulmin.circuits.discovery.method import MetricSetting
 from toulmin.circuits.methodology import Methodology
@@ -36,6 +37,7 @@ def learn_constants(
 
     :raises FaultError: a metric without gradient; a loss that is NaN or infinite.
     """
+    check_runner(runner)
     found = find_metric(metric, smooth=True)
     losses: list[float] = []
     learned: dict[int, Tensor] = {}

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from pydantic import PlainValidator, SerializeAsAny
 
+from toulmin.circuits.checks import check_runner
 from toulmin.circuits.discovery.method import INSIDE, Discovery, DiscoveryMethod, Progress, name_of
 from toulmin.faults import Fault, FaultError
 from toulmin.studies import Registry
@@ -66,6 +67,7 @@ def discover(
     :param progress: called with the number of steps done since the last call.
     :raises FaultError: ``circuits.method``: no method of that name, or a setting that the method does not take.
     """
+    check_runner(runner)
     return find_method(method, **settings).discover(runner, progress)
 
 

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from toulmin.circuits.checks import check_runner
 from toulmin.circuits.circuit import Circuit
 from toulmin.circuits.discovery.method import (
     Discovery,
@@ -68,6 +69,7 @@ class Probing(ScoringMethod):
 
         :raises FaultError: prompts of several lengths with ``per_position``; a loss that is NaN or infinite.
         """
+        check_runner(runner)
         positions = common_length(runner, self) if self.per_position else None
         allowed = Circuit.full(runner.graph, positions).table
         return self.of(runner, _train(runner, self, allowed, progress), self.metric, self.ablation)

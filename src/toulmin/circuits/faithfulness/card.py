@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from toulmin.circuits.checks import check_runner
 from toulmin.circuits.circuit import Circuit
 from toulmin.circuits.faithfulness.recovered import AGGREGATIONS, Aggregation, Baseline, recovered
 from toulmin.circuits.methodology import Methodology, grid
@@ -309,6 +310,7 @@ def card_values(
     :param progress: called with the number of methodologies done.
     :raises FaultError: unknown metrics, metrics the prompts have no wrong answers for, NaN, another model's circuit.
     """
+    check_runner(runner)
     wanted = [find_metric(metric) for metric in metrics]
     full, causal = runner.full_scores(wanted), runner.model.config.causal
     chosen = methodologies or grid(all_positions=circuit.positions is not None)

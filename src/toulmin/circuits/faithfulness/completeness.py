@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from toulmin.circuits.checks import check_runner
 from toulmin.circuits.circuit import Circuit
 from toulmin.circuits.discovery.hard_concrete import HardConcrete
 from toulmin.circuits.methodology import Methodology
@@ -51,6 +52,7 @@ def compare_knockouts(
 
     :raises FaultError: a knockout that is not part of the circuit.
     """
+    check_runner(runner)
     if any(not k <= circuit for k in knockouts):
         raise FaultError(Fault("circuits.knockout", "a knockout has edges outside of the circuit"))
     found, method = find_metric(metric), method or Methodology()
@@ -90,6 +92,7 @@ def worst_knockout(
     :raises FaultError: an empty circuit, or one with positions (gates are per edge); a methodology that keeps other
         edges than the circuit's own; a size that the circuit does not have.
     """
+    check_runner(runner)
     if len(circuit) == 0 or circuit.positions is not None:
         raise FaultError(Fault("circuits.knockout", "gates need a circuit with edges and without positions"))
     method, gate = method or Methodology(), gates or HardConcrete()

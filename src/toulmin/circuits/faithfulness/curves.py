@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from toulmin.circuits.checks import check_runner
 from toulmin.circuits.circuit import Circuit
 from toulmin.circuits.edge_scores import EdgeScores
 from toulmin.circuits.faithfulness.recovered import Recovered, recovered
@@ -182,6 +183,7 @@ def sweep_sizes(
 
     :param together: circuits to run at once. :raises FaultError: unknown metrics, NaN, a size that does not exist.
     """
+    check_runner(runner)
     method = method or Methodology()
     circuits = [*scores.sweep(sizes, signed=signed), Circuit.empty(runner.graph, scores.positions)]
     found = runner.scores(circuits, method, metrics, together=together)

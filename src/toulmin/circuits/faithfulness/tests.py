@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from toulmin.circuits.checks import check_runner
 from toulmin.circuits.circuit import Circuit
 from toulmin.circuits.edges import edge_name
 from toulmin.circuits.faithfulness.statistics import (
@@ -152,6 +153,7 @@ def hypothesis_tests(
 
     :raises FaultError: a test that could not reject at these settings, with what it needs.
     """
+    check_runner(runner)
     settings = settings or TestSettings()
     return evaluate_tests(
         collect_test_data(runner, circuit, settings, metric=metric, method=method, seed=seed), settings
@@ -202,6 +204,7 @@ def collect_test_data(
     :param together: circuits to run at once.
     :raises FaultError: settings under which a test could not reject: before anything runs.
     """
+    check_runner(runner)
     settings, method, rng = settings or TestSettings(), method or Methodology(), np.random.default_rng(seed)
     found, whole = find_metric(metric), Circuit.full(circuit.graph, circuit.positions)
     outside, size = ~circuit, len(circuit)
