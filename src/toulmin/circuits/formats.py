@@ -60,7 +60,7 @@ def to_autocircuit(circuit: Circuit) -> list[str]:
     :raises FaultError: the embedding is split in two, or a component into terms, for which AutoCircuit has no names.
     """
     if circuit.graph.split_embed or circuit.graph.terms:
-        text = "AutoCircuit has one source a component, and a component of the circuit's graph is split"
+        text = "AutoCircuit has one embedding and one source a component, and the circuit's graph is split"
         raise FaultError(Fault("circuits.autocircuit", text))
     if circuit.positions is None:
         return [to_autocircuit_name(name) for name in circuit]
@@ -117,7 +117,7 @@ def to_mib(circuit: Circuit, d_model: int, scores: EdgeScores | None = None) -> 
     """
     graph = circuit.graph
     if circuit.positions is not None or graph.merged_qkv or not graph.has_mlp or graph.split_embed or graph.terms:
-        text = "MIB's format has one source a component, split Q, K, V, MLPs, and no token positions"
+        text = "MIB's format has one embedding, one source a component, split Q, K, V, MLPs, and no token positions"
         raise FaultError(Fault("circuits.mib", text))
     values: NDArray[Any] = scores.summed().values if scores is not None else np.zeros(graph.allowed.shape)
     kept = set(circuit.nodes())

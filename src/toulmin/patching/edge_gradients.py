@@ -14,7 +14,7 @@ keys then get no relevance, because the pattern is a constant.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -92,7 +92,6 @@ def edge_gradients(
     with torch.enable_grad():
         run = _Run(computation, tokens, values if mix else None, mix, rules, replace or {})
         value = loss(_output(run, tokens, scored, rules))
-        gradients = run.gradients(value)
     if not bool(torch.isfinite(value.detach()).all()):
         raise FaultError(Fault("patching.loss", "the loss is NaN or infinite"), ExitCode.NUMERICAL)
     with torch.no_grad():
@@ -103,7 +102,7 @@ def edge_gradients(
         elif isinstance(differences, Tensor) and isinstance(sources, Tensor):
             differences = differences.expand_as(sources)
         columns = torch.from_numpy(graph.unmerged_columns) if graph.merged_qkv else None
-        table = _contract(computation.graph, gradients, differences, columns, per_position)
+        table = _contract(computation.graph, run.gradients(value), differences, columns, per_position)
     return EdgeGradients(table, value.detach(), sources)
 
 
@@ -195,20 +194,22 @@ class _Run:
         total = values.sum(0) if isinstance(values, Tensor) else torch.stack(list(values)).sum(0)
         return (1 - self.mix) * written + self.mix * total
 
-    def gradients(self, value: Tensor) -> list[Tensor]:
-        """By stage, the gradients of its receivers, [R', B, *]."""
+    def gradients(self, value: Tensor) -> Iterator[Tensor]:
+        """By stage, the gradients of its receivers, [R', B, *], one stage after the other.
+
+        Those of all heads' inputs are large: made together they would take as much memory as the sources.
+        """
         wanted = [tensor for made in self.recorded for tensor in made.wanted]
         found = iter(torch.autograd.grad(value, [*wanted, self.final], allow_unused=True))
-        by_stage = [[next(found) for _ in made.wanted] for made in self.recorded]
+        for made in self.recorded:
+            yield made.pull([next(found) for _ in made.wanted])
         last = next(found)
         assert last is not None
-        with torch.no_grad():
-            pulled = [made.pull(gradients) for made, gradients in zip(self.recorded, by_stage, strict=True)]
-        return [*pulled, last.unsqueeze(0)]
+        yield last.unsqueeze(0)
 
 
 def _contract(
-    graph: Graph, gradients: Sequence[Tensor], differences: PerSource, columns: Tensor | None, per_position: bool
+    graph: Graph, gradients: Iterable[Tensor], differences: PerSource, columns: Tensor | None, per_position: bool
 ) -> Tensor:
     """[S, R] or [S, R, T] the products of differences and gradients; ``columns``: the merged receiver of each."""
     parts: list[Tensor] = []
