@@ -200,7 +200,7 @@ class Circuit:
 
         Of a component that is split into terms, the terms that an edge leaves; where none does, the component.
         """
-        out_of, into = self._any.any(1), self._any.any(0)
+        out_of, into = np.any(self._any, axis=1), np.any(self._any, axis=0)
         read = {name for name, used in zip(receiver_components(self.graph), into, strict=True) if used}
         found: list[str] = []
         for component, numbers in component_sources(self.graph).items():
@@ -254,7 +254,7 @@ class Circuit:
             if not numbers:
                 useful[receiver, slice(None) if scored is None else list(scored)] = True
             else:
-                out = written[numbers].any(0)
+                out = np.any(written[numbers], axis=0)
                 if attends(self.graph, receiver):
                     out = np.logical_or.accumulate(out[::-1])[::-1] if causal else out.any(keepdims=True)
                 useful[receiver] = out
