@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+PAGES = ("toulmin", "paths", "circuits", "dictionaries", "basis", "routing")
 
 
-@pytest.mark.parametrize(
-    "page", ["README.md", "docs/toulmin.md", "docs/paths.md", "docs/circuits.md", "docs/basis.md", "docs/routing.md"]
-)
+@pytest.mark.parametrize("page", ["README.md", *(f"docs/{name}.md" for name in PAGES)])
 def test_the_code_on_the_page_runs(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     indented = re.findall(r"(?m)(?:^    .*\n|^\n)+", text)
