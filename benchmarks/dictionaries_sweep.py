@@ -55,6 +55,7 @@ class Setting:
     micro_batches: int = 1
     dtype: str = "float32"
     compile: bool = False
+    every: int = 20  #: steps from one checkpoint to the next
     per_group: int = 0  #: at most so many dictionaries trained together, for memory; 0: all of a seed
 
 
@@ -83,9 +84,10 @@ SETTINGS = {
     "smollm2-gpu": Setting(
         "cached:smollm2-135m", "data/corpus", 512,
         SweepShape("L15.resid_pre", features=9216, batch=32, steps=1250, lr=1e-3),
-        {"local": (0.3, 1.0, 3.0, 8.0, 20.0, 50.0), "e2e": (0.3, 1.0, 3.0, 8.0, 20.0, 50.0)},
-        l0=(10.0, 200.0), alive=(1000.0, 9216.0), cost=(0.1, 1.0), equal_flops=4.4, downstream=2.5,
-        finetune=0.1, rows=256, eval_batch=8, dtype="bfloat16", compile=True, per_group=1,
+        {"local": (0.3, 1.0, 3.0, 10.0, 30.0), "e2e": (0.3, 1.0, 3.0, 10.0, 30.0)},
+        l0=(10.0, 200.0), alive=(1000.0, 9216.0), cost=(0.1, 1.0), tuned_at={"local": 3.0, "e2e": 3.0},
+        equal_flops=4.4, downstream=2.5, finetune=0.1, rows=256, eval_batch=8, dtype="bfloat16",
+        per_group=5, every=100,
     ),
 }  # fmt: skip
 
@@ -188,8 +190,8 @@ def sweep(name: str, out: Path, shared: Path, device: str, minutes: float) -> bo
             if piece.over:
                 raise OutOfTimeError
             results = train_sweep(
-                model, split, setting.shape, runs, workdir=folder / label, every=20, report=report, options=options,
-                eval_batch=setting.eval_batch, starts=starts, first_row=AFTER if starts else 0,
+                model, split, setting.shape, runs, workdir=folder / label, every=setting.every, report=report,
+                options=options, eval_batch=setting.eval_batch, starts=starts, first_row=AFTER if starts else 0,
             )  # fmt: skip
             found = [result_to_json(result) for result in results]
             if label.startswith("tune"):

@@ -245,6 +245,26 @@ def test_the_auxiliary_loss_lets_dead_features_explain_the_error() -> None:
     torch.testing.assert_close(auxiliary_loss(dictionary, made, dead, 4), expected)
 
 
+@pytest.mark.parametrize("skip", [False, True])
+def test_the_fused_relu_is_the_plain_one(skip: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Output, codes, penalty and every gradient, that of the input too, in chunks that do not divide the tokens."""
+    monkeypatch.setattr("toulmin.dictionaries.architectures.fused.CHUNK_BYTES", 1)  # 64 tokens
+    from toulmin.dictionaries.objective import insert
+
+    dictionary, generator = small(skip=skip), torch.Generator().manual_seed(0)
+    x = torch.randn(3, 50, 16, dtype=torch.float64, generator=generator, requires_grad=True)
+    upstream = torch.randn(3, 50, 16, dtype=torch.float64, generator=generator)
+    parameters = [x, *dictionary.parameters()]
+    found = []
+    for fused in (False, True):
+        made = insert(dictionary, x, x, fused=fused)
+        penalty = dictionary.sparsity(made.codes, made.pre) if made.penalty is None else made.penalty
+        gradients = torch.autograd.grad((made.output * upstream).sum() + 0.3 * penalty, parameters)
+        found.append([made.output.detach(), made.codes.detach(), penalty.detach(), *gradients])
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
 def test_unknown_sites_and_empty_objectives_are_faults(model: Transformer, tokens: Tensor) -> None:
     with pytest.raises(FaultError) as caught:
         find_sites(["L1.resid_pr", "L9.mlp"], model.config)

@@ -33,6 +33,7 @@ from toulmin.dictionaries.architectures.dictionary import Dictionary
 from toulmin.dictionaries.objective import Inserted, InsertedPass
 from toulmin.dictionaries.sites import CleanPass, clean_pass, default_downstream, find_sites
 from toulmin.evidence import Interval, bootstrap, bootstrap_mean, bootstrap_ratio
+from toulmin.faults import Fault, FaultError
 from toulmin.subjects import Transformer
 
 Array = NDArray[np.float64]
@@ -294,10 +295,11 @@ def cofiring_information(usage: Usage, *, least: int = 1) -> Array:
     I = sum over the four outcomes of p(a, b) ln(p(a, b) / (p(a) p(b))). The diagonal is 0. Features active on fewer
     than ``least`` tokens are left out. (Does end-to-end training move superposition into features that fire together?)
 
-    :raises ValueError: co-firing was not counted.
+    :raises FaultError: (``dictionaries.pairs``) co-firing was not counted.
     """
     if usage.together is None:
-        raise ValueError("co-firing was not counted: evaluate with pairs=True")
+        fault = Fault("dictionaries.pairs", "co-firing was not counted", hint="evaluate with pairs=True")
+        raise FaultError(fault)
     alive = usage.fired >= max(1, least)
     both, one, n = usage.together[np.ix_(alive, alive)] / usage.tokens, usage.frequency[alive], int(alive.sum())
     a, b = np.broadcast_to(one[:, None], (n, n)), np.broadcast_to(one[None, :], (n, n))

@@ -27,6 +27,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from toulmin.dictionaries.architectures.dictionary import Dictionary
+from toulmin.dictionaries.architectures.fused import fused_relu
+from toulmin.dictionaries.architectures.kinds import ReluDictionary
 from toulmin.dictionaries.output_loss import Original, output_losses
 from toulmin.dictionaries.sites import CleanPass, Site, default_downstream, find_sites, run_layer
 from toulmin.faults import Fault, FaultError
@@ -95,10 +97,19 @@ class Inserted:
     codes: Tensor
     output: Tensor
     target: Tensor
+    penalty: Tensor | None = None  #: the mean over tokens of the sum of the codes, where it was computed with them
 
 
-def insert(dictionary: Dictionary, x: Tensor, target: Tensor) -> Inserted:
-    """Run a dictionary, keeping what its losses need."""
+def insert(dictionary: Dictionary, x: Tensor, target: Tensor, *, fused: bool = False) -> Inserted:
+    """Run a dictionary, keeping what its losses need.
+
+    ``fused``: of a ReLU dictionary nothing but the output and the L1 penalty needs gradients through the codes.
+    """
+    if fused and isinstance(dictionary, ReluDictionary) and not dictionary.config.input_bias:
+        weights = (dictionary.W_enc, dictionary.b_enc, dictionary.directions, dictionary.b_dec)
+        output, codes, penalty = fused_relu(x, *(weight.to(x.dtype) for weight in weights))
+        output = output if dictionary.W_skip is None else output + x @ dictionary.W_skip.to(x.dtype)
+        return Inserted(x, codes, codes, output, target, penalty)
     pre = dictionary.pre_activations(x)
     codes = dictionary.activate(pre)
     return Inserted(x, pre, codes, dictionary.decode(codes, x), target)
@@ -119,7 +130,9 @@ class InsertedPass:
         names: tuple[str, ...] = (),
         *,
         whole: bool = True,
+        fused: bool = False,
     ) -> None:
+        self._fused = fused
         self.sites = find_sites(dictionaries, model.config)
         self.found: dict[str, Inserted] = {}
         self.kept: dict[str, Tensor] = {}
@@ -139,15 +152,20 @@ class InsertedPass:
         if name not in self._writes:
             return value
         site, dictionary = self._writes[name]
-        found = insert(dictionary, self.kept[site.reads] if site.transcodes else value, value)
+        x = self.kept[site.reads] if site.transcodes else value
+        found = insert(dictionary, x, value, fused=self._fused)
         self.found[site.name] = found
         return found.output
 
 
-def local_pass(dictionaries: Mapping[str, Dictionary], sites: list[Site], clean: CleanPass) -> dict[str, Inserted]:
+def local_pass(
+    dictionaries: Mapping[str, Dictionary], sites: list[Site], clean: CleanPass, *, fused: bool = False
+) -> dict[str, Inserted]:
     """Every dictionary on the clean activation of its own site."""
     acts = clean.activations
-    return {site.name: insert(dictionaries[site.name], acts[site.reads], acts[site.writes]) for site in sites}
+    return {
+        site.name: insert(dictionaries[site.name], acts[site.reads], acts[site.writes], fused=fused) for site in sites
+    }
 
 
 def needed_names(sites: list[Site], objective: Objective, config: TransformerConfig) -> tuple[str, ...]:
@@ -178,15 +196,16 @@ def losses(
     Only terms with a coefficient are computed. ``dead`` marks, for each site, the features that AuxK may use.
     """
     behind: InsertedPass | None = None
+    fused = objective.p == 1 and not objective.aux
     if objective.end_to_end and model is not None:
         sites = find_sites(dictionaries, model.config)
         names = downstream_names(sites, objective, model.config) if objective.downstream else ()
-        behind = InsertedPass(model, dictionaries, clean, names, whole=objective.of_output)
+        behind = InsertedPass(model, dictionaries, clean, names, whole=objective.of_output, fused=fused)
         found = behind.found
     elif model is not None:
-        found = local_pass(dictionaries, find_sites(dictionaries, model.config), clean)
+        found = local_pass(dictionaries, find_sites(dictionaries, model.config), clean, fused=fused)
     else:
-        found = {name: insert(d, *_activations(clean, name)) for name, d in dictionaries.items()}
+        found = {name: insert(d, *_activations(clean, name), fused=fused) for name, d in dictionaries.items()}
     terms: dict[str, Tensor] = {}
     total: Tensor | None = None
 
@@ -200,7 +219,9 @@ def losses(
         dictionary = dictionaries[name]
         width = made.output.shape[-1] if objective.form == "paper" else 1
         if objective.sparsity:
-            penalty = dictionary.sparsity(made.codes, made.pre, objective.p, root=objective.form == "reference")
+            penalty = made.penalty
+            if penalty is None:
+                penalty = dictionary.sparsity(made.codes, made.pre, objective.p, root=objective.form == "reference")
             add(f"sparsity/{name}", objective.sparsity, penalty / made.x.shape[-1])
         if objective.local:
             error = dictionary.squared_error(made.output, made.codes, made.target)
