@@ -40,6 +40,9 @@ def write_case(folder: Path, mode: str, features: int, kind: str, dtype: str) ->
     save_file(state, folder / "weights.safetensors")
     save_file({n: p.detach().contiguous() for n, p in model.named_parameters()}, folder / "ours.safetensors")
     dictionary = make_dictionary(DictionaryConfig(kind, WIDTH, features, k=32 if kind == "topk" else None))  # type: ignore[arg-type]
+    if mode == "activations":  # SAELens uses the rows as they are
+        with torch.no_grad():
+            dictionary.W_dec.copy_(dictionary.directions)
     save_file({n: p.detach().contiguous() for n, p in dictionary.state_dict().items()}, folder / "sae.safetensors")
     tokens = torch.randint(0, VOCABULARY, (4, BATCH, LENGTH), generator=torch.Generator().manual_seed(1))
     with torch.no_grad():

@@ -1,8 +1,8 @@
 """A ReLU dictionary and the sum of its codes, forward and backward, some tokens at a time.
 
 The codes of a batch do not fit in a processor's cache: every pass over them (ReLU, their sum, the penalty's gradient,
-the mask) waits for memory. Here each chunk of tokens goes through encoder, ReLU, sum and decoder, and backward through all
-of them, before the next one is touched. The result is that of the plain operations, up to the order of sums.
+the mask) waits for memory. Here each chunk of tokens goes through encoder, ReLU, sum and decoder, and backward through
+all of them, before the next one is touched. The result is that of the plain operations, up to the order of sums.
 """
 
 from __future__ import annotations
