@@ -11,9 +11,6 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 PAGES = ("toulmin", "paths", "circuits", "dictionaries", "basis", "routing")
 
 
-PAGES = ("toulmin", "paths", "circuits", "dictionaries", "basis", "routing")
-
-
 @pytest.mark.parametrize("page", ["README.md", *(f"docs/{name}.md" for name in PAGES)])
 def test_the_code_on_the_page_runs(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
