@@ -54,7 +54,8 @@ def main() -> None:
         "net": f"file:{network}",
         "search": {"temperature": {"early": 1, "late": 1}},
     }
-    card = {"name": "go-5x5", "size": 5, "komi": KOMI, "rules": "tromp-taylor", "seed": given.seed, "licence": "MIT",
+    card = {"description": "a network that plays Go on 5x5, from self-play: the victim of small attacks",
+            "name": "go-5x5", "size": 5, "komi": KOMI, "rules": "tromp-taylor", "seed": given.seed, "licence": "MIT",
             "training": attack.model_dump(mode="json"), "games": trained.games}  # fmt: skip
     for name, other in (("random", {"kind": "random", "name": "Attacker"}), ("itself", warm)):
         folder = given.work / f"match-{name}"

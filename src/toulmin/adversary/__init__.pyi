@@ -1,10 +1,15 @@
+from .amcts import SearchedGames as SearchedGames
+from .amcts import victim_model as victim_model
 from .blind_spots import DoomedPosition as DoomedPosition
 from .blind_spots import doomed_positions as doomed_positions
 from .blind_spots import judge as judge
 from .blind_spots import proves_capture as proves_capture
+from .buffer import ReplayBuffer as ReplayBuffer
+from .buffer import SearchedMoves as SearchedMoves
 from .episodes import Decisions as Decisions
 from .episodes import VictimGames as VictimGames
 from .ppo import ppo_step as ppo_step
+from .settings import AmctsSettings as AmctsSettings
 from .settings import Attack as Attack
 from .settings import NetworkShape as NetworkShape
 from .settings import PpoSettings as PpoSettings
@@ -18,12 +23,16 @@ from .training import train_adversary as train_adversary
 __all__ = [
     "AdversaryMatch",
     "AdversaryTraining",
+    "AmctsSettings",
     "Attack",
     "BlindSpot",
     "Decisions",
     "DoomedPosition",
     "NetworkShape",
     "PpoSettings",
+    "ReplayBuffer",
+    "SearchedGames",
+    "SearchedMoves",
     "Stage",
     "TrainedAdversary",
     "VictimGames",
@@ -32,4 +41,5 @@ __all__ = [
     "ppo_step",
     "proves_capture",
     "train_adversary",
+    "victim_model",
 ]

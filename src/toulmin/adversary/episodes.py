@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from toulmin.adversary.settings import Attack
+from toulmin.adversary.settings import Attack, PpoSettings
 from toulmin.go import BLACK, WHITE, Evaluation, Evaluator, Games, Player, draw_opening, input_features
 
 
@@ -55,25 +55,32 @@ def advantages(values: Sequence[float], outcome: float, gae_lambda: float) -> tu
     return found, [a + v for a, v in zip(found, values, strict=True)]
 
 
+_KEPT = ("game", "colour", "stage", "moves", "at", "log_chance", "value", "visits")
+
+
 @dataclass
-class _Slot:
-    """A game under way. ``moves`` are all its actions, the rest belongs to the adversary's decisions."""
+class Episode:
+    """A game under way. ``moves`` are all its actions, the rest belongs to the adversary's decisions.
+
+    ``at`` is how many moves had been played at each decision; ``visits`` those of its search, where it was searched.
+    """
 
     game: int
     colour: int
     stage: int
     generator: np.random.Generator  # the victim's
     moves: list[int] = field(default_factory=list[int])
-    at: list[int] = field(default_factory=list[int])  # how many moves had been played at each decision
+    at: list[int] = field(default_factory=list[int])
     log_chance: list[float] = field(default_factory=list[float])
     value: list[float] = field(default_factory=list[float])
+    visits: list[list[int]] = field(default_factory=list[list[int]])
     planes: list[NDArray[np.float32]] = field(default_factory=list[NDArray[np.float32]])
     numbers: list[NDArray[np.float32]] = field(default_factory=list[NDArray[np.float32]])
     legal: list[NDArray[np.bool_]] = field(default_factory=list[NDArray[np.bool_]])
 
     def position(self) -> dict[str, Any]:
         """All of it that replaying the moves does not give back, as JSON."""
-        kept = {name: getattr(self, name) for name in ("game", "colour", "stage", "moves", "at", "log_chance", "value")}
+        kept = {name: getattr(self, name) for name in _KEPT}
         return {**kept, "generator": self.generator.bit_generator.state}
 
 
@@ -96,6 +103,8 @@ class VictimGames:
         on_game: Callable[[Outcome, Games, int], None] | None = None,
     ) -> None:
         self.attack, self.evaluator, self.victims, self.seed, self.on_game = attack, evaluator, victims, seed, on_game
+        ppo = attack.learner if isinstance(attack.learner, PpoSettings) else PpoSettings()
+        self.temperature, self.gae_lambda = ppo.temperature, ppo.gae_lambda
         self.random = np.random.default_rng((seed, 1))
         self.rules = attack.parsed_rules()
         self.games = Games(attack.slots, attack.size, self.rules, capacity=2 * attack.size**2)
@@ -107,19 +116,26 @@ class VictimGames:
         self.recent: deque[float] = deque(maxlen=first)
         self.last: list[Outcome] = []
         """The games that gave the newest batch."""
+        self.decisions = 0
+        """The decisions of these."""
         self.slots = [self._start(row) for row in range(attack.slots)]
 
     def __iter__(self) -> Self:
         return self
 
-    def __next__(self) -> Decisions:
-        evaluator, learner = self.evaluator(), self.attack.learner
-        done: list[tuple[_Slot, Outcome]] = []
-        while sum(len(slot.at) for slot, _ in done) < learner.decisions:
+    def __next__(self) -> Any:
+        """The :class:`Decisions` of the next games."""
+        return self._decisions(self._play_until(self.attack.learner.decisions))
+
+    def _play_until(self, decisions: int) -> list[tuple[Episode, Outcome]]:
+        """Play with the network as it is now, until that many decisions belong to finished games."""
+        evaluator = self.evaluator()
+        done: list[tuple[Episode, Outcome]] = []
+        while sum(len(slot.at) for slot, _ in done) < decisions:
             self._move(evaluator)
             done += self._finish()
-        self.last = [outcome for _, outcome in done]
-        return self._decisions(done)
+        self.last, self.decisions = [outcome for _, outcome in done], sum(len(slot.at) for slot, _ in done)
+        return done
 
     @property
     def win_rate(self) -> float:
@@ -135,13 +151,13 @@ class VictimGames:
 
     # -- playing ----------------------------------------------------------------------------------------------------
 
-    def _start(self, row: int) -> _Slot:
+    def _start(self, row: int) -> Episode:
         """Begin the next game in a slot: the adversary is Black in every other one."""
         number = self.started
         self.started += 1
         self.games.restart([row])
         generator = np.random.default_rng((self.seed, 2, number))
-        slot = _Slot(number, BLACK if number % 2 == 0 else WHITE, self.stage, generator)
+        slot = Episode(number, BLACK if number % 2 == 0 else WHITE, self.stage, generator)
         for action in draw_opening(self.attack.opening_moves, self.attack.size, self.rules, generator):
             self.games.play([action], [row])
             slot.moves.append(action)
@@ -176,7 +192,7 @@ class VictimGames:
         """Moves from the policy in training, the log probabilities of all, its view, and what it was shown."""
         inputs = input_features(self.games, rows, pass_alive_with_suicide=evaluator.file.pass_alive_with_suicide)
         view: Evaluation = evaluator.evaluate(self.games, rows, inputs=inputs)
-        logs = log_softmax(view.logits.astype(np.float64) / self.attack.learner.temperature)
+        logs = log_softmax(view.logits.astype(np.float64) / self.temperature)
         below = np.cumsum(np.exp(logs), axis=1)
         drawn = self.random.random(len(rows)) * below[:, -1]
         self.evaluations += len(rows)
@@ -195,7 +211,7 @@ class VictimGames:
             slot.legal.append(legal[which])
         return actions
 
-    def _finish(self) -> list[tuple[_Slot, Outcome]]:
+    def _finish(self) -> list[tuple[Episode, Outcome]]:
         """Take the games that are over out of their slots, and start others there."""
         games = self.games
         resigned = np.array([slot.moves[-1] < 0 for slot in self.slots])
@@ -204,7 +220,7 @@ class VictimGames:
             return []
         ended = games.take(over)
         white_leads, void, finished = ended.scores()[:, 1], ended.no_result, ended.finished
-        done: list[tuple[_Slot, Outcome]] = []
+        done: list[tuple[Episode, Outcome]] = []
         for which, row in enumerate(over.tolist()):
             slot = self.slots[row]
             if resigned[row]:
@@ -234,11 +250,11 @@ class VictimGames:
             last = self.stage + 1 == len(self.attack.stages)
             self.recent = deque(maxlen=self.attack.window if last else self.attack.stages[self.stage].window)
 
-    def _decisions(self, done: list[tuple[_Slot, Outcome]]) -> Decisions:
+    def _decisions(self, done: list[tuple[Episode, Outcome]]) -> Decisions:
         advantage: list[float] = []
         target: list[float] = []
         for slot, outcome in done:
-            more, targets = advantages(slot.value, outcome.result, self.attack.learner.gae_lambda)
+            more, targets = advantages(slot.value, outcome.result, self.gae_lambda)
             advantage += more
             target += targets
         return Decisions(
@@ -276,8 +292,8 @@ class VictimGames:
         for row, kept in enumerate(position["slots"]):
             generator = np.random.default_rng(0)
             generator.bit_generator.state = kept["generator"]
-            fields = {name: kept[name] for name in ("game", "colour", "stage", "moves", "at", "log_chance", "value")}
-            slot = self.slots[row] = _Slot(**fields, generator=generator)
+            fields = {name: kept[name] for name in _KEPT}
+            slot = self.slots[row] = Episode(**fields, generator=generator)
             self.games.restart([row])
             for number, action in enumerate(slot.moves):
                 if number in slot.at:

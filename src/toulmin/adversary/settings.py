@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
 from toulmin.faults import FaultError
-from toulmin.go import PlayerSpec, Rules
+from toulmin.go import PlayerSpec, Rules, SearchSettings, Temperature
 
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -45,6 +45,36 @@ class PpoSettings(BaseModel, frozen=True, extra="forbid"):
     temperature: Positive = 1.0
 
 
+class AmctsSettings(BaseModel, frozen=True, extra="forbid"):
+    """The published learner (Wang et al. 2022, appendix C): games by A-MCTS, the network trained on what it found.
+
+    Our moves are searched with ``search`` against a model of the victim: ``variant`` S its raw policy, S++ that over
+    eight symmetries, R its own search at ``victim_visits``. An update follows each ``decisions`` moves of finished
+    games: ``minibatches`` drawn from the last ``kept`` moves of the buffer on disk. The loss is the cross-entropy to
+    the visits, plus weighted cross-entropy to the result, squared error of the score in units of 20 points, and
+    cross-entropy of the ownership. The defaults of ``search`` are the paper's, with fewer visits (it used 600).
+    """
+
+    method: Literal["amcts"] = "amcts"
+    variant: Literal["S", "S++", "R"] = "S"
+    victim_visits: Count = 8
+    search: SearchSettings = SearchSettings(
+        visits=32,
+        noise=True,
+        root_temperature=1.1,
+        temperature=Temperature(early=0.75, late=0.15),
+    )
+    decisions: Count = 512
+    minibatch: Count = 128
+    minibatches: Count = 8
+    kept: Count = 20_000
+    lr: Positive = 3e-4
+    value_weight: Annotated[float, Field(ge=0)] = 0.6
+    score_weight: Annotated[float, Field(ge=0)] = 0.1
+    ownership_weight: Annotated[float, Field(ge=0)] = 0.15
+    gradient_clip: Positive = 1.0
+
+
 class Stage(BaseModel, frozen=True, extra="forbid"):
     """One victim of a curriculum, and the win rate over the last ``window`` games at which the next one comes."""
 
@@ -72,7 +102,7 @@ class Attack(BaseModel, frozen=True, extra="forbid"):
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
     start: str | None = None
     shape: NetworkShape = NetworkShape()
-    learner: PpoSettings = PpoSettings()
+    learner: Annotated[PpoSettings | AmctsSettings, Field(discriminator="method")] = PpoSettings()
     opponent: Literal["victim", "itself"] = "victim"
     slots: Annotated[int, Field(ge=2, le=4096)] = 64
     opening_moves: Annotated[int, Field(ge=0, le=40)] = 0
@@ -81,6 +111,15 @@ class Attack(BaseModel, frozen=True, extra="forbid"):
     stop_at: Share = 1.0
     window: Count = 200
     checkpoint_every: Count = 5
+
+    @model_validator(mode="before")
+    @classmethod
+    def _ppo_by_default(cls, data: Any) -> Any:
+        """A learner without a method is PPO."""
+        learner = data.get("learner") if isinstance(data, dict) else None
+        if isinstance(learner, dict) and "method" not in learner:
+            return {**data, "learner": {"method": "ppo", **learner}}
+        return data
 
     @model_validator(mode="after")
     def _rules_exist(self) -> Attack:
@@ -109,4 +148,4 @@ class Attack(BaseModel, frozen=True, extra="forbid"):
         return cls.model_validate({"stages": [{"victim": victim}], **more})
 
 
-__all__ = ["Attack", "NetworkShape", "PpoSettings", "Stage"]
+__all__ = ["AmctsSettings", "Attack", "NetworkShape", "PpoSettings", "Stage"]

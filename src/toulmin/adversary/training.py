@@ -2,6 +2,7 @@
 
     FOLDER/checkpoints/     the state of the run (:class:`toulmin.training.Checkpoint`)
     FOLDER/curve.jsonl      one line an update: games so far, win rate, stage, losses
+    FOLDER/buffer/          the searched moves of past updates, where the learner is A-MCTS
     FOLDER/adversary.bin.gz the network as it is after the newest checkpoint, in KataGo's format
 
 A run that is killed goes on from its newest checkpoint, bit for bit: the games that were running are part of it.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +22,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from toulmin.adversary.episodes import Decisions, VictimGames
+from toulmin.adversary.amcts import SearchedGames, amcts_step, victim_model
+from toulmin.adversary.buffer import ReplayBuffer
+from toulmin.adversary.episodes import VictimGames
 from toulmin.adversary.ppo import ppo_step
-from toulmin.adversary.settings import Attack
+from toulmin.adversary.settings import Attack, PpoSettings
 from toulmin.go import (
     Evaluator,
     NetworkFile,
@@ -54,10 +58,12 @@ def train_adversary(
     seed: int = 0,
     device: torch.device | str = "cpu",
     callbacks: Sequence[Callback] = (),
+    seconds: float | None = None,
 ) -> TrainedAdversary:
     """Train until the attack's ``updates`` are done or its ``stop_at`` is reached; resume where ``folder`` has a run.
 
-    ``locate`` turns a reference into a path.
+    ``locate`` turns a reference into a path. After ``seconds`` of the clock it stops at the next checkpoint, and goes
+    on in another call: long work in short pieces.
 
     :raises FaultError: a network cannot be read; the folder holds a run of another attack, or a damaged one.
     """
@@ -70,18 +76,28 @@ def train_adversary(
     module = TrainableNetwork(start).to(device)
     current = _CurrentNetwork(module, device)
     victims = [make_player(stage.victim, locate, seed, str(device)) for stage in attack.stages]
-    stream = VictimGames(attack, current, victims, seed=seed)
-    optimizer = torch.optim.Adam(module.parameters(), lr=attack.learner.lr)
-    state = State(module, optimizer)
-    step = _counting(ppo_step(attack.learner, device, seed), stream)
     folder.mkdir(parents=True, exist_ok=True)
+    learner, step = attack.learner, None
+    if isinstance(learner, PpoSettings):
+        stream = VictimGames(attack, current, victims, seed=seed)
+        step = ppo_step(learner, device, seed)
+    else:
+        models = [victim_model(stage.victim, learner, locate, str(device), seed) for stage in attack.stages]
+        buffer = ReplayBuffer(folder / "buffer", learner.kept)
+        stream = SearchedGames(attack, current, victims, models, buffer, seed=seed)
+        step = amcts_step(learner, device)
+    step = _counting(step, stream)
+    state = State(module, torch.optim.Adam(module.parameters(), lr=learner.lr))
     run = {"attack": attack.model_dump(mode="json"), "seed": seed, "start": start.sha256}
     checkpoint = Checkpoint(folder / "checkpoints", attack.checkpoint_every, run=run)
     curve = Logger(folder / "curve.jsonl", every=1)
     checkpoint.resume(state, stream)
     network = folder / "adversary.bin.gz"
     try:
+        begun = time.monotonic()
         while state.step < attack.updates and not stream.reached:
+            if seconds is not None and time.monotonic() - begun >= seconds:
+                break
             piece = min(attack.updates, state.step + attack.checkpoint_every)
             fit(step, state, stream, Schedule(piece, attack.learner.lr, "constant"), checkpoint, [curve, *callbacks])
             _write(network, module.export("adversary"))
@@ -109,17 +125,17 @@ class _CurrentNetwork:
 
 
 def _counting(
-    step: Callable[[State, Decisions], Mapping[str, Tensor]], stream: VictimGames
-) -> Callable[[State, Decisions], Mapping[str, Tensor]]:
+    step: Callable[[State, Any], Mapping[str, Tensor]], stream: VictimGames
+) -> Callable[[State, Any], Mapping[str, Tensor]]:
     """The step with what the stream knows added to its metrics."""
 
-    def counted(state: State, batch: Decisions) -> Mapping[str, Tensor]:
+    def counted(state: State, batch: Any) -> Mapping[str, Tensor]:
         metrics: dict[str, Any] = dict(step(state, batch))
         games = stream.last
         facts = {
             "games": stream.finished,
             "evaluations": stream.evaluations,
-            "decisions": len(batch.action),
+            "decisions": stream.decisions,
             "won": sum(game.result > 0 for game in games),
             "played": len(games),
             "win_rate": stream.win_rate,
@@ -133,6 +149,8 @@ def _counting(
 
 def _write(path: Path, network: NetworkFile) -> None:
     """Write a network, whole or not at all."""
+    for left in path.parent.glob(f".{path.name}.*"):  # of a run that was killed here
+        left.unlink(missing_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     unfinished.write_bytes(write_network(network))
     unfinished.replace(path)

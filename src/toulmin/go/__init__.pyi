@@ -38,9 +38,11 @@ from .search.adversarial import PolicyModel as PolicyModel
 from .search.adversarial import SearchModel as SearchModel
 from .search.adversarial import VictimModel as VictimModel
 from .search.adversarial import adversarial_search as adversarial_search
+from .search.choice import choose_by_visits as choose_by_visits
 from .search.mcts import Searched as Searched
 from .search.rollouts import Rollouts as Rollouts
 from .search.settings import SearchSettings as SearchSettings
+from .search.settings import Temperature as Temperature
 from .sgf import SgfGame as SgfGame
 from .sgf import read_sgf as read_sgf
 from .sgf import replay as replay
@@ -74,11 +76,13 @@ __all__ = [
     "SearchSettings",
     "Searched",
     "SgfGame",
+    "Temperature",
     "TrainableNetwork",
     "VictimModel",
     "action_of",
     "adversarial_search",
     "board_of_files",
+    "choose_by_visits",
     "draw_opening",
     "find_player_kind",
     "fresh_network",

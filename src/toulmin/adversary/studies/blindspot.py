@@ -67,9 +67,9 @@ class BlindSpot(Study):
         "falls_control": MeasureSpec("proportion", "neither", "the same of the attacker's groups", 0.0, 1.0),
     }
     presets: ClassVar = {
-        "tiny": {"games": "embedded:go-5x5", "net": "embedded:go-5x5", "least_stones": 3, "victim": "White"},
-        "demo": {"games": "embedded:go-5x5", "net": "embedded:go-5x5", "least_stones": 2, "victim": "White"},
-        "full": {"games": "embedded:go-5x5", "net": "embedded:go-5x5", "least_stones": 2, "victim": "White"},
+        "tiny": {"games": "embedded:go-5x5", "net": "embedded:go-5x5", "least_stones": 3, "most_nodes": 50},
+        "demo": {"games": "embedded:go-5x5", "net": "embedded:go-5x5", "least_stones": 3},
+        "full": {"games": "embedded:go-5x5", "net": "embedded:go-5x5", "least_stones": 2, "most_liberties": 4},
     }
     doubts: ClassVar = (
         Doubt(

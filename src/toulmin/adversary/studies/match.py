@@ -11,6 +11,7 @@ from toulmin.go import PlayerSpec
 from toulmin.studies import Input, Items, Run, Summary
 
 _HARD_CODED: tuple[dict[str, Any], ...] = ({"kind": "random"}, {"kind": "edge"}, {"kind": "spiral"})
+_EMBEDDED: dict[str, Any] = {"kind": "net", "name": "raw", "net": "embedded:go-5x5", "search": {"visits": 1}}
 
 
 class AdversaryMatch(AttackStudy):
@@ -29,19 +30,16 @@ class AdversaryMatch(AttackStudy):
             "games": 6,
         },
         "demo": {
+            "size": 5,
             "adversary": {"kind": "rollouts", "playouts": 4, "search": {"visits": 32}},
-            "victims": [{"kind": "rollouts", "playouts": 2, "search": {"visits": 8}}],
+            "victims": [_EMBEDDED, {**_EMBEDDED, "name": "hardened", "passing": "avoid_pass_alive"}],
             "independents": _HARD_CODED,
             "games": 20,
         },
         "full": {
-            "size": 9,
-            "komi": 6.5,
+            "size": 5,
             "adversary": {"kind": "rollouts", "search": {"visits": 200}},
-            "victims": [
-                {"kind": "rollouts", "search": {"visits": 50}},
-                {"kind": "rollouts", "search": {"visits": 50}, "passing": "avoid_pass_alive"},
-            ],
+            "victims": [_EMBEDDED, {**_EMBEDDED, "name": "hardened", "passing": "avoid_pass_alive"}],
             "independents": _HARD_CODED,
             "games": 100,
         },

@@ -36,6 +36,9 @@ _MEASURES = {
 _TRAITS = ("games", "evaluations", "decisions", "won", "played", "win_rate", "stage", "entropy", "kl", "value_loss")
 
 
+_EMBEDDED: dict[str, Any] = {"kind": "net", "name": "raw", "net": "embedded:go-5x5", "search": {"visits": 1}}
+
+
 class AdversaryTraining(AttackStudy):
     """Trains an adversary against a frozen victim and measures what it wins, and how.
 
@@ -64,23 +67,24 @@ class AdversaryTraining(AttackStudy):
         "demo": {
             "attack": {
                 "size": 5,
-                "komi": 0.5,
-                "stages": [{"victim": {"kind": "rollouts", "playouts": 2, "search": {"visits": 4}}}],
-                "shape": {"blocks": 2, "channels": 32},
-                "learner": {"lr": 1e-3, "minibatch": 128},
+                "stages": [{"victim": _EMBEDDED}],
+                "start": "embedded:go-5x5",
+                "learner": {"lr": 5e-4},
                 "updates": 40,
+                "stop_at": 0.97,
             },
-            "victims": [{"kind": "rollouts", "playouts": 2, "search": {"visits": 4}}],
+            "victims": [_EMBEDDED, {**_EMBEDDED, "name": "hardened", "passing": "avoid_pass_alive"}],
             "independents": [{"kind": "random"}, {"kind": "edge"}],
+            "null": True,
         },
         "full": {
             "attack": {
-                "size": 7,
-                "stages": [{"victim": {"kind": "rollouts", "search": {"visits": 16}}}],
+                "size": 5,
+                "stages": [{"victim": _EMBEDDED}],
                 "shape": {"blocks": 6, "channels": 96},
                 "updates": 400,
             },
-            "victims": [{"kind": "rollouts", "search": {"visits": 16}}],
+            "victims": [_EMBEDDED, {**_EMBEDDED, "name": "hardened", "passing": "avoid_pass_alive"}],
             "independents": [{"kind": "random"}, {"kind": "edge"}],
             "games": 200,
             "null": True,
@@ -163,7 +167,7 @@ class AdversaryTraining(AttackStudy):
                     device=device,
                     callbacks=[_Advance(advance)],
                 )
-            curves[name] = [{key: row[key] for key in _TRAITS} for row in trained.curve]
+            curves[name] = [{key: row[key] for key in _TRAITS if key in row} for row in trained.curve]
             player = self._player(name, f"file:{trained.network.resolve()}")
             folder = run.workdir / name
             folder.mkdir(exist_ok=True)

@@ -134,11 +134,12 @@ class GtpServer:
 
     def _load_sgf(self, words: tuple[str, ...]) -> str:
         """The main line of a file's first game; with a number N, the position before its move N."""
-        if len(words) > 1 and not (words[1].isascii() and words[1].isdigit() and int(words[1]) > 0):
+        file, *number = words
+        if number and not (number[0].isascii() and number[0].isdigit() and int(number[0]) > 0):
             raise FaultError(Fault("gtp.sgf", "syntax error: the move number is 1 or more"))
-        record = read_sgf(words[0])[0]
-        if len(words) > 1:
-            record = replace(record, moves=record.moves[: int(words[1]) - 1])
+        record = read_sgf(file)[0]
+        if number:
+            record = replace(record, moves=record.moves[: int(number[0]) - 1])
         self.game = replay(record)
         return ""
 

@@ -71,11 +71,8 @@ class PolicyModel:
 
     def chances(self, games: Games, rows: Rows) -> Floats:
         """The mean policy over the symmetries, at the temperature of the move number."""
-        policy = np.mean(
-            [self.evaluator.evaluate(games, rows, symmetry=k).policy for k in range(self.symmetries)],
-            axis=0,
-            dtype=np.float64,
-        )
+        each = [self.evaluator.evaluate(games, rows, symmetry=k).policy for k in range(self.symmetries)]
+        policy = np.stack(each).mean(axis=0, dtype=np.float64)
         at = np.array([self.temperature.at(int(move), games.size) for move in games.move_count[rows]])
         return tempered(policy, allowed_actions(games, rows, self.passing), at)
 

@@ -1,0 +1,73 @@
+"""Attacks a network in pieces that resume: on a lent GPU in pieces of minutes, on a CPU over several sittings.
+
+    python scripts/attack.py --net NET.bin.gz --work FOLDER --size 9 --komi 6.5 --seconds 420 --device cuda
+    python scripts/attack.py --net NET.bin.gz --work FOLDER --learner amcts --visits 32 --scratch
+
+Each call goes on where FOLDER stands, prints the last row of the curve, and leaves FOLDER/adversary.bin.gz. FOLDER
+holds checkpoints, curve and network (about 30 MB for a b6c96): all that a machine has to be given back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+
+from toulmin.adversary import Attack, train_adversary
+from toulmin.go import PlayerSpec
+from toulmin.training import Progress
+
+
+def main() -> None:
+    """Train for a while."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--net", required=True, help="the victim's network")
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--size", type=int, default=7)
+    parser.add_argument("--komi", type=float, default=8.5)
+    parser.add_argument("--opening-moves", type=int, default=0)
+    parser.add_argument("--victim-visits", type=int, default=1)
+    parser.add_argument("--hardened", action="store_true", help="the victim avoids passing (avoid_pass_alive)")
+    parser.add_argument("--scratch", action="store_true", help="start from random weights, not the victim's")
+    parser.add_argument("--learner", choices=("ppo", "amcts"), default="ppo")
+    parser.add_argument("--visits", type=int, default=32, help="the adversary's, of A-MCTS")
+    parser.add_argument("--updates", type=int, default=10_000)
+    parser.add_argument("--slots", type=int, default=64)
+    parser.add_argument("--stop-at", type=float, default=1.0)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=None)
+    parser.add_argument("--device", default="cpu")
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    victim = {"kind": "net", "name": "victim", "net": f"file:{given.net}", "search": {"visits": given.victim_visits}}
+    if given.hardened:
+        victim["passing"] = "avoid_pass_alive"
+    learner = {"method": "ppo"} if given.learner == "ppo" else {"method": "amcts", "search": {"visits": given.visits}}
+    attack = Attack.against(
+        PlayerSpec.model_validate(victim),
+        size=given.size,
+        komi=given.komi,
+        opening_moves=given.opening_moves,
+        start=None if given.scratch else f"file:{given.net}",
+        learner=learner,
+        slots=given.slots,
+        updates=given.updates,
+        stop_at=given.stop_at,
+    )
+    trained = train_adversary(
+        attack,
+        given.work,
+        lambda reference: reference.removeprefix("file:"),
+        seed=given.seed,
+        device=given.device,
+        callbacks=[Progress(every=5)],
+        seconds=given.seconds,
+    )
+    print(json.dumps({"games": trained.games, "reached": trained.reached, **trained.curve[-1]}))
+
+
+if __name__ == "__main__":
+    main()

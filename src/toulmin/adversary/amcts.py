@@ -1,0 +1,190 @@
+"""The learner of Wang et al. 2022: games by A-MCTS against the victim, and the network trained on their moves.
+
+:class:`SearchedGames` is the stream of games of :mod:`toulmin.adversary.episodes` with the adversary's moves searched;
+each batch is a list of minibatches from the buffer. With pi the shares of the visits, z the result, s the score and o
+the final ownership, all the mover's, the loss of a move is
+
+    H(pi, p) + w_v H((1 + z) / 2, p(win) / (p(win) + p(loss))) + w_s ((s - s') / 20)^2 + w_o mean H((1 + o) / 2, o')
+
+with s' the network's mean score and o' = (1 + tanh) / 2 of its ownership.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as fn
+
+from toulmin.adversary.buffer import ReplayBuffer, SearchedMoves
+from toulmin.adversary.episodes import Episode, Outcome, VictimGames
+from toulmin.adversary.ppo import masked_logits, network_inputs
+from toulmin.adversary.settings import AmctsSettings, Attack
+from toulmin.go import (
+    BLACK,
+    Evaluator,
+    Games,
+    Player,
+    PlayerSpec,
+    PolicyModel,
+    SearchModel,
+    SearchSettings,
+    VictimModel,
+    adversarial_search,
+    choose_by_visits,
+    input_features,
+)
+from toulmin.training import State, generator_at
+
+_POINTS = 20.0  # the unit of score errors; also the scale of every network since version 8
+
+
+def victim_model(
+    spec: PlayerSpec, settings: AmctsSettings, locate: Callable[[str], str], device: str = "cpu", seed: int = 0
+) -> VictimModel:
+    """The model of a victim: it must be a player with a network.
+
+    :raises FaultError: the network cannot be read.
+    """
+    if spec.net is None:
+        raise ValueError(f"A-MCTS models a victim with a network, and {spec.label} has none")
+    evaluator = Evaluator(locate(spec.net), device=device, max_batch=4096)
+    if settings.variant == "R":
+        search = spec.search.model_copy(update={"visits": settings.victim_visits})
+        return SearchModel(evaluator, search, spec.passing, seed)
+    return PolicyModel(evaluator, spec.search.temperature, spec.passing, 8 if settings.variant == "S++" else 1)
+
+
+class SearchedGames(VictimGames):
+    """The games of an attack whose learner is :class:`AmctsSettings`; each batch is a list of minibatches."""
+
+    def __init__(
+        self,
+        attack: Attack,
+        evaluator: Callable[[], Evaluator],
+        victims: Sequence[Player],
+        models: Sequence[VictimModel],
+        buffer: ReplayBuffer,
+        *,
+        seed: int = 0,
+    ) -> None:
+        assert isinstance(attack.learner, AmctsSettings)
+        super().__init__(attack, evaluator, victims, seed=seed)
+        self.learner, self.models, self.buffer, self.update = attack.learner, models, buffer, 0
+
+    def __next__(self) -> list[SearchedMoves]:
+        moves = self._moves(self._play_until(self.learner.decisions))
+        self.buffer.write(self.update, moves)
+        newest = self.buffer.newest(self.update)
+        self.buffer.prune(self.update)
+        generator = generator_at(self.seed, 7, self.update)
+        self.update += 1
+        count = len(newest.result)
+        draws = [generator.integers(count, size=self.learner.minibatch) for _ in range(self.learner.minibatches)]
+        return [SearchedMoves(*(column[rows] for column in newest)) for rows in draws]
+
+    def _decide(self, rows: NDArray[np.int64], evaluator: Evaluator) -> NDArray[np.int64]:
+        settings: SearchSettings = self.learner.search
+        inputs = input_features(self.games, rows, pass_alive_with_suicide=evaluator.file.pass_alive_with_suicide)
+        legal, counts = self.games.legal(rows), self.games.move_count[rows]
+        actions = np.empty(len(rows), np.int64)
+        stages = np.array([self.slots[row].stage for row in rows.tolist()])
+        for stage in np.unique(stages).tolist():
+            which = np.flatnonzero(stages == stage)
+            slots = [self.slots[row] for row in rows[which].tolist()]
+            # the numbers of a search belong to its game and move, and to no order of play
+            generators = [np.random.default_rng((self.seed, 3, slot.game, len(slot.moves))) for slot in slots]
+            found = adversarial_search(self.games, rows[which], evaluator, self.models[stage], settings, generators)
+            self.evaluations += found.evaluations
+            for i, (slot, generator) in enumerate(zip(slots, generators, strict=True)):
+                place = int(which[i])
+                temperature = settings.temperature.at(int(counts[place]), self.games.size)
+                actions[place] = choose_by_visits(found, i, temperature, generator)
+                slot.at.append(len(slot.moves))
+                slot.visits.append(found.visits[i].tolist())
+                slot.planes.append(inputs[0][place])
+                slot.numbers.append(inputs[1][place])
+                slot.legal.append(legal[place])
+        return actions
+
+    def _moves(self, done: list[tuple[Episode, Outcome]]) -> SearchedMoves:
+        size = self.games.size
+        result: list[float] = []
+        score: list[float] = []
+        ownership: list[NDArray[np.float32]] = []
+        for slot, outcome in done:
+            final = Games(1, size, self.rules, capacity=len(slot.moves) + 2)
+            for action in slot.moves:
+                final.play([action])
+            sign = 1.0 if slot.colour == BLACK else -1.0
+            lead = -sign * float(final.scores()[0, 1])
+            area = final.area()[0].astype(np.int64)
+            owner = sign * np.where(area == BLACK, 1.0, np.where(area == 0, 0.0, -1.0)).astype(np.float32)
+            result += [outcome.result] * len(slot.at)
+            score += [lead] * len(slot.at)
+            ownership += [owner] * len(slot.at)
+        visits = np.array([one for slot, _ in done for one in slot.visits], np.float32)
+        return SearchedMoves(
+            planes=np.stack([one for slot, _ in done for one in slot.planes]),
+            numbers=np.stack([one for slot, _ in done for one in slot.numbers]),
+            legal=np.stack([one for slot, _ in done for one in slot.legal]),
+            policy=visits / visits.sum(axis=1, keepdims=True),
+            result=np.array(result, np.float32),
+            score=np.array(score, np.float32),
+            ownership=np.stack(ownership).astype(np.float32),
+        )
+
+    def position(self) -> dict[str, Any]:
+        """As :class:`VictimGames`, and the number of the update."""
+        return {**super().position(), "update": self.update}
+
+    def seek(self, position: dict[str, Any]) -> None:
+        """Go on from a position."""
+        super().seek(position)
+        self.update = position["update"]
+
+
+def imitation_losses(
+    state: State, moves: SearchedMoves, settings: AmctsSettings, device: torch.device
+) -> dict[str, Tensor]:
+    """The losses of one minibatch; see the module for the formula."""
+    tensors = [torch.from_numpy(np.ascontiguousarray(one)).to(device) for one in moves]
+    planes, numbers, legal, policy, result, score, owned = tensors
+    heads = state.module(*network_inputs(planes, numbers))
+    logs = torch.log_softmax(masked_logits(heads, legal), dim=1)
+    policy_loss = -(policy * logs.masked_fill(~legal, 0.0)).sum(dim=1).mean()
+    chance = (1 + result) / 2
+    value_loss = -(
+        chance * fn.logsigmoid(heads.value[:, 0] - heads.value[:, 1])
+        + (1 - chance) * fn.logsigmoid(heads.value[:, 1] - heads.value[:, 0])
+    ).mean()
+    score_loss = (heads.score[:, 0] - score / _POINTS).square().mean()
+    # (1 + tanh x) / 2 is the logistic function of 2 x
+    owner_loss = fn.binary_cross_entropy_with_logits(2 * heads.ownership, (1 + owned) / 2)
+    loss = policy_loss + settings.value_weight * value_loss
+    loss = loss + settings.score_weight * score_loss + settings.ownership_weight * owner_loss
+    found = {"loss": loss, "policy_loss": policy_loss, "value_loss": value_loss}
+    return {**found, "score_loss": score_loss, "ownership_loss": owner_loss}
+
+
+def amcts_step(
+    settings: AmctsSettings, device: torch.device
+) -> Callable[[State, list[SearchedMoves]], Mapping[str, Tensor]]:
+    """A step for :func:`toulmin.training.fit`: one optimizer update for each minibatch of a batch."""
+
+    def step(state: State, batch: list[SearchedMoves]) -> Mapping[str, Tensor]:
+        done: list[dict[str, Tensor]] = []
+        for moves in batch:
+            losses = imitation_losses(state, moves, settings, device)
+            state.optimizer.zero_grad(set_to_none=True)
+            losses["loss"].backward()
+            torch.nn.utils.clip_grad_norm_(state.module.parameters(), settings.gradient_clip)
+            state.optimizer.step()
+            done.append({name: value.detach() for name, value in losses.items()})
+        return {name: torch.stack([one[name] for one in done]).mean() for name in done[0]}
+
+    return step
