@@ -85,7 +85,7 @@ class SearchedGames(VictimGames):
         self.update += 1
         count = len(newest.result)
         draws = [generator.integers(count, size=self.learner.minibatch) for _ in range(self.learner.minibatches)]
-        return [SearchedMoves(*(column[rows] for column in newest)) for rows in draws]
+        return [newest.take(rows) for rows in draws]
 
     def _decide(self, rows: NDArray[np.int64], evaluator: Evaluator) -> NDArray[np.int64]:
         settings: SearchSettings = self.learner.search

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import zipfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,11 @@ class SearchedMoves(NamedTuple):
     result: NDArray[np.float32]
     score: NDArray[np.float32]
     ownership: NDArray[np.float32]
+
+    def take(self, rows: NDArray[np.int64]) -> SearchedMoves:
+        """Some of them; a row may be taken more than once."""
+        columns: list[Any] = [column[rows] for column in self]
+        return SearchedMoves(*columns)
 
 
 class ReplayBuffer:
