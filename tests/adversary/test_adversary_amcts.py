@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from small_nets import make_network
+from stopping import StopAt
 
 from toulmin.adversary import AmctsSettings, Attack, ReplayBuffer, SearchedMoves, Stage, train_adversary
 from toulmin.adversary.amcts import SearchedGames, imitation_losses, victim_model
@@ -134,18 +135,8 @@ def test_a_run_goes_on_with_the_same_bytes(victim, tmp_path):
     whole = train_adversary(plan, tmp_path / "whole", str)
     assert whole.curve[-1]["policy_loss"] > 0
 
-    class Stop:
-        every = 1
-
-        def on_start(self, state, steps): ...
-        def on_step(self, state, metrics):
-            if state.step == 3:
-                raise KeyboardInterrupt
-
-        def on_end(self, state): ...
-
     with pytest.raises(KeyboardInterrupt):
-        train_adversary(plan, tmp_path / "stopped", str, callbacks=[Stop()])
+        train_adversary(plan, tmp_path / "stopped", str, callbacks=[StopAt(3)])
     resumed = train_adversary(plan, tmp_path / "stopped", str)
     assert resumed.network.read_bytes() == whole.network.read_bytes()
     assert resumed.curve == whole.curve

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from small_nets import make_network
+from stopping import StopAt
 
 from toulmin.adversary import Attack, Decisions, PpoSettings, ppo_step, train_adversary
 from toulmin.faults import FaultError
@@ -104,18 +105,8 @@ def test_a_run_that_stopped_goes_on_as_if_it_had_not(tmp_path):
     # the checkpoint of an unfinished run: the same attack, stopped after its second update
     folder = tmp_path / "stopped"
 
-    class Stop:
-        every = 3
-
-        def on_start(self, state, steps): ...
-        def on_step(self, state, metrics):
-            if state.step == 3:
-                raise KeyboardInterrupt
-
-        def on_end(self, state): ...
-
     with pytest.raises(KeyboardInterrupt):
-        train_adversary(attack(4), folder, str, callbacks=[Stop()])
+        train_adversary(attack(4), folder, str, callbacks=[StopAt(3)])
     assert Checkpoint(folder / "checkpoints").steps() == [2]
     resumed = train_adversary(attack(4), folder, str)
     assert resumed.network.read_bytes() == whole.network.read_bytes()
