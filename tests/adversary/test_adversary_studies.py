@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
@@ -10,7 +14,7 @@ from toulmin.adversary.studies.boards import turning_move
 from toulmin.adversary.traits import game_traits
 from toulmin.evidence import Store
 from toulmin.go import GameRecord, Rules, read_network
-from toulmin.studies import Resolver, Run, execute, re_derive, reproduce
+from toulmin.studies import Resolver, Run, execute, re_derive, read_study, reproduce
 
 RULES = {name: value for name, value in Rules().as_dict().items() if name != "komi"}
 
@@ -103,3 +107,17 @@ def test_mistaken_configurations_are_refused():
         AdversaryMatch.model_validate({**AdversaryMatch.presets["tiny"], "adversary": {"kind": "pass"}})
     with pytest.raises(ValidationError, match="even number"):
         AdversaryMatch.model_validate({**AdversaryMatch.presets["tiny"], "games": 7})
+
+
+def test_the_page_shows_a_configuration_that_is_valid(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "adversary.md").read_text()
+    shown = re.search(r"<<'TOML'\n(.*?)\n    TOML\n", page, re.S)
+    assert shown is not None
+    file = tmp_path / "attack.toml"
+    file.write_text(textwrap.dedent(shown[1]))
+    (tmp_path / "NET.bin.gz").write_bytes(b"a network")
+    study = read_study(file)
+    assert isinstance(study, AdversaryTraining)
+    assert study.attack.stages[0].victim == study.victims[0]
+    assert [one.label for one in study.victims] == ["raw", "hardened"]
+    assert {one.role for one in study.inputs()} == {"start", "net of raw", "net of hardened"}
