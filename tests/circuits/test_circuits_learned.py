@@ -23,6 +23,7 @@ from toulmin.circuits import (
 from toulmin.circuits.discovery import CircuitProbing
 from toulmin.circuits.discovery.hard_concrete import HardConcrete
 from toulmin.circuits.faithfulness import compare_knockouts, random_knockouts, worst_knockout
+from toulmin.circuits.faithfulness.completeness import _start
 from toulmin.circuits.faithfulness.statistics import equivalence
 from toulmin.faults import FaultError
 from toulmin.subjects import load
@@ -47,6 +48,12 @@ def test_gates_have_their_distribution() -> None:
     assert float((closed > 0).float().mean()) == pytest.approx(
         float(gate.open_probability(torch.tensor(-2.0))), abs=0.01
     )
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.9])
+def test_gates_start_where_they_cut_so_many_edges(share: float) -> None:
+    gate = HardConcrete()
+    assert float(gate.open_probability(torch.tensor(_start(gate, share)))) == pytest.approx(share, abs=1e-6)
 
 
 @pytest.mark.slow

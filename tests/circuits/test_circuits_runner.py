@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from toulmin.circuits import Circuit, CircuitRunner, Methodology
+from toulmin.circuits import Circuit, CircuitRunner, Methodology, exact_effects, worst_knockout
+from toulmin.circuits.discovery.acdc import _Search
+from toulmin.circuits.edges import edge_name
 from toulmin.faults import FaultError
 from toulmin.subjects import Transformer, TransformerConfig
 from toulmin.tasks import Pair
@@ -104,6 +106,40 @@ def test_what_cannot_be_run_is_refused(runner: CircuitRunner) -> None:
     with pytest.raises(FaultError, match="NaN") as caught:
         runner.scores([empty], Methodology(), [broken, "kl", other])
     assert {fault.name for fault in caught.value.faults} == {"broken", "other"}
+
+
+def test_two_metrics_of_one_name_are_refused(runner: CircuitRunner) -> None:
+    with pytest.raises(FaultError) as caught:
+        runner.full_scores(["kl", "loss", "kl"])
+    assert [(fault.code, fault.name) for fault in caught.value.faults] == [("circuits.metric", "kl")]
+
+
+def test_no_edges_have_no_effects(runner: CircuitRunner) -> None:
+    assert exact_effects(runner, edges=[]).values.shape == runner.graph.allowed.shape
+    assert not exact_effects(runner, edges=[]).values.any()
+
+
+def test_the_worst_knockout_of_one_edge_is_the_worst_of_all() -> None:
+    runner = CircuitRunner(small(), pairs_of([4, 4, 4]))
+    circuit = Circuit.of(runner.graph, ["embed->L0.H0[V]", "L0.H0->logits", "L0.mlp->logits"])
+    singles = [Circuit.of(runner.graph, [name]) for name in circuit]
+    found = worst_knockout(runner, circuit, size=1, steps=2, randoms=40)  # which draw each of the three
+    distances = []
+    for edge in singles:
+        [(_, logits)] = list(runner.run([circuit - edge, Circuit.full(runner.graph) - edge], Methodology()))
+        kept, model = logits.log_softmax(-1)
+        distances.append(float((model.exp() * (model - kept)).sum(-1).mean()))
+    assert found == singles[int(np.argmax(distances))]
+    with pytest.raises(FaultError, match="a knockout of 0 of 3 edges"):
+        worst_knockout(runner, circuit, size=0)
+
+
+def test_acdc_names_the_edge_whose_removal_gives_nan(runner: CircuitRunner) -> None:
+    search = _Search(runner, [(edge.source, edge.receiver) for edge in runner.graph.edges], per_position=False)
+    ahead = search.edges[:3]
+    with pytest.raises(FaultError, match="NaN or infinite") as caught:
+        search.decide(ahead, [False] * 3, np.array([0.0, np.inf, np.nan]), 0.1)
+    assert caught.value.faults[0].name == edge_name(runner.graph, *ahead[1])
 
 
 def test_no_circuits_give_no_rows(runner: CircuitRunner) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from toulmin.circuits.circuit import Circuit
 from toulmin.circuits.discovery.agreement import compare_scores, overlap, ranks, spearman
@@ -20,10 +21,11 @@ from toulmin.circuits.faithfulness.curves import area_under, cmd, cpr, roc, size
 from toulmin.circuits.faithfulness.recovered import AGGREGATIONS, recovered
 from toulmin.circuits.formats import from_autocircuit, from_mib, to_autocircuit, to_mib
 from toulmin.circuits.methodology import Methodology, grid
-from toulmin.circuits.pictures import draw_agreement, draw_card, draw_circuit, draw_curves, draw_percents
+from toulmin.circuits.pictures import draw_agreement, draw_card, draw_circuit, draw_curves, draw_percents, round_percent
 from toulmin.evidence import Interval
 from toulmin.faults import FaultError
 from toulmin.patching.graph import Graph
+from toulmin.studies import find_study
 
 GRAPH = Graph.transformer(2, 2)
 
@@ -212,6 +214,38 @@ def test_rank_agreement() -> None:
     assert "top-10 100%" in same.sentence
     assert "overlap of the 10 largest" in str(same)
     assert draw_agreement(same).rows()
+    rows, best = scores.tables()[0].rows, scores.order()
+    assert [row[0] for row in rows] == [edge_name(GRAPH, *edges[i]) for i in best[: len(rows)]]
+    assert rows[0][1] == scores.flat()[best[0]]
+    # edges without any effect: every sign is right, and there is nothing to divide by
+    assert compare_scores(scores, edges, np.zeros(len(edges))).sign_agreement == 1
+    larger = EdgeScores.random(Graph.transformer(3, 4), np.random.default_rng(0))
+    places = larger.places()
+    assert compare_scores(larger, places, larger.flat(), resamples=50).top == {10: 1.0, 50: 1.0}
+
+
+def test_the_tables_of_edges_cannot_be_written_to() -> None:
+    for table in (drawn(0).table, EdgeScores.random(GRAPH, np.random.default_rng(0)).values):
+        with pytest.raises(ValueError, match="read-only"):
+            table[0, 0] = 1
+
+
+def test_a_position_outside_of_the_prompt_is_refused() -> None:
+    name = to_autocircuit(Circuit.of(GRAPH, ["embed->logits"]).at_positions(3))[2]
+    assert from_autocircuit(GRAPH, [name], 3).table.sum() == 1
+    with pytest.raises(FaultError, match=r"circuits\.positions.*position 2 of 2"):
+        from_autocircuit(GRAPH, [name], 2)
+
+
+def test_percentages_for_people() -> None:
+    found = [round_percent(percent) for percent in (0.012345, -0.98765, 1.0, 1.4, -12.6, 99.5)]
+    assert found == [0.0123, -0.988, 1.0, 1.0, -13.0, 100.0]
+
+
+def test_a_method_that_does_not_exist_is_named_with_its_neighbours() -> None:
+    study = find_study("circuits.card").preset("tiny").configuration()
+    with pytest.raises((FaultError, ValidationError), match="there is no discovery method 'eap_gi'; there are: eap_ig"):
+        find_study("circuits.card").model_validate({**study, "method": {"name": "eap_gi", "size": 3}})
 
 
 def test_the_card_says_what_flips() -> None:

@@ -6,8 +6,10 @@ import math
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from toulmin.circuits.faithfulness.statistics import (
+    TestSettings,
     adjust,
     equivalence,
     hsic,
@@ -114,3 +116,8 @@ def test_corrections_for_many_tests() -> None:
     np.testing.assert_allclose(adjust(p, "bonferroni"), [0.04, 0.16, 0.12, 0.02])
     np.testing.assert_allclose(adjust(p, "holm"), [0.03, 0.06, 0.06, 0.02])
     np.testing.assert_allclose(adjust(p, "benjamini-hochberg"), [0.02, 0.04, 0.04, 0.02])
+
+
+def test_settings_are_fixed_once_made() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        TestSettings().alpha = 0.5

@@ -95,6 +95,10 @@ def test_bad_json_of_stages_names_every_fault() -> None:
     assert [fault.name for fault in caught.value.faults] == [
         "components[0].name", "stages[1].extra", "stages[1].layer", "stages[1].reads",
     ]  # fmt: skip
+    for stages in (7, "two", [1, 2], {"name": "x"}):
+        with pytest.raises(FaultError) as caught:
+            Graph.from_json({**SKIP.to_json(), "stages": stages})
+        assert "stages" in {fault.name for fault in caught.value.faults}
     for bad in (None, [], {}, "x"):
         with pytest.raises(FaultError, match="not a graph in the format"):
             Graph.from_json(bad)

@@ -137,6 +137,7 @@ def test_scoring_few_positions_gives_what_scoring_all_does(kind: str) -> None:
         close(patched(model, text, pairs, scored=None), whole[:, -1])
         close(patched(model, text, pairs, scored=2), whole[:, 2])
         close(patched(model, text, pairs, scored=slice(1, 4)), whole[:, 1:4])
+        close(patched(model, text, pairs, scored=slice(0, 6, 2)), whole[:, 0:6:2])  # with others between them
         close(patched(model, text, pairs, scored=torch.full((6,), 3)), whole[:, 3])
         rows = torch.tensor([0, 5, 3, -1, 2, 2])
         close(patched(model, text, pairs, scored=rows), whole[torch.arange(6), rows])

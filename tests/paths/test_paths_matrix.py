@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from toulmin.faults import FaultError
+from toulmin.patching import Graph
 from toulmin.paths import activation_patching, effects, head_to_head, hypothesis, sender_to_logits
+from toulmin.paths.matrix import _by_layer
 from toulmin.subjects import Transformer, TransformerConfig
-from toulmin.tasks import Pair, logit_diff
+from toulmin.tasks import Pair, find_metric, logit_diff
 
 
 def model_of(**changes: object) -> Transformer:
@@ -125,3 +127,14 @@ def test_bad_input_to_the_matrices() -> None:
         head_to_head(model_of(n_layers=1), pairs_of())
     with pytest.raises(FaultError, match=r"tasks\.empty"):
         sender_to_logits(model, [])
+
+
+def test_the_effect_of_a_sender_stands_in_its_layer_and_column() -> None:
+    graph = Graph.transformer(2, 2)
+    sources = [name for name in graph.sources if name != "logits"]
+    values = np.arange(len(sources), dtype=float)[None]
+    matrix = _by_layer("t", graph, values, ("u",), find_metric("logit_diff"), 0)
+    assert (matrix.rows, matrix.columns) == (("embed", "L0", "L1"), ("H0", "H1", "mlp"))
+    expected = [["embed", None, None], ["L0.H0", "L0.H1", "L0.mlp"], ["L1.H0", "L1.H1", "L1.mlp"]]
+    wanted = [[np.nan if name is None else sources.index(name) for name in row] for row in expected]
+    np.testing.assert_array_equal(matrix.per_pair[0], wanted)

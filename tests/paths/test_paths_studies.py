@@ -139,3 +139,15 @@ def test_the_drawing_counts_paths() -> None:
         ("L1.H0", "logits", "in"): 4,
     }
     assert {node.id: node.layer for node in figure.nodes} == {"embed": 0, "L0.H1": 1, "L1.H0": 3, "logits": 5}
+
+
+def test_units_of_the_measures_are_those_of_the_metric() -> None:
+    specs = Evaluate.preset("tiny").measure_specs()
+    assert (specs["pe"].unit, specs["aue"].unit, specs["ate"].unit) == ("1", "nats", "nats")
+    assert {spec.unit for name, spec in specs.items() if name.startswith("pe.")} == {"1"}
+
+
+def test_two_hypotheses_whose_measures_would_have_one_name_are_refused() -> None:
+    first, second = ({"name": name, "text": "everything"} for name in ("All three", "all-three"))
+    with pytest.raises((FaultError, ValidationError), match="two hypotheses have the same name"):
+        Evaluate.model_validate({**Evaluate.presets["tiny"], "hypotheses": (first, second)})
