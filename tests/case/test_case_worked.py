@@ -308,6 +308,23 @@ def test_differences_flag_what_became_easier(worked, make_bench):
     assert compare_cases(worked.check(), worked.check()) == []
 
 
+def test_what_is_added_and_what_is_no_longer_there_is_a_difference(bench):
+    goal = '[case]\n[[goal]]\nid = "G"\ntext = "g"\nundeveloped = true\n'
+    doubt = '[[defeater]]\nid = "D"\nkind = "rebut"\ntext = "It may not"\nattacks = ["G"]\n'
+    bench.write(goal)
+    without = bench.check()
+    bench.write(goal + doubt)
+    doubted = bench.check()
+    added = [c for c in compare_cases(without, doubted) if c.id == "D" and c.what in ("added", "removed")]
+    assert [(c.what, c.before, c.after, c.direction) for c in added] == [
+        ("added", "", "defeater: It may not", "tightened")
+    ]
+    removed = [c for c in compare_cases(doubted, without) if c.id == "D" and c.what in ("added", "removed")]
+    assert [(c.what, c.before, c.after, c.direction) for c in removed] == [
+        ("removed", "defeater: It may not", "", "loosened")
+    ]
+
+
 def test_history_is_kept(worked):
     (worked.folder / "coin.txt").write_text("0.5")
     run_case(worked.folder)
