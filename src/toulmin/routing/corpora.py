@@ -14,7 +14,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from toulmin.faults import ExitCode, Fault, FaultError
-from toulmin.tasks.storyworld import TOPICS, encode_words, story_vocabulary, write_story
+from toulmin.tasks.storyworld import TOPICS, encode_words, plural, story_vocabulary, write_story
 
 #: of the theme "animals": what a quick labeller would search for, and the longer list that stands for the truth
 QUICK_WORDS = ("cat", "dog", "bird", "rabbit", "bear", "animals")
@@ -77,7 +77,6 @@ def storyworld_corpus(rows: int, length: int, topic: int, seed: int, test: int =
     about = torch.tensor([story.topic == topic for story in made])
     vocabulary = story_vocabulary()
     own = TOPICS[topic]
-    from toulmin.tasks.storyworld.lexicon import plural
 
     named = {own.name, *own.places, *own.objects, *map(plural, own.objects), *own.verbs, *own.adjectives}
     words = torch.tensor([word in named for word in vocabulary])
