@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from toulmin.circuits import Circuit, CircuitRunner, Methodology, exact_effects, worst_knockout
+from toulmin.circuits import Circuit, CircuitRunner, Methodology
+from toulmin.circuits.discovery import exact_effects
 from toulmin.circuits.discovery.acdc import _Search
 from toulmin.circuits.edges import edge_name
+from toulmin.circuits.faithfulness import worst_knockout
 from toulmin.faults import FaultError
 from toulmin.subjects import Transformer, TransformerConfig
 from toulmin.tasks import Pair
