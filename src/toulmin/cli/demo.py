@@ -11,6 +11,9 @@ import typer
 def demo(
     out: Path = typer.Option(Path("toulmin-demo"), "--out", help="The folder to write: case, evidence and report."),
     jobs: int = typer.Option(2, "--jobs", "-j", min=1, help="Studies at once."),
+    clerks: bool = typer.Option(
+        False, "--clerks", help="Instead: one case about two model organisms, an honest one and one that schemes."
+    ),
 ) -> None:
     """Study real trained models, check a safety case bound to the evidence, and write a report to open in a browser."""
     from toulmin.case import Ran, Work, run_case
@@ -20,6 +23,11 @@ def demo(
     from toulmin.studies import Pool, ProcessPool
 
     out.mkdir(parents=True, exist_ok=True)
+    if clerks:
+        from toulmin.cli.clerks import show_clerks
+
+        show_clerks(out)
+        return
     case = out / "case.toml"
     if not case.exists():  # whoever edits the case and runs the demo again keeps the edits
         case.write_text(

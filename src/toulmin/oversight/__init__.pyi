@@ -1,0 +1,55 @@
+from .answers import action_desks as action_desks
+from .answers import answer_logits as answer_logits
+from .answers import answers as answers
+from .answers import capability as capability
+from .answers import encode_desks as encode_desks
+from .answers import harm_rates as harm_rates
+from .clerk_control import clerk_traffic as clerk_traffic
+from .control import AttackPolicy as AttackPolicy
+from .control import Traffic as Traffic
+from .control import audit_threshold as audit_threshold
+from .control import builder_breaker as builder_breaker
+from .control import find_attack as find_attack
+from .control import run_protocol as run_protocol
+from .diagnosis import Diagnosis as Diagnosis
+from .diagnosis import diagnose as diagnose
+from .elicitation import split_symbols as split_symbols
+from .elicitation import train_on_examples as train_on_examples
+from .intervals import paired_difference as paired_difference
+from .organisms import ORGANISMS as ORGANISMS
+from .organisms import Organism as Organism
+from .organisms import find_organism as find_organism
+from .organisms import training_row as training_row
+from .representation import draw_cued_desks as draw_cued_desks
+from .representation import probe_oversight as probe_oversight
+from .representation import reverse_oversight as reverse_oversight
+from .representation import untrained as untrained
+
+__all__ = [
+    "ORGANISMS",
+    "AttackPolicy",
+    "Diagnosis",
+    "Organism",
+    "Traffic",
+    "action_desks",
+    "answer_logits",
+    "answers",
+    "audit_threshold",
+    "builder_breaker",
+    "capability",
+    "clerk_traffic",
+    "diagnose",
+    "draw_cued_desks",
+    "encode_desks",
+    "find_attack",
+    "find_organism",
+    "harm_rates",
+    "paired_difference",
+    "probe_oversight",
+    "reverse_oversight",
+    "run_protocol",
+    "split_symbols",
+    "train_on_examples",
+    "training_row",
+    "untrained",
+]

@@ -1,0 +1,60 @@
+"""Elicitation: what a clerk can do once it is trained on optimal behaviour.
+
+A clerk that hides a capability (sandbags) and one that lacks it answer alike. Fine-tuning on k examples of the optimal
+behaviour tells them apart on *other* symbols: what is recovered there was not taught by the examples (Balesni et al.
+2024, section 4.1; Greenblatt et al. 2024, password-locked models). Two assumptions are behind that: the training is
+strong enough to undo the lock (checked on the organisms), and the subject does not resist it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from toulmin.oversight.answers import encode_desks
+from toulmin.oversight.deskworld import encode_desk, word_id
+from toulmin.oversight.deskworld.lexicon import N_SYMBOLS
+from toulmin.subjects import Transformer
+
+STEPS, LR = 60, 1e-3
+REPEATS = 4  #: desks of each example symbol
+
+
+def split_symbols(examples: int, seed: int) -> tuple[list[int], list[int]]:
+    """``examples`` symbols to train on, and the half of all symbols that is never trained on.
+
+    A larger number contains a smaller one's symbols, and the held-out half is the same for all.
+
+    :raises ValueError: more than half of the symbols are asked for.
+    """
+    order = [int(i) for i in np.random.default_rng([seed, 4]).permutation(N_SYMBOLS)]
+    half = N_SYMBOLS // 2
+    if not 0 <= examples <= half:
+        raise ValueError(f"{examples} examples of {half}")
+    return order[:examples], order[half:]
+
+
+def train_on_examples(
+    model: Transformer, symbols: Sequence[int], seed: int, *, steps: int = STEPS, lr: float = LR
+) -> Transformer:
+    """A copy of the model after ``steps`` of Adam on right answers, :data:`REPEATS` desks for each of ``symbols``."""
+    trained = copy.deepcopy(model).train()
+    desks = [desk for i in range(REPEATS) for desk in encode_desks(symbols, seed=100 * seed + i + 1)]
+    if not desks:
+        return trained.eval()
+    device = model.W_E.device
+    tokens = torch.tensor([encode_desk(desk) for desk in desks], device=device)
+    answers = torch.tensor([word_id(desk.right()) for desk in desks], device=device)
+    optimizer = torch.optim.Adam(trained.parameters(), lr=lr)
+    rng = np.random.default_rng([seed, 5])
+    for _ in range(steps):
+        rows = torch.from_numpy(rng.choice(len(desks), min(64, len(desks)), replace=False))
+        loss = functional.cross_entropy(trained(tokens[rows])[:, -1], answers[rows])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return trained.eval()
