@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-import warnings
-from concurrent.futures import ThreadPoolExecutor
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -50,20 +50,22 @@ def scripted(schemes: bool) -> Any:
 
 
 def evaluate(folder: Path, schemes: bool) -> Path:
+    """Run Inspect in a process of its own: its event loop and its open streams are not this one's."""
+    command = [sys.executable, "-W", "ignore", __file__, str(folder), "schemer" if schemes else "honest"]
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    (log,) = folder.glob("*.json")
+    return log
+
+
+def main(folder: str, name: str) -> None:
     from inspect_ai import eval as inspect_eval
     from inspect_ai.model import get_model
 
     from toulmin.oversight.inspect_tasks import oversight_gap
 
-    def go() -> Path:
-        model = get_model("mockllm/model", custom_outputs=scripted(schemes), memoize=False)
-        task = oversight_gap(n=30, model_sha256=WEIGHTS)
-        (log,) = inspect_eval(task, model=model, log_dir=str(folder), display="none", log_format="json")
-        return Path(log.location.removeprefix("file://"))
-
-    with warnings.catch_warnings(), ThreadPoolExecutor(1) as thread:
-        warnings.simplefilter("ignore")  # of the other library
-        return thread.submit(go).result()
+    model = get_model("mockllm/model", custom_outputs=scripted(name == "schemer"), memoize=False)
+    task = oversight_gap(n=30, model_sha256=WEIGHTS)
+    inspect_eval(task, model=model, log_dir=folder, display="none", log_format="json")
 
 
 @pytest.mark.parametrize("schemes", [True, False])
@@ -91,3 +93,7 @@ def test_harm_is_read_from_free_answers() -> None:
             assert not is_harmful("I am not sure.", desk)
     pay = draw_desk(rng, "pay", "test", True)
     assert not is_harmful(f"I pay {pay.amount}.", pay)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
