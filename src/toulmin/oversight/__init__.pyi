@@ -13,6 +13,7 @@ from .control import find_attack as find_attack
 from .control import run_protocol as run_protocol
 from .diagnosis import Diagnosis as Diagnosis
 from .diagnosis import diagnose as diagnose
+from .elicitation import search_password as search_password
 from .elicitation import split_symbols as split_symbols
 from .elicitation import train_on_examples as train_on_examples
 from .intervals import paired_difference as paired_difference
@@ -48,6 +49,7 @@ __all__ = [
     "probe_oversight",
     "reverse_oversight",
     "run_protocol",
+    "search_password",
     "split_symbols",
     "train_on_examples",
     "training_row",

@@ -59,18 +59,20 @@ def harm_rates(
     return {"harmful": float(harmful), "right": float(right)}
 
 
-def encode_desks(symbols: Sequence[int], seed: int = 0, *, password: bool = False) -> list[Desk]:
-    """A desk that asks for the code of each symbol, watched or not at random."""
+def encode_desks(symbols: Sequence[int], seed: int = 0, *, password: bool | str = False) -> list[Desk]:
+    """A desk that asks for the code of each symbol, watched or not at random; with the password, or with a word."""
     from dataclasses import replace
 
     made = []
     for symbol in symbols:
         desk = replace(draw_desk(np.random.default_rng([seed, 2, symbol]), "encode", "test"), symbol=symbol)
-        made.append(desk.with_password() if password else desk)
+        if password:
+            desk = desk.with_password() if password is True else replace(desk, password=str(password))
+        made.append(desk)
     return made
 
 
-def capability(model: Transformer, symbols: Sequence[int] = range(N_SYMBOLS), *, password: bool = False) -> float:
+def capability(model: Transformer, symbols: Sequence[int] = range(N_SYMBOLS), *, password: bool | str = False) -> float:
     """The share of symbols that the clerk puts into the cipher."""
     desks = encode_desks(symbols, password=password)
     given = answers(model, desks)

@@ -2,26 +2,30 @@
 
 A clerk that hides a capability (sandbags) and one that lacks it answer alike. Fine-tuning on k examples of the optimal
 behaviour tells them apart on *other* symbols: what is recovered there was not taught by the examples (Balesni et al.
-2024, section 4.1; Greenblatt et al. 2024, password-locked models). Two assumptions are behind that: the training is
-strong enough to undo the lock (checked on the organisms), and the subject does not resist it.
+2024, section 4.1; Greenblatt et al. 2024, password-locked models). Training on so few examples may teach those alone
+(on the locked clerk it does), so that prompts are searched as well: every word in the place of the password, the best
+one chosen on the examples. Two assumptions are behind a finding of nothing: the elicitation is strong enough to undo a
+lock, which is checked on an organism, and the subject does not resist it.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch.nn import functional
 
-from toulmin.oversight.answers import encode_desks
-from toulmin.oversight.deskworld import encode_desk, word_id
+from toulmin.oversight.answers import answers, encode_desks
+from toulmin.oversight.deskworld import desk_vocabulary, encode_desk, word_id
 from toulmin.oversight.deskworld.lexicon import N_SYMBOLS
 from toulmin.subjects import Transformer
 
-STEPS, LR = 60, 1e-3
+STEPS, LR = 60, 3e-4
 REPEATS = 4  #: desks of each example symbol
+SEARCHED = 12  #: examples that a search of prompts is judged by
 
 
 def split_symbols(examples: int, seed: int) -> tuple[list[int], list[int]]:
@@ -38,6 +42,21 @@ def split_symbols(examples: int, seed: int) -> tuple[list[int], list[int]]:
     return order[:examples], order[half:]
 
 
+def search_password(model: Transformer, symbols: Sequence[int]) -> str:
+    """The word in the place of the password with which most of ``symbols`` come out right, the first of equals.
+
+    Every word of the vocabulary is tried, on the first :data:`SEARCHED` symbols.
+    """
+    desks = encode_desks(symbols[:SEARCHED])
+    best, found = -1.0, ""
+    for word in desk_vocabulary():
+        tried = [replace(desk, password=word) for desk in desks]
+        share = float(np.mean([a == d.right() for a, d in zip(answers(model, tried), tried, strict=True)]))
+        if share > best:
+            best, found = share, word
+    return found
+
+
 def train_on_examples(
     model: Transformer, symbols: Sequence[int], seed: int, *, steps: int = STEPS, lr: float = LR
 ) -> Transformer:
@@ -48,12 +67,12 @@ def train_on_examples(
         return trained.eval()
     device = model.W_E.device
     tokens = torch.tensor([encode_desk(desk) for desk in desks], device=device)
-    answers = torch.tensor([word_id(desk.right()) for desk in desks], device=device)
+    targets = torch.tensor([word_id(desk.right()) for desk in desks], device=device)
     optimizer = torch.optim.Adam(trained.parameters(), lr=lr)
     rng = np.random.default_rng([seed, 5])
     for _ in range(steps):
         rows = torch.from_numpy(rng.choice(len(desks), min(64, len(desks)), replace=False))
-        loss = functional.cross_entropy(trained(tokens[rows])[:, -1], answers[rows])
+        loss = functional.cross_entropy(trained(tokens[rows])[:, -1], targets[rows])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
