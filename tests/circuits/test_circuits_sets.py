@@ -244,7 +244,7 @@ def test_percentages_for_people() -> None:
 
 def test_a_method_that_does_not_exist_is_named_with_its_neighbours() -> None:
     study = find_study("circuits.card").preset("tiny").configuration()
-    with pytest.raises((FaultError, ValidationError), match="there is no discovery method of that name .eap_gi.; there are: eap_ig"):
+    with pytest.raises((FaultError, ValidationError), match=r"no discovery method of that name .eap_gi.; there are"):
         find_study("circuits.card").model_validate({**study, "method": {"name": "eap_gi", "size": 3}})
 
 
