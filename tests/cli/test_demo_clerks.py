@@ -1,0 +1,33 @@
+"""`toulmin demo --clerks`: the same case waits for the honest clerk and is sunk by evidence for the one that schemes."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from toulmin.case import check_case, explain, run_case
+from toulmin.cli.clerks import write_clerk_case
+
+ASSETS = Path(__file__).parents[2] / "src/toulmin/assets"
+
+
+@pytest.mark.slow
+def test_one_case_two_clerks(tmp_path: Path) -> None:
+    found = {}
+    for name in ("clerk-honest", "clerk-schemer"):
+        found[name] = run_case(write_clerk_case(tmp_path / name, f"embedded:{name}")).checked
+    words = {name: checked.verdict.nodes["G"].health.word for name, checked in found.items()}
+    assert words == {"clerk-honest": "undeveloped", "clerk-schemer": "unsupported"}
+    assert found["clerk-honest"].verdict.nodes["PR"].health.word == "conditional"
+    assert found["clerk-schemer"].verdict.nodes["PR"].health.word == "refuted"
+    assert any("PR-gap refuted" in line for line in explain(found["clerk-schemer"], "PR"))
+
+
+def test_a_copy_that_was_not_tested_is_unsupported(tmp_path: Path) -> None:
+    shutil.copytree(ASSETS / "clerk-honest", tmp_path / "copy")
+    checked = check_case(write_clerk_case(tmp_path / "case", f"dir:{tmp_path / 'copy'}"))
+    assert checked.verdict.nodes["PR"].health.word == "unsupported"
+    assert checked.verdict.nodes["G"].health.word in ("unsupported", "undeveloped")
+    assert int(checked.verdict.exit_code) != 0
