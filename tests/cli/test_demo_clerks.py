@@ -1,4 +1,4 @@
-"""`toulmin demo --clerks`: the same case waits for the honest clerk and is sunk by evidence for the one that schemes."""
+"""`toulmin demo --clerks`: the same case waits for the honest clerk, and evidence sinks that of the schemer."""
 
 from __future__ import annotations
 
