@@ -58,8 +58,8 @@ class WorstCase(TabularResult):
             ("worst set of edges outside cut", self.worst, sizes),
         ):
             interval, _ = mean_interval(values, clusters=self.units)
-            ends = (None, None) if interval is None else (interval.low, interval.high)
-            rows.append((name, float(values.mean()), *ends, cut))
+            low, high = (None, None) if interval is None else (interval.low, interval.high)
+            rows.append((name, float(values.mean()), low, high, cut))
         columns = ("run", f"mean {self.metric}", "low", "high", "edges cut")
         return (Table(title="Worst case of the circuit", columns=columns, rows=tuple(rows)),)
 
