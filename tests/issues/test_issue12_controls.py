@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -138,6 +139,8 @@ def test_the_control_in_a_record_holds_measures_that_fail_the_claim(bench, plant
 
 def test_studies_of_prompts_identify_their_data() -> None:
     """Two pairs of one clean prompt are one unit, and the record would say so; a control may not share it."""
+    from toulmin.studies import find_study
+    from toulmin.subjects import load
     from toulmin.tasks import Pair, Prompts
     from toulmin.tasks.prompt_study import joined_units
 
@@ -147,8 +150,10 @@ def test_studies_of_prompts_identify_their_data() -> None:
     contents = Prompts.contents(pairs)
     assert list(contents) == ["pair-2", "a"]
     assert len(set(contents.values())) == 2
-    assert Prompts.notes(pairs) == ["1 of 3 pairs have the clean prompt of an earlier one: n counts it once"]
-    assert Prompts.notes(pairs[1:]) == []
+    study: Any = find_study("tasks.behaviour").preset("tiny")
+    prompts = Prompts(study, load(study.subject))
+    assert prompts.notes(pairs) == ["1 of 3 pairs have the clean prompt of an earlier one: n counts it once"]
+    assert prompts.notes(pairs[1:]) == []
 
 
 @pytest.mark.parametrize("kind", ["tasks.behaviour", "paths.evaluate", "paths.matrix", "circuits.card"])

@@ -10,10 +10,11 @@ import torch
 from tests.patching.builders import close, small_transformer, two_runs
 from torch import Tensor
 
-from toulmin.patching import Graph, SourceValues, plan_circuits, run_circuits, run_paths, source_values
+from toulmin.patching import Graph, SourceValues, run_circuits, run_paths, source_values
 from toulmin.patching.cache import first_difference
 from toulmin.patching.execute import Execution
 from toulmin.patching.models import as_computation
+from toulmin.patching.plan_circuits import plan_circuits
 from toulmin.patching.run_paths import start_of
 from toulmin.paths import hypothesis
 from toulmin.paths.space import make_space
