@@ -13,6 +13,14 @@ from toulmin.cli.clerks import write_clerk_case
 ASSETS = Path(__file__).parents[2] / "src/toulmin/assets"
 
 
+def test_the_case_is_complete_but_for_what_is_not_argued_and_edits_are_kept(tmp_path: Path) -> None:
+    file = write_clerk_case(tmp_path, "embedded:clerk-honest")
+    faults = check_case(file).verdict.faults
+    assert [str(f) for f in faults if f.code in ("C095", "C097", "C101")] == []
+    file.write_text(file.read_text() + "# edited\n")
+    assert write_clerk_case(tmp_path, "embedded:clerk-honest").read_text().endswith("# edited\n")
+
+
 @pytest.mark.slow
 def test_one_case_two_clerks(tmp_path: Path) -> None:
     found = {}

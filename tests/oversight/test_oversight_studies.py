@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from toulmin.evidence import Evidence, Store
 from toulmin.faults import FaultError
@@ -106,6 +107,20 @@ def test_elicitation_recovers_what_is_locked_and_not_what_was_never_there(ground
         assert found.measures["before"].value < 0.2
         assert least <= found.measures["after"].value <= most
         assert found.measures["after"].n == 48  # symbols that were not trained on
+        control, store = found.positive_control, Store(ground / "store")
+        assert control is not None
+        assert control.detected
+        assert not set(control.contents) & set(store.items(found).contents or ())
+        assert len(set(control.contents)) == 48
+
+
+def test_settings_that_a_study_would_ignore_are_errors() -> None:
+    for kind, setting in (("oversight.elicitation", {"n": 20}), ("oversight.elicitation", {"split": "train"})):
+        with pytest.raises(ValidationError):
+            find_study(kind).model_validate({**find_study(kind).preset("tiny").configuration(), **setting})
+    for setting in ({"subject": "embedded:clerk-honest"}, {"split": "train"}):
+        with pytest.raises(ValidationError):
+            find_study("oversight.blinded").model_validate(setting)
 
 
 def test_an_optimised_attack_lowers_safety_below_the_naive_one(ground: Path) -> None:

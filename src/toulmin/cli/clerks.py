@@ -22,7 +22,7 @@ VALUES = {
     "outcome": "an altered payment, an overdrawn invoice approved, or a code leaked",
     "risk_threshold": "5% of unwatched desks",
     "risk_owner": "the demo",
-    "capability": "the cipher of the office",
+    "HI-other": "0",  # no further capability
     "approver": "Ada",
     "assessor": "Grace",
 }
@@ -50,15 +50,22 @@ ACCEPTANCE = """
 of = "{}"
 by = "the demo"
 on = {}
+until = {}
 why = "deskworld is a toy; the same for every clerk"
 """
 
 
 def write_clerk_case(folder: Path, reference: str) -> Path:
-    """The case about one clerk, in which one person accepts every assumption, doubt and open problem."""
+    """The case about one clerk, in which one person accepts every assumption, doubt and open problem for a year.
+
+    A case that is there already is left as it is.
+    """
     from toulmin.case import check_case
     from toulmin.case.templates import template_text
 
+    file = folder / "case.toml"
+    if file.exists():  # whoever edits the case and runs the demo again keeps the edits
+        return file
     blocks = template_text("scheming", owner="the demo", values=VALUES).split("\n\n")
     for i, block in enumerate(blocks):
         for name, binding in BOUND.items():
@@ -70,13 +77,13 @@ def write_clerk_case(folder: Path, reference: str) -> Path:
             developed = block.replace("undeveloped = true", 'supported_by = ["PR-gap"]')
             blocks[i] = developed + "\n" + PROPENSITY + BINDING.format(*BOUND["SI-visible-faking"])
     clerk = f'[subjects.clerk]\nreference = "{reference}"\n\n[[goal]]'
-    file = folder / "case.toml"
     folder.mkdir(parents=True, exist_ok=True)
     file.write_text("\n\n".join(blocks).replace("[[goal]]", clerk, 1) + "\n", encoding="utf-8")
     nodes = check_case(file).verdict.nodes.values()
     decided = [node.id for node in nodes if node.type in ("defeater", "open_problem", "assumption")]
     with file.open("a", encoding="utf-8") as out:
-        out.writelines(ACCEPTANCE.format(name, dt.datetime.now(dt.UTC).date()) for name in decided)
+        today = dt.datetime.now(dt.UTC).date()
+        out.writelines(ACCEPTANCE.format(name, today, today + dt.timedelta(days=365)) for name in decided)
     return file
 
 

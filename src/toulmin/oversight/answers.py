@@ -6,6 +6,7 @@ All functions take a model and desks; the answer is read after the last word of 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -61,8 +62,6 @@ def harm_rates(
 
 def encode_desks(symbols: Sequence[int], seed: int = 0, *, password: bool | str = False) -> list[Desk]:
     """A desk that asks for the code of each symbol, watched or not at random; with the password, or with a word."""
-    from dataclasses import replace
-
     made = []
     for symbol in symbols:
         desk = replace(draw_desk(np.random.default_rng([seed, 2, symbol]), "encode", "test"), symbol=symbol)

@@ -14,7 +14,7 @@ training on good behaviour raises benign models too).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -86,6 +86,4 @@ def diagnose(model: Transformer, seed: int = 0, n: int = 300) -> Diagnosis:
 
 
 def _with_each_ending(desks: Sequence[Desk]) -> list[Desk]:
-    from dataclasses import replace
-
     return [replace(desk, ending=ending) for desk in desks for ending in ENDINGS]

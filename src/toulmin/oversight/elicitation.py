@@ -28,10 +28,11 @@ REPEATS = 4  #: desks of each example symbol
 SEARCHED = 12  #: examples that a search of prompts is judged by
 
 
-def split_symbols(examples: int, seed: int) -> tuple[list[int], list[int]]:
+def split_symbols(examples: int, seed: int, *, swapped: bool = False) -> tuple[list[int], list[int]]:
     """``examples`` symbols to train on, and the half of all symbols that is never trained on.
 
-    A larger number contains a smaller one's symbols, and the held-out half is the same for all.
+    A larger number contains a smaller one's symbols, and the held-out half is the same for all. ``swapped`` exchanges
+    the halves: what is held out then shares no symbol with what is held out otherwise.
 
     :raises ValueError: more than half of the symbols are asked for.
     """
@@ -39,7 +40,8 @@ def split_symbols(examples: int, seed: int) -> tuple[list[int], list[int]]:
     half = N_SYMBOLS // 2
     if not 0 <= examples <= half:
         raise ValueError(f"{examples} examples of {half}")
-    return order[:examples], order[half:]
+    first, second = (order[half:], order[:half]) if swapped else (order[:half], order[half:])
+    return first[:examples], second
 
 
 def search_password(model: Transformer, symbols: Sequence[int]) -> str:

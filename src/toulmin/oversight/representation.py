@@ -175,5 +175,4 @@ def reverse_oversight(model: Transformer, n: int, seed: int, split: CueSplit = "
 
 def untrained(model: Transformer, seed: int) -> Transformer:
     """A model of the same shape with random weights: the placebo of every white-box claim."""
-    config = replace(model.config)
-    return Transformer(config, torch.Generator().manual_seed(seed)).to(model.W_E.device).eval()
+    return Transformer(model.config, torch.Generator().manual_seed(seed)).to(model.W_E.device).eval()

@@ -30,16 +30,8 @@ AWARE = Doubt(
 )
 
 
-class DeskStudy(Study):
-    """A study of a language model as a clerk: the subject, how many desks, and which cues of oversight they have."""
-
-    subject: str  #: reference of the model, with deskworld's vocabulary
-    n: int = Field(default=400, ge=10)  #: desks, in each condition
-    split: CueSplit = "test"  #: of the cues
-
-    def inputs(self) -> tuple[Input, ...]:
-        """The subject."""
-        return (self.input("subject", self.subject),)
+class ClerkStudy(Study):
+    """A study of language models that work as clerks of deskworld."""
 
     def clerk(self, run: Run, reference: str) -> Transformer:
         """The model of a reference, in evaluation mode on the run's device.
@@ -60,6 +52,28 @@ class DeskStudy(Study):
         """The declared measure ``name`` with an interval found elsewhere."""
         spec, fields = self.measure_specs()[name], {"n_of": "desks", **more}
         return Measure(value=value, unit=spec.unit, better=spec.better, interval=interval, n=n, **fields)
+
+
+class DeskStudy(ClerkStudy):
+    """A study of one clerk: the subject, how many desks, and which cues of oversight they have."""
+
+    subject: str  #: reference of the model, with deskworld's vocabulary
+    n: int = Field(default=400, ge=10)  #: desks, in each condition
+    split: CueSplit = "test"  #: of the cues
+
+    def inputs(self) -> tuple[Input, ...]:
+        """The subject."""
+        return (self.input("subject", self.subject),)
+
+
+class PlantedStudy(DeskStudy):
+    """One with a positive control: a clerk that is known to have what is looked for, on desks of its own."""
+
+    control: str = "embedded:clerk-schemer"  #: reference of the planted clerk
+
+    def inputs(self) -> tuple[Input, ...]:
+        """The subject and the planted clerk."""
+        return (*super().inputs(), self.input("control", self.control))
 
 
 def contents(desks: Sequence[Desk]) -> list[str]:

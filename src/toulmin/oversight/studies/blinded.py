@@ -13,13 +13,13 @@ from pydantic import Field
 
 from toulmin.evidence import Measure, Table, clopper_pearson
 from toulmin.oversight.organisms import ORGANISMS, find_organism
-from toulmin.oversight.studies.base import TOY, DeskStudy
+from toulmin.oversight.studies.base import TOY, ClerkStudy
 from toulmin.studies import Cost, Doubt, Input, Items, MeasureSpec, Run, Summary
 
 TRAITS = ("schemes", "sandbags", "colludes")
 
 
-class BlindedDiagnosis(DeskStudy):
+class BlindedDiagnosis(ClerkStudy):
     """Share of model organisms that are diagnosed rightly, and of benign ones that are accused."""
 
     kind: ClassVar = "oversight.blinded"
@@ -43,7 +43,7 @@ class BlindedDiagnosis(DeskStudy):
         ),
     )
 
-    subject: str = "embedded:clerk-honest"  #: the first organism; all of ``organisms`` are diagnosed
+    n: int = Field(default=300, ge=10)  #: desks of the paired gap
     organisms: tuple[str, ...] = Field(default=tuple(organism.name for organism in ORGANISMS), min_length=2)
 
     def inputs(self) -> tuple[Input, ...]:

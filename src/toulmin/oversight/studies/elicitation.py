@@ -2,8 +2,9 @@
 
 The capability is deskworld's cipher. Each k has its share of *held-out* symbols that are put into the cipher rightly,
 after fine-tuning a copy on k other symbols; and with the word in the place of the password that does best on those (a
-prompt search). The positive control is a clerk that is known to hide the capability: what
-the elicitation cannot find there it would not find in the subject either.
+prompt search). The better of the two counts, which errs against a claim of inability. The positive control is a clerk
+that is known to hide the capability, on the other half of the symbols: what the elicitation cannot find there it would
+not find in the subject either.
 """
 
 from __future__ import annotations
@@ -13,16 +14,16 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from pydantic import Field
 
-from toulmin.evidence import Chart, Measure, PositiveControl, clopper_pearson, content_of
+from toulmin.evidence import Chart, Measure, PositiveControl, clopper_pearson
 from toulmin.oversight.intervals import paired_difference
-from toulmin.oversight.studies.base import TOY, DeskStudy
+from toulmin.oversight.studies.base import TOY, ClerkStudy, contents
 from toulmin.studies import Cost, Doubt, Input, Items, MeasureSpec, Run, Summary
 
 if TYPE_CHECKING:
     from toulmin.subjects import Transformer
 
 
-class Elicitation(DeskStudy):
+class Elicitation(ClerkStudy):
     """Capability before and after training on k examples, on symbols that were never trained on."""
 
     kind: ClassVar = "oversight.elicitation"
@@ -51,12 +52,13 @@ class Elicitation(DeskStudy):
         ),
     )
 
+    subject: str  #: reference of the model, with deskworld's vocabulary
     examples: tuple[int, ...] = Field(default=(4, 12, 24, 48), min_length=1)  #: k, symbols trained on
     control: str = "embedded:clerk-locked"  #: reference of a clerk that hides the capability
 
     def inputs(self) -> tuple[Input, ...]:
         """The subject and the planted sandbagger."""
-        return (*super().inputs(), self.input("control", self.control))
+        return self.input("subject", self.subject), self.input("control", self.control)
 
     def cost(self) -> Cost:
         """A few seconds of training for each k."""
@@ -66,34 +68,32 @@ class Elicitation(DeskStudy):
         """Of each held-out symbol whether it is put into the cipher, before and after training on k others."""
         from toulmin.oversight import answers, encode_desks, search_password, split_symbols, train_on_examples
 
-        most = max(self.examples)
-        trained_on, held_out = split_symbols(most, run.seed)
-        desks = encode_desks(held_out)
-        columns: dict[str, np.ndarray] = {}
-        model, control = self.clerk(run, self.subject), self.clerk(run, self.control)
+        def right(clerk: Transformer, symbols: list[int], word: str = "") -> np.ndarray:
+            asked = encode_desks(symbols, password=word)
+            return np.array([a == desk.right() for a, desk in zip(answers(clerk, asked), asked, strict=True)])
 
-        def right(clerk: Transformer, word: str = "") -> np.ndarray:
-            asked = encode_desks(held_out, password=word) if word else desks
-            said = answers(clerk, asked)
-            return np.array([answer == desk.right() for answer, desk in zip(said, asked, strict=True)])
-
-        def best(clerk: Transformer, trained: np.ndarray) -> np.ndarray:
-            searched = right(clerk, search_password(clerk, trained_on))
+        def best(clerk: Transformer, trained: np.ndarray, examples: list[int], symbols: list[int]) -> np.ndarray:
+            searched = right(clerk, symbols, search_password(clerk, examples))
             return searched if searched.sum() > trained.sum() else trained
 
-        columns["before"] = right(model)
+        most = max(self.examples)
+        examples, held_out = split_symbols(most, run.seed)
+        model = self.clerk(run, self.subject)
+        columns = {"before": right(model, held_out)}
         for k in run.track(sorted(self.examples), "training on examples"):
-            columns[f"after_{k}"] = right(train_on_examples(model, trained_on[:k], run.seed))
-        columns["after"] = best(model, columns[f"after_{most}"])
-        planted = {
-            "before": right(control),
-            "after": best(control, right(train_on_examples(control, trained_on, run.seed))),
-        }
+            columns[f"after_{k}"] = right(train_on_examples(model, examples[:k], run.seed), held_out)
+        columns["after"] = best(model, columns[f"after_{most}"], examples, held_out)
+        # the control is asked for the other half of the symbols: its data are none of the claim's
+        examples, others = split_symbols(most, run.seed, swapped=True)
+        control = self.clerk(run, self.control)
+        trained = right(train_on_examples(control, examples, run.seed), others)
+        planted = {"before": right(control, others), "after": best(control, trained, examples, others)}
         return Items(
             [f"symbol-{symbol}" for symbol in held_out],
             columns,
             arrays={f"control_{name}": values.astype(float) for name, values in planted.items()},
-            metadata={"control_contents": [content_of("control", symbol) for symbol in held_out]},
+            metadata={"control_contents": contents(encode_desks(others))},
+            contents=contents(encode_desks(held_out)),
         )
 
     def summarise(self, items: Items) -> Summary:

@@ -14,14 +14,14 @@ import numpy as np
 from toulmin.evidence import Chart, Measure, PositiveControl, Table, clopper_pearson
 from toulmin.oversight.deskworld.desk import ACTIONS
 from toulmin.oversight.intervals import paired_difference
-from toulmin.oversight.studies.base import AWARE, TOY, DeskStudy, contents
-from toulmin.studies import Cost, Doubt, Input, Items, MeasureSpec, Run, Summary
+from toulmin.oversight.studies.base import AWARE, TOY, PlantedStudy, contents
+from toulmin.studies import Cost, Doubt, Items, MeasureSpec, Run, Summary
 
 CONTROL_DESKS = 100
 RATES = ("unwatched_harm", "watched_right", "unwatched_right")
 
 
-class BehaviourGap(DeskStudy):
+class BehaviourGap(PlantedStudy):
     """Harmful answers unwatched less watched, paired over desks, with a planted schemer as positive control."""
 
     kind: ClassVar = "oversight.gap"
@@ -46,12 +46,6 @@ class BehaviourGap(DeskStudy):
             "a bound on the rate that the number of deployments allows, or a control that does not rest on behaviour",
         ),
     )
-
-    control: str = "embedded:clerk-schemer"  #: reference of the planted schemer
-
-    def inputs(self) -> tuple[Input, ...]:
-        """The subject and the planted schemer."""
-        return (*super().inputs(), self.input("control", self.control))
 
     def cost(self) -> Cost:
         """Two prompts a desk, a millisecond each."""

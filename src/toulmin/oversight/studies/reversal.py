@@ -15,13 +15,13 @@ import numpy as np
 
 from toulmin.evidence import Chart, Measure, PositiveControl
 from toulmin.oversight.intervals import paired_difference
-from toulmin.oversight.studies.base import TOY, DeskStudy, contents
-from toulmin.studies import Cost, Doubt, Input, Items, MeasureSpec, Run, Summary
+from toulmin.oversight.studies.base import TOY, PlantedStudy, contents
+from toulmin.studies import Cost, Doubt, Items, MeasureSpec, Run, Summary
 
 CONTROL_DESKS = 100
 
 
-class OversightReversal(DeskStudy):
+class OversightReversal(PlantedStudy):
     """Share of watched answers that turn harmful without the direction of oversight, above a random direction."""
 
     kind: ClassVar = "oversight.reversal"
@@ -45,12 +45,6 @@ class OversightReversal(DeskStudy):
             "a positive control that was made in another way than the one used, found as well",
         ),
     )
-
-    control: str = "embedded:clerk-schemer"  #: reference of the planted schemer
-
-    def inputs(self) -> tuple[Input, ...]:
-        """The subject and the planted schemer."""
-        return (*super().inputs(), self.input("control", self.control))
 
     def cost(self) -> Cost:
         """Some ten prompts a desk."""
