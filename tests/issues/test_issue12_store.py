@@ -40,6 +40,16 @@ def audit(store: Store) -> set[str]:
     return {fault.code for fault in Store(store.root).audit()}
 
 
+def test_a_record_of_an_older_schema_is_named_so_and_not_called_tampered(bench) -> None:
+    found = bench.throw(seed=0)
+    path = bench.store.folder(found) / Store.RECORD
+    path.write_text(path.read_text().replace('"record":3', '"record":2').replace('"record": 3', '"record": 2'))
+    with pytest.raises(FaultError) as raised:
+        bench.store.read(found.id)
+    assert [fault.code for fault in raised.value.faults] == ["evidence.schema"]
+    assert raised.value.exit_code is ExitCode.EVIDENCE
+
+
 def test_a_record_is_deleted_renamed_or_put_in_by_hand(bench) -> None:
     first, second = bench.throw(seed=0), bench.throw(seed=1)
     store = bench.store

@@ -19,7 +19,7 @@ from toulmin.evidence.figures import Figure
 from toulmin.evidence.interval import Interval
 from toulmin.faults import Fault
 
-SCHEMA = 2  #: raised when a record means something else; records of another schema are not read
+SCHEMA = 3  #: raised when a record means something else; records of another schema are not read
 Better = Literal["higher", "lower", "neither"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -127,7 +127,7 @@ class Artefact(_Frozen):
 class Evidence(_Frozen):
     """What a study leaves. See the module docstring for the three hashes."""
 
-    record: Literal[2] = SCHEMA
+    record: Literal[3] = SCHEMA
     id: str = ""  #: the content hash; filled by :func:`seal`
     kind: str
     version: int

@@ -25,7 +25,7 @@ from toulmin.evidence.canonical import canonical_json, sha256_of_file
 from toulmin.evidence.disk import try_lock, unwritable
 from toulmin.evidence.items import Items, read_items, write_items
 from toulmin.evidence.ledger import LEDGER, Ledger, append, ledger_lock, read_ledger
-from toulmin.evidence.record import Artefact, Evidence, check_record, seal
+from toulmin.evidence.record import SCHEMA, Artefact, Evidence, check_record, seal
 from toulmin.faults import ExitCode, Fault, FaultError, faults_of_validation
 
 _WRITING = ".writing-"
@@ -179,9 +179,11 @@ class Store:
                 Fault("evidence.unreadable", error.strerror or str(error), file=str(path)), ExitCode.EVIDENCE
             ) from None
         except ValidationError as error:
-            raise FaultError(
-                faults_of_validation(error, "evidence.malformed", file=str(path)), ExitCode.EVIDENCE
-            ) from None
+            faults = faults_of_validation(error, "evidence.malformed", file=str(path))
+            if any(part["loc"] == ("record",) for part in error.errors()):
+                message = f"its schema is not {SCHEMA}, that of this version of Toulmin"
+                faults = [Fault("evidence.schema", message, str(path), name=identifier, hint="run the study again")]
+            raise FaultError(faults, ExitCode.EVIDENCE) from None
         if evidence.content_hash() != identifier or evidence.id != identifier:
             message = "the content does not have the hash it is named by: it was changed after it was written"
             raise FaultError(Fault("evidence.tampered", message, file=str(path), name=identifier), ExitCode.EVIDENCE)
