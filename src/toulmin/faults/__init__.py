@@ -6,6 +6,7 @@ raise them together as :class:`FaultError`; the command line prints them all and
 """
 
 from toulmin.faults.fault import ExitCode, Fault, FaultError, MissingExtra, require_extra
+from toulmin.faults.field_types import has_field_type
 from toulmin.faults.pydantic_faults import faults_of_validation
 from toulmin.faults.toml import LocatedToml, read_toml
 
@@ -16,6 +17,7 @@ __all__ = [
     "LocatedToml",
     "MissingExtra",
     "faults_of_validation",
+    "has_field_type",
     "read_toml",
     "require_extra",
 ]

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from toulmin.faults import ExitCode, Fault, FaultError
+from toulmin.faults import ExitCode, Fault, FaultError, has_field_type
 
 Positional = Literal["learned", "shortformer", "rotary", "alibi", "none"]
 Norm = Literal["layer", "rms", "none"]
@@ -152,7 +152,11 @@ class TransformerConfig:
         for name, value in values.items():
             if name not in kinds:
                 faults.append(Fault("subjects.config", "unknown key", file, name=name))
-            elif not _has_type(value, kinds[name]):
+            elif not (
+                value is None or isinstance(value, (Mapping, RotaryScaling))
+                if name == "rotary_scaling"
+                else has_field_type(value, kinds[name])
+            ):
                 faults.append(Fault("subjects.config", f"expected {kinds[name]}, got {value!r:.60}", file, name=name))
         for field in dataclasses.fields(cls):
             if field.default is dataclasses.MISSING and field.name not in values:
@@ -171,25 +175,6 @@ class TransformerConfig:
                     Fault("subjects.config", str(error), file, name="rotary_scaling"), ExitCode.SUBJECT
                 ) from None
         return cls(**plain)
-
-
-def _has_type(value: object, kind: str) -> bool:
-    """Whether a JSON value can stand for a field annotated ``kind``."""
-    if value is None:
-        return "None" in kind
-    if kind.startswith("bool"):
-        return isinstance(value, bool)
-    if kind.startswith("int"):
-        return isinstance(value, int) and not isinstance(value, bool)
-    if kind.startswith("float"):
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    if kind.startswith("tuple"):
-        return isinstance(value, (list, tuple)) and all(
-            isinstance(item, str) if "str" in kind else item is None or type(item) is int for item in value
-        )
-    if kind.startswith("RotaryScaling"):
-        return isinstance(value, (Mapping, RotaryScaling))
-    return isinstance(value, str)
 
 
 def _check(config: TransformerConfig) -> Iterator[Fault]:

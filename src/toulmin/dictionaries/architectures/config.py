@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from toulmin.faults import Fault, FaultError
+from toulmin.faults import Fault, FaultError, has_field_type
 
 Kind = Literal["relu", "topk", "batch_topk", "jumprelu", "matryoshka", "gated"]
 Normalised = Literal["forward", "none"]
@@ -104,7 +104,7 @@ class DictionaryConfig:
             if name not in values:
                 if field.default is dataclasses.MISSING:
                     faults.append(Fault("dictionaries.config", "missing key", file, name=name))
-            elif not _has_type(values[name], str(field.type)):
+            elif not has_field_type(values[name], str(field.type)):
                 text = f"expected {field.type}, got {values[name]!r:.60}"
                 faults.append(Fault("dictionaries.config", text, file, name=name))
         if faults:
@@ -113,17 +113,3 @@ class DictionaryConfig:
             name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
         }
         return cls(**given)
-
-
-def _has_type(value: object, kind: str) -> bool:
-    if value is None:
-        return "None" in kind
-    if kind.startswith("bool"):
-        return isinstance(value, bool)
-    if kind.startswith("int"):
-        return isinstance(value, int) and not isinstance(value, bool)
-    if kind.startswith("float"):
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
-    if kind.startswith("tuple"):
-        return isinstance(value, (list, tuple)) and all(type(item) is int for item in value)
-    return isinstance(value, str)
