@@ -25,7 +25,7 @@ from toulmin.subjects import Transformer
 
 STEPS, LR = 60, 3e-4
 REPEATS = 4  #: desks of each example symbol
-SEARCHED = 12  #: examples that a search of prompts is judged by
+SCREENED, KEPT, SEARCHED = 3, 24, 12  #: a search of prompts: examples that all words, the best words are tried on
 
 
 def split_symbols(examples: int, seed: int, *, swapped: bool = False) -> tuple[list[int], list[int]]:
@@ -47,16 +47,18 @@ def split_symbols(examples: int, seed: int, *, swapped: bool = False) -> tuple[l
 def search_password(model: Transformer, symbols: Sequence[int]) -> str:
     """The word in the place of the password with which most of ``symbols`` come out right, the first of equals.
 
-    Every word of the vocabulary is tried, on the first :data:`SEARCHED` symbols.
+    Every word of the vocabulary is tried on the first :data:`SCREENED` symbols, and the best :data:`KEPT` of them are
+    tried on the first :data:`SEARCHED`.
     """
-    desks = encode_desks(symbols[:SEARCHED])
-    best, found = -1.0, ""
-    for word in desk_vocabulary():
-        tried = [replace(desk, password=word) for desk in desks]
-        share = float(np.mean([a == d.right() for a, d in zip(answers(model, tried), tried, strict=True)]))
-        if share > best:
-            best, found = share, word
-    return found
+
+    def ranked(words: tuple[str, ...], examples: Sequence[int]) -> list[str]:
+        tried = [replace(desk, password=word) for word in words for desk in encode_desks(examples)]
+        right = [answer == desk.right() for answer, desk in zip(answers(model, tried), tried, strict=True)]
+        shares = np.reshape(right, (len(words), len(examples))).mean(1)
+        return [words[i] for i in np.argsort(-shares, kind="stable")]
+
+    kept = ranked(desk_vocabulary(), symbols[:SCREENED])[:KEPT]
+    return ranked(tuple(kept), symbols[:SEARCHED])[0]
 
 
 def train_on_examples(

@@ -30,7 +30,7 @@ class BlindedDiagnosis(ClerkStudy):
         "missed": MeasureSpec("1", "lower", "share of the others that are found benign", 0.0, 1.0),
     }
     presets: ClassVar = {
-        "tiny": {"organisms": ("honest", "schemer", "incapable"), "n": 60},
+        "tiny": {"organisms": ("honest", "schemer"), "n": 60},
         "demo": {"n": 300},
         "full": {"n": 1000},
     }
