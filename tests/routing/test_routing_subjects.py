@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import copy
+import os
+import subprocess
+import sys
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 import torch
@@ -155,32 +159,45 @@ def _units(_: type[Net]) -> list[Route]:
     return [Route("forget", params="blocks.*.mlp", rows_or_cols=slice(12, 16), kind="parameter")]
 
 
-def _distributed(rank: int, folder: str, queue: torch.multiprocessing.SimpleQueue) -> None:
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
-    model = Net()
-    wrapped = nn.parallel.DistributedDataParallel(model)
-    router = Router(wrapped, RoutePlan([*_units(Net), Route("forget", at="blocks.*.mlp.act", dims=slice(12, 16))]))
-    with router(labels=("forget", "retain")[rank]):
-        value = loss(wrapped, tokens(seed=rank))
-    value.backward()
-    if rank == 0:
-        queue.put({name: gradient.numpy() for name, gradient in gradients(model).items()})
-    torch.distributed.barrier()
-    torch.distributed.destroy_process_group()
+# a program of its own, since a child started from a test module cannot import the module by name
+ONE_OF_TWO = """
+import sys
+import torch
+from routing_models import Net, gradients, loss, tokens
+from toulmin.routing import Route, RoutePlan, Router
+
+folder, rank = sys.argv[1], int(sys.argv[2])
+torch.set_num_threads(1)
+torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
+model = Net()
+wrapped = torch.nn.parallel.DistributedDataParallel(model)
+units = Route("forget", params="blocks.*.mlp", rows_or_cols=slice(12, 16), kind="parameter")
+router = Router(wrapped, RoutePlan([units, Route("forget", at="blocks.*.mlp.act", dims=slice(12, 16))]))
+with router(labels=("forget", "retain")[rank]):
+    value = loss(wrapped, tokens(seed=rank))
+value.backward()
+torch.save(gradients(model), f"{folder}/gradients{rank}.pt")
+torch.distributed.barrier()
+torch.distributed.destroy_process_group()
+"""
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_two_processes_route_their_own_labels_and_add_what_each_may_train(tmp_path: Path) -> None:
-    context = torch.multiprocessing.get_context("spawn")
-    queue = context.SimpleQueue()
-    started = torch.multiprocessing.start_processes(
-        _distributed, args=(str(tmp_path), queue), nprocs=2, join=False, start_method="spawn"
-    )
-    found = queue.get()
-    while not started.join(60):
-        pass
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1] / "support")}
+    running = [
+        subprocess.Popen([sys.executable, "-c", ONE_OF_TWO, str(tmp_path), str(rank)], env=environment, stderr=PIPE)
+        for rank in range(2)
+    ]
+    try:
+        for process in running:
+            _, errors = process.communicate(timeout=240)
+            assert process.returncode == 0, errors.decode()
+    finally:
+        for process in running:
+            process.kill()
+    found = [torch.load(tmp_path / f"gradients{rank}.pt") for rank in range(2)]
     expected = None
     for rank, label in enumerate(("forget", "retain")):
         model = Net()
@@ -193,4 +210,5 @@ def test_two_processes_route_their_own_labels_and_add_what_each_may_train(tmp_pa
         expected = own if expected is None else {n: (expected[n] + own[n]) / 2 for n in own}
     assert expected is not None
     for name, gradient in expected.items():
-        assert torch.allclose(torch.from_numpy(found[name]), gradient, rtol=1e-5, atol=1e-7), name
+        for of_process in found:
+            assert torch.allclose(of_process[name], gradient, rtol=1e-5, atol=1e-7), name
