@@ -12,8 +12,10 @@ from toulmin.adversary import AmctsSettings, Attack, ReplayBuffer, SearchedMoves
 from toulmin.adversary.amcts import SearchedGames, imitation_losses, victim_model
 from toulmin.faults import FaultError
 from toulmin.go import (
+    WHITE,
     Evaluator,
     Games,
+    Opening,
     PlayerSpec,
     PolicyModel,
     Rules,
@@ -40,13 +42,13 @@ def attack(victim: PlayerSpec, **more) -> Attack:
     return Attack.against(victim, size=3, komi=0.5, slots=6, shape=shape, learner=LEARNER, **more)
 
 
-def stream(victim: PlayerSpec, folder, seed: int = 0, **more) -> SearchedGames:
+def stream(victim: PlayerSpec, folder, seed: int = 0, starts=(), **more) -> SearchedGames:
     module = TrainableNetwork(make_network(8, seed=4))
     plan = attack(victim, **more)
     models = [victim_model(stage.victim, plan.learner, str) for stage in plan.stages]
     players = [make_player(stage.victim, str) for stage in plan.stages]
     buffer = ReplayBuffer(folder, plan.learner.kept)
-    return SearchedGames(plan, lambda: Evaluator(module.export()), players, models, buffer, seed=seed)
+    return SearchedGames(plan, lambda: Evaluator(module.export()), players, models, buffer, seed=seed, starts=starts)
 
 
 def test_the_variants_are_models_of_the_victim(victim):
@@ -60,8 +62,9 @@ def test_the_variants_are_models_of_the_victim(victim):
         victim_model(PlayerSpec(kind="random"), AmctsSettings(), str)
 
 
-def test_moves_hold_visits_and_how_the_game_ended(victim, tmp_path):
-    games = stream(victim, tmp_path / "buffer")
+@pytest.mark.parametrize("starts", [(), (Opening((), (0,), (8,), WHITE),)])
+def test_moves_hold_visits_and_how_the_game_ended(victim, tmp_path, starts):
+    games = stream(victim, tmp_path / "buffer", starts=starts)
     next(games)
     kept = games.buffer.newest(0)
     assert len(kept.result) >= 30

@@ -10,7 +10,7 @@ from small_nets import make_network
 
 from toulmin.adversary import Attack, PpoSettings, Stage, VictimGames
 from toulmin.adversary.episodes import advantages
-from toulmin.go import BLACK, PlayerSpec, make_player
+from toulmin.go import BLACK, WHITE, Opening, PlayerSpec, make_player
 from toulmin.go.nets import Evaluator, TrainableNetwork, input_features
 
 RANDOM = PlayerSpec(kind="random")
@@ -94,15 +94,35 @@ def test_the_next_victim_comes_when_the_last_games_are_won_often_enough():
     assert games.recent.maxlen == 7
 
 
-def test_a_stream_goes_on_bit_for_bit_from_its_position():
+STARTS = (Opening((), (0,), (8,), WHITE), Opening((4, 1), (2,), (), BLACK))
+
+
+@pytest.mark.parametrize("starts", [(), STARTS])
+def test_a_stream_goes_on_bit_for_bit_from_its_position(starts):
     attack = small_attack(opening_moves=2)
-    one = stream(attack, seed=3)
+    one = stream(attack, seed=3, starts=starts)
     next(one)
     kept = json.loads(json.dumps(one.position()))
     expected = [next(one) for _ in range(2)]
-    other = stream(attack, seed=3)
+    other = stream(attack, seed=3, starts=starts)
     other.seek(kept)
     for batch in expected:
         for a, b in zip(batch, next(other), strict=True):
             np.testing.assert_array_equal(a, b)
     assert other.position() == one.position()
+
+
+def test_games_begin_with_the_positions_given_and_random_moves_after_them():
+    games = stream(small_attack(opening_moves=1), seed=1, starts=STARTS)
+    begun = [(slot.start, len(slot.moves), games.games.setup(row)) for row, slot in enumerate(games.slots)]
+    assert {number for number, _, _ in begun} == {0, 1}
+    for number, moves, setup in begun:
+        assert setup == (STARTS[number].black, STARTS[number].white, STARTS[number].to_move)
+        assert moves == len(STARTS[number].moves) + 1
+    ended = []
+    games.on_game = lambda outcome, batch, row: ended.append((batch.setup(row), batch.history(row)[0][0]))
+    next(games)
+    for (black, white, first), colour in ended:
+        assert (black, white) in [(one.black, one.white) for one in STARTS]
+        assert colour == first  # White moves first where the position says so
+    assert len({setup for setup, _ in ended}) == 2

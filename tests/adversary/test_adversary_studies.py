@@ -46,6 +46,16 @@ def test_traits_of_a_game_by_hand():
     )
 
 
+def test_traits_of_a_game_from_set_up_stones():
+    """White moves first, and with its first move takes the two black stones that were set up in the corner."""
+    played = record(
+        "B1 pass pass", black_stones=("A1", "A2"), white_stones=("A3", "B2"), first="w", score_rules=-1.0, opening=0
+    )
+    found = game_traits(played, "v")
+    assert (found.won, found.black, found.capture, found.first_pass) == (True, False, 2, -1)
+    assert game_traits(played, "a").first_pass == 1
+
+
 def test_the_move_at_which_the_victims_estimate_turns():
     assert turning_move(record("B3 A3", estimates={"v": [None, 0.2, None, 0.3, None, 0.8, None, 0.9]}), "v") == 5
     assert turning_move(record("B3 A3", estimates={"v": [None, 0.2, None, 0.3]}), "v") is None

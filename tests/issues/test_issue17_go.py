@@ -49,3 +49,20 @@ def test_two_players_of_equal_visits_have_names_and_settings_of_their_own():
         parse_player("net:a.bin.gz,passing=never")
     with pytest.raises(FaultError, match="temperature"):
         parse_player("policy:a.bin.gz,temperature=hot")
+    third = parse_player("net:a.bin.gz,visits=12,device=cuda:1")
+    assert (third.visits, third.device) == (12, "cuda:1")
+    for text, why in (
+        ("policy:a.bin.gz,visits=4", "does not search"),
+        ("random,device=cuda", "players that have a net"),
+        ("net:a.bin.gz,visits=0", "visits"),
+    ):
+        with pytest.raises(FaultError, match=why):
+            parse_player(text)
+
+
+def test_a_player_is_evaluated_on_its_own_device(monkeypatch):
+    where = []
+    monkeypatch.setattr("toulmin.go.nets.Evaluator", lambda path, *, device: where.append((path, device)))
+    for text in ("net:a.bin.gz,device=meta", "policy:b.bin.gz"):
+        make_player(parse_player(text), lambda reference: reference, device="cpu")
+    assert where == [("file:a.bin.gz", "meta"), ("file:b.bin.gz", "cpu")]

@@ -12,6 +12,7 @@ with s' the network's mean score and o' = (1 + tanh) / 2 of its ownership.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from toulmin.go import (
     BLACK,
     Evaluator,
     Games,
+    Opening,
     Player,
     PlayerSpec,
     PolicyModel,
@@ -71,9 +73,10 @@ class SearchedGames(VictimGames):
         buffer: ReplayBuffer,
         *,
         seed: int = 0,
+        starts: Sequence[Opening] = (),
     ) -> None:
         assert isinstance(attack.learner, AmctsSettings)
-        super().__init__(attack, evaluator, victims, seed=seed)
+        super().__init__(attack, evaluator, victims, seed=seed, starts=starts)
         self.learner, self.models, self.buffer, self.update = attack.learner, models, buffer, 0
 
     def __next__(self) -> list[SearchedMoves]:
@@ -118,8 +121,7 @@ class SearchedGames(VictimGames):
         ownership: list[NDArray[np.float32]] = []
         for slot, outcome in done:
             final = Games(1, size, self.rules, capacity=len(slot.moves) + 2)
-            for action in slot.moves:
-                final.play([action])
+            replace(self.set_up(slot), moves=tuple(slot.moves)).begin(final, 0)
             sign = 1.0 if slot.colour == BLACK else -1.0
             lead = -sign * float(final.scores()[0, 1])
             area = final.area()[0].astype(np.int64)

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from toulmin.adversary.settings import Attack, PpoSettings
-from toulmin.go import BLACK, WHITE, Evaluation, Evaluator, Games, Player, draw_opening, input_features
+from toulmin.go import BLACK, WHITE, Evaluation, Evaluator, Games, Opening, Player, draw_opening, input_features
 
 
 class Decisions(NamedTuple):
@@ -55,20 +55,22 @@ def advantages(values: Sequence[float], outcome: float, gae_lambda: float) -> tu
     return found, [a + v for a, v in zip(found, values, strict=True)]
 
 
-_KEPT = ("game", "colour", "stage", "moves", "at", "log_chance", "value", "visits")
+_KEPT = ("game", "colour", "start", "stage", "moves", "at", "log_chance", "value", "visits")
 
 
 @dataclass
 class Episode:
     """A game under way. ``moves`` are all its actions, the rest belongs to the adversary's decisions.
 
-    ``at`` is how many moves had been played at each decision; ``visits`` those of its search, where it was searched.
+    ``start`` is the number of the position that it began with (-1: the empty board), the moves of which are part of
+    ``moves``. ``at`` is how many moves had been played at each decision; ``visits`` those of its search, if any.
     """
 
     game: int
     colour: int
     stage: int
     generator: np.random.Generator  # the victim's
+    start: int = -1
     moves: list[int] = field(default_factory=list[int])
     at: list[int] = field(default_factory=list[int])
     log_chance: list[float] = field(default_factory=list[float])
@@ -89,7 +91,8 @@ class VictimGames:
 
     ``evaluator`` gives the network in training as it is now, as an :class:`~toulmin.go.nets.Evaluator`; it is asked
     once for each batch. ``victims`` are the players of the attack's stages; when the win rate of the last ``window``
-    games of a stage reaches its threshold, games that start from then on face the next one. The position is JSON and
+    games of a stage reaches its threshold, games that start from then on face the next one. Games begin with one of
+    ``starts``, drawn anew for each, or with the empty board where there are none. The position is JSON and
     holds the running games, so that a resumed run goes on bit for bit.
     """
 
@@ -100,9 +103,11 @@ class VictimGames:
         victims: Sequence[Player],
         *,
         seed: int = 0,
+        starts: Sequence[Opening] = (),
         on_game: Callable[[Outcome, Games, int], None] | None = None,
     ) -> None:
         self.attack, self.evaluator, self.victims, self.seed, self.on_game = attack, evaluator, victims, seed, on_game
+        self.starts = starts
         ppo = attack.learner if isinstance(attack.learner, PpoSettings) else PpoSettings()
         self.temperature, self.gae_lambda = ppo.temperature, ppo.gae_lambda
         self.random = np.random.default_rng((seed, 1))
@@ -155,13 +160,19 @@ class VictimGames:
         """Begin the next game in a slot: the adversary is Black in every other one."""
         number = self.started
         self.started += 1
-        self.games.restart([row])
         generator = np.random.default_rng((self.seed, 2, number))
         slot = Episode(number, BLACK if number % 2 == 0 else WHITE, self.stage, generator)
-        for action in draw_opening(self.attack.opening_moves, self.attack.size, self.rules, generator):
-            self.games.play([action], [row])
-            slot.moves.append(action)
+        if self.starts:
+            slot.start = int(generator.integers(len(self.starts)))
+        attack = self.attack
+        opening = draw_opening(attack.opening_moves, attack.size, self.rules, generator, self.set_up(slot))
+        opening.begin(self.games, row)
+        slot.moves += opening.moves
         return slot
+
+    def set_up(self, slot: Episode) -> Opening:
+        """What a game began with, before the moves drawn for it."""
+        return self.starts[slot.start] if slot.start >= 0 else Opening()
 
     def _move(self, evaluator: Evaluator) -> None:
         """One move in every game."""
@@ -294,7 +305,7 @@ class VictimGames:
             generator.bit_generator.state = kept["generator"]
             fields = {name: kept[name] for name in _KEPT}
             slot = self.slots[row] = Episode(**fields, generator=generator)
-            self.games.restart([row])
+            replace(self.set_up(slot), moves=()).begin(self.games, row)
             for number, action in enumerate(slot.moves):
                 if number in slot.at:
                     planes, numbers = input_features(self.games, [row], pass_alive_with_suicide=suicide)

@@ -88,7 +88,8 @@ class Attack(BaseModel, frozen=True, extra="forbid"):
 
     ``stages`` are the victims in the order in which they are faced; the last is the one that is attacked. ``start`` is
     the network that training starts from: the reference of a file, or none for random weights of ``shape``. Games start
-    from ``opening_moves`` random moves, and one that reaches ``limit`` · size² moves is lost by the adversary.
+    from ``opening_moves`` random moves, after a game drawn from those of the SGF file ``positions`` (set-up stones, the
+    side to move, moves) where it is given. One that reaches ``limit`` · size² moves is lost by the adversary.
     ``slots`` games run in lockstep, the adversary Black in half of them. Training ends after ``updates``, or when the
     win rate over the last ``window`` games against the last victim reaches ``stop_at``.
 
@@ -106,6 +107,7 @@ class Attack(BaseModel, frozen=True, extra="forbid"):
     opponent: Literal["victim", "itself"] = "victim"
     slots: Annotated[int, Field(ge=2, le=4096)] = 64
     opening_moves: Annotated[int, Field(ge=0, le=40)] = 0
+    positions: str | None = None
     limit: Annotated[float, Field(gt=0, le=10)] = 2.5
     updates: Annotated[int, Field(ge=0)] = 60
     stop_at: Share = 1.0

@@ -34,6 +34,7 @@ from toulmin.go import (
     fresh_network,
     make_player,
     read_network,
+    read_openings,
     write_network,
 )
 from toulmin.training import Callback, Checkpoint, Logger, Schedule, State, fit
@@ -77,14 +78,16 @@ def train_adversary(
     current = _CurrentNetwork(module, device)
     victims = [make_player(stage.victim, locate, seed, str(device)) for stage in attack.stages]
     folder.mkdir(parents=True, exist_ok=True)
-    learner, step = attack.learner, None
+    learner, step, starts = attack.learner, None, ()
+    if attack.positions is not None:
+        starts = read_openings(locate(attack.positions), attack.size, attack.parsed_rules())
     if isinstance(learner, PpoSettings):
-        stream = VictimGames(attack, current, victims, seed=seed)
+        stream = VictimGames(attack, current, victims, seed=seed, starts=starts)
         step = ppo_step(learner, device, seed)
     else:
         models = [victim_model(stage.victim, learner, locate, str(device), seed) for stage in attack.stages]
         buffer = ReplayBuffer(folder / "buffer", learner.kept)
-        stream = SearchedGames(attack, current, victims, models, buffer, seed=seed)
+        stream = SearchedGames(attack, current, victims, models, buffer, seed=seed, starts=starts)
         step = amcts_step(learner, device)
     step = _counting(step, stream)
     state = State(module, torch.optim.Adam(module.parameters(), lr=learner.lr))

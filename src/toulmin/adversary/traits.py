@@ -47,7 +47,7 @@ def game_traits(record: GameRecord, attacker: str) -> GameTraits:
     first = 0
     ahead = False
     if passes:
-        by_black = passes[0] % 2 == 0
+        by_black = record.mover(passes[0]) == "b"
         first = 1 if by_black == (colour == BLACK) else -1
         then = own[passes[0]] if first < 0 and passes[0] < len(own) else None
         ahead = then is not None and then > 0.5
@@ -65,9 +65,11 @@ def game_traits(record: GameRecord, attacker: str) -> GameTraits:
 def largest_capture(record: GameRecord, colour: int) -> int:
     """The most stones that ``colour`` took from its opponent with one move."""
     games = Games(1, record.size, Rules(**record.rules, komi=record.komi))
+    stones = [[action_of(v, record.size) for v in side] for side in (record.black_stones, record.white_stones)]
+    games.place(0, *stones, to_move=_COLOURS[record.first])
     most, before = 0, games.captures[0].copy()
     for number, vertex in enumerate(record.moves):
-        mover = BLACK if number % 2 == 0 else WHITE
+        mover = _COLOURS[record.mover(number)]
         games.play([action_of(vertex, record.size)])
         now = games.captures[0].copy()
         if mover == colour:

@@ -19,7 +19,7 @@ app = typer.Typer(help="Go: players over GTP, matches, and games to replay.", no
 PLAYER_HELP = (
     "random, edge, spiral, mirror, pass, corner, rollouts[@VISITS], policy:NET, net:NET[@VISITS] or gtp:COMMAND; "
     "NET is a KataGo model file or a reference. Settings of one player follow after commas: name=TEXT, "
-    "passing=BEHAVIOUR, temperature=EARLY[-LATE]."
+    "passing=BEHAVIOUR, temperature=EARLY[-LATE], visits=N, device=DEVICE."
 )
 RULES_OPTION = typer.Option("tromp-taylor", help="tromp-taylor, chinese, japanese, ... or KataGo's compact form.")
 SIZE_OPTION = typer.Option(9, min=2, max=19, help="Lines of the board.")
@@ -79,11 +79,15 @@ def match(
     passing: str = PASSING_OPTION,
     round_robin: bool = typer.Option(False, "--round-robin", help="Everybody against everybody, not the first only."),
     opening_moves: int = typer.Option(2, min=0, help="Random moves at the start of each game."),
-    parallel: int = typer.Option(8, min=1, help="Games played in lockstep."),
+    positions: str | None = typer.Option(
+        None, help="SGF file (or reference) whose games are the starting positions: set-up stones, PL, moves."
+    ),
+    parallel: int = typer.Option(8, min=1, help="Games played in lockstep; one that ends is replaced by the next."),
     processes: int = typer.Option(1, min=1, help="Processes, each playing a group of games."),
     shown: int = typer.Option(2, min=0, help="Games of each pairing kept for replay."),
     seed: int = typer.Option(0, help="Seed of the run."),
     threads: int = typer.Option(1, min=1, help="Threads of tensor operations."),
+    device: str = typer.Option("cpu", help="Where nets are evaluated, for players without a device of their own."),
     store: Path = STORE_OPTION,
     html: Path | None = typer.Option(None, "--html", help="Also write a page with the tables and the games."),
     as_json: bool = JSON_OPTION,
@@ -105,6 +109,7 @@ def match(
             schedule="round_robin" if round_robin else "first_against_rest",
             games=games,
             opening_moves=opening_moves,
+            positions=positions if positions is None or ":" in positions else f"file:{positions}",
             parallel=parallel,
             shown=shown,
         )
@@ -112,7 +117,7 @@ def match(
         raise FaultError(faults_of_validation(error, "go.match")) from None
     kept = Store(store)
     pool = ProcessPool(processes) if processes > 1 else Pool()
-    run = Run(Path(store) / "work", BarProgress(), pool, threads=threads, seed=seed)
+    run = Run(Path(store) / "work", BarProgress(), pool, threads=threads, device=device, seed=seed)
     evidence = execute(study.at(Resolver(store=kept)), kept, run)
     if html is not None:
         from toulmin.report import render_evidence

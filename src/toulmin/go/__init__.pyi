@@ -12,7 +12,9 @@ from .engine.rules import Rules as Rules
 from .gtp.server import GtpServer as GtpServer
 from .match.figures import replay_of as replay_of
 from .match.game_record import GameRecord as GameRecord
-from .match.play import draw_opening as draw_opening
+from .match.opening import Opening as Opening
+from .match.opening import draw_opening as draw_opening
+from .match.opening import read_openings as read_openings
 from .match.sgf import sgf_of as sgf_of
 from .match.study import Match as Match
 from .nets import Evaluation as Evaluation
@@ -65,6 +67,7 @@ __all__ = [
     "Heads",
     "Match",
     "NetworkFile",
+    "Opening",
     "Player",
     "PlayerKind",
     "PlayerSpec",
@@ -93,6 +96,7 @@ __all__ = [
     "player_kinds",
     "random_playouts",
     "read_network",
+    "read_openings",
     "read_sgf",
     "replay",
     "replay_many",

@@ -19,6 +19,7 @@ from toulmin.go.gtp.client import Engine
 from toulmin.go.gtp.player import EnginePlayer
 from toulmin.go.gtp.protocol import parse_answer
 from toulmin.go.gtp.server import GtpServer
+from toulmin.go.match.opening import Opening
 from toulmin.go.match.play import Pairing, play_games
 from toulmin.go.players.hardcoded import HardCoded
 
@@ -153,7 +154,7 @@ def test_a_full_game_against_gnugo():
     try:
         pairings = [
             Pairing(gnugo, HardCoded("random"), seed=(1,)),
-            Pairing(HardCoded("edge"), gnugo, opening=(40,), seed=(2,)),
+            Pairing(HardCoded("edge"), gnugo, opening=Opening((40,)), seed=(2,)),
         ]
         records = play_games(pairings, 9, rules)
     finally:

@@ -16,7 +16,8 @@ from toulmin.faults import FaultError
 from toulmin.go import Games, Rules
 from toulmin.go.engine.points import action_of
 from toulmin.go.match.game_record import GameRecord
-from toulmin.go.match.play import Pairing, draw_openings, play_games
+from toulmin.go.match.opening import Opening, draw_openings
+from toulmin.go.match.play import Pairing, play_games
 from toulmin.go.match.sgf import sgf_of
 from toulmin.go.match.shards import play_shard, shards_of
 from toulmin.go.match.study import Match, win_rate
@@ -46,19 +47,19 @@ def test_openings_are_legal_distinct_and_of_the_seed():
     assert openings != draw_openings(40, 4, 9, Rules(), 4)
     for opening in openings:
         games = Games(1, 9)
-        for action in opening:
+        for action in opening.moves:
             games.play([action])
             assert 1 <= action // 9 <= 7
             assert 1 <= action % 9 <= 7
-    assert draw_openings(3, 0, 9, Rules(), 0) == [(), (), ()]
+    assert draw_openings(3, 0, 9, Rules(), 0) == [Opening()] * 3
     assert len(draw_openings(3, 4, 2, Rules(), 0)) == 3
 
 
 def test_games_are_recorded_whole():
     rules = Rules(ko="simple", suicide=False, komi=4.5)
     pairings = [
-        Pairing(HardCoded("random"), HardCoded("edge"), (12, 7), (5, 1), (0, 0), ("standard", "standard")),
-        Pairing(HardCoded("pass"), HardCoded("pass"), (), (5, 2)),
+        Pairing(HardCoded("random"), HardCoded("edge"), Opening((12, 7)), (5, 1), (0, 0), ("standard", "standard")),
+        Pairing(HardCoded("pass"), HardCoded("pass"), seed=(5, 2)),
     ]
     first, second = play_games(pairings, 5, rules)
     assert first.moves[:2] == ("C3", "C4")
@@ -90,7 +91,7 @@ def test_a_record_that_is_none_is_a_fault():
 
 
 def test_sgf_is_read_by_another_reader():
-    record = play_games([Pairing(HardCoded("corner"), HardCoded("edge"), (12, 7))], 5, Rules(komi=0.5))[0]
+    record = play_games([Pairing(HardCoded("corner"), HardCoded("edge"), Opening((12, 7)))], 5, Rules(komi=0.5))[0]
     game = reference_sgf.Sgf_game.from_bytes(sgf_of(record))
     root = game.get_root()
     assert (game.get_size(), game.get_komi(), root.get("PB"), root.get("PW")) == (5, 0.5, "corner", "edge")
@@ -147,7 +148,7 @@ def test_evidence_of_a_match(tmp_path):
 
 
 def test_a_killed_match_resumes_to_the_same_bytes(tmp_path):
-    study = study_of("random", "edge", "corner", games=12)
+    study = study_of("random", "edge", "corner", games=12, parallel=1)
     whole = study.collect(Run(_folder(tmp_path, "whole"), seed=2))
     run = Run(_folder(tmp_path, "part"), seed=2)
     pieces = shards_of(study, run)

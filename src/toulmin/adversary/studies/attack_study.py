@@ -81,7 +81,8 @@ class AttackStudy(Study):
 
     ``victims``: the first is the one that is attacked, the others (hardened, with more visits) show how far the attack
     carries. ``independents`` play the adversary and the first victim. ``games`` of each pairing, colours balanced, from
-    ``opening_moves`` random moves. ``threat`` states what the attack knows of the victim.
+    ``opening_moves`` random moves, which follow the games of the SGF file ``positions`` in turn where that is given
+    (:class:`toulmin.go.Match`). ``threat`` states what the attack knows of the victim.
     """
 
     doubts: ClassVar[tuple[Doubt, ...]] = ATTACK_DOUBTS
@@ -93,6 +94,7 @@ class AttackStudy(Study):
     independents: Annotated[tuple[PlayerSpec, ...], Field(max_length=31)] = ()
     games: Annotated[int, Field(ge=2, le=100_000)] = 100
     opening_moves: Annotated[int, Field(ge=0, le=40)] = 0
+    positions: str | None = None
     limit: Annotated[int, Field(ge=0, le=10_000)] = 0
     parallel: Annotated[int, Field(ge=1, le=1024)] = 64
     shown: Annotated[int, Field(ge=0, le=100)] = 2
@@ -126,9 +128,10 @@ class AttackStudy(Study):
         return named
 
     def inputs(self) -> tuple[Input, ...]:
-        """The networks of the victims and the independent players."""
+        """The networks of the victims and the independent players, and the positions."""
         players = (*self.victims, *self.independents)
-        return tuple(self.input(f"net of {one.label}", one.net) for one in players if one.net is not None)
+        nets = tuple(self.input(f"net of {one.label}", one.net) for one in players if one.net is not None)
+        return nets if self.positions is None else (*nets, self.input("positions", self.positions))
 
     def cost(self) -> Cost:
         """Seconds from the evaluations of the games, at 1 ms each on 7x7."""
@@ -160,9 +163,8 @@ class AttackStudy(Study):
         from toulmin.adversary.traits import as_columns, game_traits
         from toulmin.go import GameRecord
 
-        common: dict[str, Any] = {
-            name: getattr(self, name) for name in ("size", "rules", "komi", "games", "limit", "parallel", "shown")
-        }
+        shared = ("size", "rules", "komi", "positions", "games", "limit", "parallel", "shown")
+        common: dict[str, Any] = {name: getattr(self, name) for name in shared}
         openings = max(self.opening_moves, _OPENING)
         matches = [
             Match(**common, players=(adversary, *self.victims), opening_moves=self.opening_moves),
@@ -193,7 +195,7 @@ class AttackStudy(Study):
                 units.append(unit)
                 records.append(record)
                 pairing.append(base + which)
-                clusters.append(f"{number} {cluster} {which}" if match.opening_moves else unit)
+                clusters.append(f"{number} {cluster} {which}" if match.opening_moves or match.positions else unit)
                 traits.append(game_traits(record, first))
             base += len(match.pairings())
         sgf = run.workdir / "games.sgf"

@@ -126,14 +126,15 @@ class AdversaryTraining(AttackStudy):
         return self._player("adversary", "file:adversary.bin.gz")
 
     def inputs(self) -> tuple[Input, ...]:
-        """The networks of the victims, the stages and the start."""
+        """The networks of the victims, the stages and the start, and the positions."""
         start = () if self.attack.start is None else (self.input("start", self.attack.start),)
         stages = tuple(
             self.input(f"net of stage {number + 1}", stage.victim.net)
             for number, stage in enumerate(self.attack.stages[:-1])
             if stage.victim.net is not None
         )
-        return (*start, *stages, *super().inputs())
+        positions = () if self.attack.positions is None else (self.input("training positions", self.attack.positions),)
+        return (*start, *stages, *positions, *super().inputs())
 
     def cost(self) -> Cost:
         """The games, and 7 ms a decision of a b6c96 on 7x7 for playing and learning."""

@@ -6,7 +6,7 @@ the compiled kernels of :mod:`toulmin.go.engine.turns` and :mod:`toulmin.go.engi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -18,6 +18,7 @@ from toulmin.go.engine.points import LARGEST, SMALLEST, vertex_of
 from toulmin.go.engine.rules import BLACK, WHITE, Rules
 
 Rows = NDArray[np.int64] | Sequence[int] | None
+Setup = tuple[tuple[int, ...], tuple[int, ...], int]
 AreaKind = Literal["pass_alive", "tromp_taylor"]
 _ODD = np.int64(0x2545F4914F6CDD1D)  # spreads the marks of bans, so that they do not cancel recapture blocks
 _EXTRA = board.ZOBRIST_BLOCK[-5:] | 1
@@ -45,6 +46,7 @@ class Games:
         self.meta = np.zeros((batch, turns.META), np.int64)
         self.past = np.zeros((batch, (capacity or 64) + 2, 3), np.int64)
         self.komi = np.array([r.komi for r in self.rules], np.float64)
+        self._placed: dict[int, Setup] = {}
         self.restart()
 
     # -- shape and state --------------------------------------------------------------------------------------------
@@ -129,6 +131,7 @@ class Games:
         """Empty boards, Black to move."""
         by_rules: dict[Rules, list[int]] = {}
         for b in self._rows(rows).tolist():
+            self._placed.pop(b, None)
             by_rules.setdefault(self.rules[b], []).append(b)
         for rules, same in by_rules.items():
             first = same[0]
@@ -187,7 +190,14 @@ class Games:
         self.cells[row] = trial
         if to_move is not None:
             self.meta[row, turns.TO_MOVE] = to_move
+        earlier = self.setup(row)
+        placed = (*earlier[0], *map(int, black)), (*earlier[1], *map(int, white)), int(self.meta[row, turns.TO_MOVE])
+        self._placed[row] = placed
         self._begin(row)
+
+    def setup(self, row: int) -> Setup:
+        """What :meth:`place` set up in game ``row``: black stones, white stones (actions), and who moved first."""
+        return self._placed.get(row, ((), (), BLACK))
 
     def set_to_move(self, rows: Rows | int, colors: NDArray[np.int64] | int) -> None:
         """Let these colours move next in these games (a record with two moves of one colour in a row)."""
@@ -316,7 +326,17 @@ class Games:
         new.rules = tuple(self.rules[int(b)] for b in chosen)
         new.cells, new.meta, new.past = self.cells[chosen], self.meta[chosen], self.past[chosen]
         new.komi = self.komi[chosen]
+        new._placed = {}
+        new._copy_setup(range(len(chosen)), self, chosen.tolist())
         return new
+
+    def _copy_setup(self, to: Iterable[int], source: Games, of: Iterable[int]) -> None:
+        if not self._placed and not source._placed:
+            return
+        for row, found in zip(to, [source._placed.get(b) for b in of], strict=True):
+            self._placed.pop(row, None)
+            if found is not None:
+                self._placed[row] = found
 
     def assign(self, rows: Rows, source: Games, source_rows: Rows) -> None:
         """Overwrite games ``rows`` by ``source_rows`` of another batch with the same board size, rules and komi too."""
@@ -333,6 +353,7 @@ class Games:
         for a, b in zip(to.tolist(), of.tolist(), strict=True):
             changed[a] = source.rules[b]
         self.rules = tuple(changed)
+        self._copy_setup(to.tolist(), source, of.tolist())
 
 
 def _balance(planes: NDArray[np.int16]) -> NDArray[np.int64]:

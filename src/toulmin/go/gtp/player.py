@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.go.engine.points import vertex_of
+from toulmin.go.engine.rules import BLACK, WHITE
 from toulmin.go.gtp.client import Engine, Refusal
 from toulmin.go.players.player import FORFEIT, Choice, Player
 from toulmin.go.players.spec import PlayerKind, PlayerSpec, Setting
@@ -24,14 +25,14 @@ class EnginePlayer:
     """An external GTP engine. Each game has a process of its own, started when it is first asked.
 
     The engine is sent the moves that it has not been sent before; where the position does not continue those (a new
-    game), its board is cleared and all moves are sent. An engine that fails, refuses a legal move, or cannot
-    take the board loses that game by forfeit: the choice says why.
+    game), its board is cleared and all moves are sent, stones set up before them as moves of their colour. An engine
+    that fails, refuses a legal move, or cannot take the board loses that game by forfeit: the choice says why.
     """
 
     def __init__(self, name: str, command: Sequence[str], timeout: float = 60.0) -> None:
         self.name, self.command, self.timeout = name, tuple(command), timeout
         self._engines: dict[int, Engine] = {}
-        self._told: dict[int, tuple[int, float, list[tuple[int, int]]]] = {}
+        self._told: dict[int, tuple[int, float, list[tuple[int, int]]]] = {}  # size, komi, set-up stones and moves
 
     def choose(self, games: Games, rows: Rows, generators: Sequence[np.random.Generator]) -> list[Choice]:
         """One choice for each row; ``generators`` are not used, since the engine draws its own random numbers."""
@@ -61,7 +62,9 @@ class EnginePlayer:
         engine = self._engines.get(row)
         if engine is None:
             engine = self._engines[row] = Engine(self.command, self.timeout)
-        size, komi, history = games.size, float(games.komi[row]), games.history(row)
+        size, komi = games.size, float(games.komi[row])
+        black, white, _ = games.setup(row)
+        history = [*((BLACK, action) for action in black), *((WHITE, action) for action in white), *games.history(row)]
         known_size, known_komi, known = self._told.get(row, (0, 0.0, []))
         if (known_size, known_komi) != (size, komi) or history[: len(known)] != known:
             engine.start_game(size, komi)

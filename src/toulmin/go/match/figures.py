@@ -24,9 +24,7 @@ def _won_by(game: GameRecord, label: str, score: float) -> bool:
 
 def _interval(games: Sequence[GameRecord], won: Sequence[bool]) -> Interval:
     """Of the rate of wins, over the openings of the games."""
-    interval, reason = mean_interval(
-        np.array(won, dtype=float), clusters=[",".join(g.moves[: g.opening]) for g in games]
-    )
+    interval, reason = mean_interval(np.array(won, dtype=float), clusters=[game.given for game in games])
     assert interval is not None, reason  # of wins and losses there always is one
     return interval
 
@@ -137,7 +135,11 @@ def replay_of(record: GameRecord, name: str) -> Game:
         komi=record.komi,
         rules=rules.compact(),
         result=record.result,
-        moves=tuple(_move("bw"[number % 2], vertex, record.size) for number, vertex in enumerate(record.moves)),
+        moves=tuple(_move(record.mover(at), vertex, record.size) for at, vertex in enumerate(record.moves)),
+        setup=(
+            *(_move("b", vertex, record.size) for vertex in record.black_stones),
+            *(_move("w", vertex, record.size) for vertex in record.white_stones),
+        ),
         score_area=record.score_area,
         score_pass_alive=record.score_rules,
         suicide=rules.suicide,

@@ -17,9 +17,10 @@ Ending = Literal["passes", "limit", "resignation", "forfeit", "void"]
 class GameRecord:
     """A game between ``black`` and ``white``, named by their labels.
 
-    ``moves`` are vertices, the first ``opening`` of them given and not chosen; ``rules`` as a JSON object without its
-    komi. ``score_area`` (Tromp-Taylor) and ``score_rules`` (pass-alive-aware, under the rules) are Black minus White,
-    komi included, of the last position whatever the ending. ``decided`` is the winner where the score did not decide
+    ``moves`` are vertices, ``first`` playing the first of them and the first ``opening`` given and not chosen;
+    ``black_stones`` and ``white_stones`` were set up before them; ``rules`` as a JSON object without its komi.
+    ``score_area`` (Tromp-Taylor) and ``score_rules`` (pass-alive-aware, under the rules) are Black minus White, komi
+    included, of the last position whatever the ending. ``decided`` is the winner where the score did not decide
     (resignation, forfeit): "b" or "w". ``visits`` and ``passing`` are those of Black and of White. ``estimates`` holds,
     for each player that evaluates, the probability that Black wins before each move (None where it did not) and after
     the last; ``ownership`` pairs a number of moves with the estimate (+1 Black), by rows.
@@ -41,12 +42,26 @@ class GameRecord:
     passing: tuple[str, str]
     estimates: dict[str, list[float | None]] = field(default_factory=dict)
     ownership: list[tuple[int, list[float]]] = field(default_factory=list)
+    black_stones: tuple[str, ...] = ()
+    white_stones: tuple[str, ...] = ()
+    first: Literal["b", "w"] = "b"
 
     @property
     def digest(self) -> str:
         """What makes two games the same game: players by colour, board, rules, komi, moves, and who could not go on."""
         same = (self.black, self.white, self.size, self.rules, self.komi, self.moves, self.ending, self.decided)
+        if self.black_stones or self.white_stones or self.first != "b":
+            same = (*same, self.black_stones, self.white_stones, self.first)
         return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()[:16]
+
+    def mover(self, number: int) -> Literal["b", "w"]:
+        """Who made the move of that number, counted from 0."""
+        return self.first if number % 2 == 0 else "w" if self.first == "b" else "b"
+
+    @property
+    def given(self) -> str:
+        """The stones set up and the moves given, as text: equal for games from one opening."""
+        return " ".join((*self.black_stones, "/", *self.white_stones, "/", self.first, *self.moves[: self.opening]))
 
     def winner(self, score: float) -> Literal["b", "w", "draw", "void"]:
         """Who won, counting by ``score`` (one of the two of this game)."""
@@ -80,11 +95,11 @@ class GameRecord:
         """
         try:
             data = json.loads(text)
-            if set(data) != {f.name for f in fields(cls)}:
+            known = {f.name for f in fields(cls)}
+            if not known - {"black_stones", "white_stones", "first"} <= set(data) <= known:  # older games lack these
                 raise ValueError("its fields are not those of a game")
-            data["moves"], data["visits"], data["passing"] = map(
-                tuple, (data["moves"], data["visits"], data["passing"])
-            )
+            for name in ("moves", "visits", "passing", "black_stones", "white_stones"):
+                data[name] = tuple(data.get(name, ()))
             data["ownership"] = [(int(move), values) for move, values in data["ownership"]]
             return cls(**data)
         except (ValueError, TypeError, KeyError) as error:

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from toulmin.go.engine.games import Games
-from toulmin.go.engine.passing import without_suicide
 from toulmin.go.engine.points import vertex_of
 from toulmin.go.engine.rules import BLACK, Rules
 from toulmin.go.match.game_record import Ending, GameRecord
+from toulmin.go.match.opening import Opening
 from toulmin.go.players.player import FORFEIT, RESIGN, Choice, Player
 
 
 @dataclass(frozen=True)
 class Pairing:
-    """A game to be played: the actions of its opening, and the seed of everything drawn in it."""
+    """A game to be played: its opening, and the seed of everything drawn in it."""
 
     black: Player
     white: Player
-    opening: tuple[int, ...] = ()
+    opening: Opening = field(default_factory=Opening)
     seed: tuple[int, ...] = (0,)
     visits: tuple[int, int] = (0, 0)
     passing: tuple[str, str] = ("standard", "standard")
@@ -49,74 +49,55 @@ class _GameLog:
             self.ownership.append((move, [round(float(value), 2) for value in flat]))
 
 
-def draw_opening(moves: int, size: int, rules: Rules, generator: np.random.Generator) -> list[int]:
-    """``moves`` random legal moves (fewer where there are none left).
-
-    Not suicide, and not on the first line of a board of 5 or more.
-    """
-    line = np.ones((size, size), bool)
-    if size >= 5:
-        line[1:-1, 1:-1] = False
-    inner = np.append(~line.ravel() if size >= 5 else line.ravel(), False)
-    games, actions = Games(1, size, rules), []
-    while len(actions) < moves:
-        open_ = np.flatnonzero(without_suicide(games, 0, games.legal()[0]) & inner)
-        if not len(open_):
-            break
-        actions.append(int(generator.choice(open_)))
-        games.play([actions[-1]])
-    return actions
-
-
-def draw_openings(count: int, moves: int, size: int, rules: Rules, seed: int) -> list[tuple[int, ...]]:
-    """``count`` openings (:func:`draw_opening`), distinct as long as chance finds new ones.
-
-    Opening i depends on the seed and on i, and on the earlier ones only where it would repeat one.
-    """
-    found: list[tuple[int, ...]] = []
-    for index in range(count):
-        actions: list[int] = []
-        for attempt in range(50):
-            actions = draw_opening(moves, size, rules, np.random.default_rng((seed, 7919, index, attempt)))
-            if tuple(actions) not in found:
-                break
-        found.append(tuple(actions))
-    return found
-
-
 def play_games(
-    pairings: Sequence[Pairing], size: int, rules: Rules, *, limit: int | None = None, ownership_every: int = 0
+    pairings: Sequence[Pairing],
+    size: int,
+    rules: Rules,
+    *,
+    limit: int | None = None,
+    ownership_every: int = 0,
+    parallel: int | None = None,
 ) -> list[GameRecord]:
     """Play every game to its end; records in the order of ``pairings``.
 
-    Moves of one player in several games are asked for together. After ``limit`` moves (3 · size² by default) a game
-    is scored as it stands. Every ``ownership_every`` moves the ownership that the player to move estimates is kept.
+    ``parallel`` games (all by default) are played in lockstep; a game that ends is replaced by the next at once. Moves
+    of one player in several games are asked for together. After ``limit`` moves (3 · size² by default) a game is scored
+    as it stands. Every ``ownership_every`` moves the ownership that the player to move estimates is kept.
 
     :raises FaultError: an opening is illegal, or a program is not installed.
     """
-    games = Games(len(pairings), size, rules, capacity=2 * size * size)
+    slots = min(len(pairings), parallel or len(pairings))
+    games = Games(slots, size, rules, capacity=2 * size * size)
     limit = 3 * size * size if limit is None else limit
-    logs = [
-        _GameLog(pairing, (np.random.default_rng((*pairing.seed, 1)), np.random.default_rng((*pairing.seed, 2))))
-        for pairing in pairings
-    ]
-    for step in range(max((len(p.opening) for p in pairings), default=0)):
-        games.play([p.opening[step] if step < len(p.opening) else -1 for p in pairings])
-    stopped = np.zeros(len(pairings), bool)
+    records: dict[int, GameRecord] = {}
+    waiting = iter(range(len(pairings)))
+    playing: dict[int, int] = {}  # the number of the game in each slot
+    logs: dict[int, _GameLog] = {}
+    free = list(range(slots))
     while True:
-        full = ~stopped & ~games.finished & (games.move_count >= limit)
-        for row in np.flatnonzero(full):
-            logs[row].ending, stopped[row] = "limit", True
-        active = np.flatnonzero(~stopped & ~games.finished)
-        if not len(active):
-            break
-        for row in _one_round(games, active, logs, ownership_every):
-            stopped[row] = True
-    scores, void = games.scores(), games.no_result
-    return [_record(games, row, logs[row], rules, scores[row], bool(void[row])) for row in range(len(pairings))]
+        for slot, number in zip(free, waiting):  # noqa: B905 - slots stay empty where no game waits
+            pairing = pairings[number]
+            playing[slot] = number
+            seeds = (*pairing.seed, 1), (*pairing.seed, 2)
+            logs[slot] = _GameLog(pairing, (np.random.default_rng(seeds[0]), np.random.default_rng(seeds[1])))
+            pairing.opening.begin(games, slot)
+        if not playing:
+            return [records[number] for number in range(len(pairings))]
+        full = games.move_count >= limit
+        free = [slot for slot in sorted(playing) if full[slot] or games.finished[slot]]
+        for slot in free:
+            logs[slot].ending = logs[slot].ending if games.finished[slot] else "limit"
+        if not free:
+            free = sorted(_one_round(games, np.array(sorted(playing), np.int64), logs, ownership_every))
+        if free:
+            ended = games.take(free)
+            scores, void = ended.scores(), ended.no_result
+            for which, slot in enumerate(free):
+                record = _record(ended, which, logs.pop(slot), rules, scores[which], bool(void[which]))
+                records[playing.pop(slot)] = record
 
 
-def _one_round(games: Games, active: np.ndarray, logs: list[_GameLog], every: int) -> list[int]:
+def _one_round(games: Games, active: np.ndarray, logs: Mapping[int, _GameLog], every: int) -> list[int]:
     """One move in each active game; the rows whose games ended without one."""
     to_move, counts = games.to_move, games.move_count
     asked: dict[int, tuple[Player, list[int]]] = {}
@@ -164,7 +145,10 @@ def _record(games: Games, row: int, log: _GameLog, rules: Rules, scores: np.ndar
         rules=described,
         komi=komi,
         moves=moves,
-        opening=len(pairing.opening),
+        opening=len(pairing.opening.moves),
+        black_stones=tuple(vertex_of(action, games.size) for action in pairing.opening.black),
+        white_stones=tuple(vertex_of(action, games.size) for action in pairing.opening.white),
+        first="b" if pairing.opening.to_move == BLACK else "w",
         ending="void" if void else log.ending,
         reason=log.reason,
         decided=log.decided,  # type: ignore[arg-type]
@@ -177,4 +161,4 @@ def _record(games: Games, row: int, log: _GameLog, rules: Rules, scores: np.ndar
     )
 
 
-__all__ = ["Pairing", "draw_opening", "draw_openings", "play_games"]
+__all__ = ["Pairing", "play_games"]

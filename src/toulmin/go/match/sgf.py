@@ -40,9 +40,13 @@ def sgf_of(record: GameRecord) -> bytes:
         "RE": record.result,
         "C": comment,
     }
-    nodes = [";" + "".join(f"{name}[{_escaped(value)}]" for name, value in header.items())]
+    root = "".join(f"{name}[{_escaped(value)}]" for name, value in header.items())
+    root += "PL[W]" if record.first == "w" else ""
+    for name, stones in (("AB", record.black_stones), ("AW", record.white_stones)):
+        root += name + "".join(f"[{_point(vertex, record.size)}]" for vertex in stones) if stones else ""
+    nodes = [";" + root]
     for number, vertex in enumerate(record.moves):
-        colour = "B" if number % 2 == 0 else "W"
+        colour = record.mover(number).upper()
         thought = [
             f"{name}: Black wins {values[number]:.2f}"
             for name, values in record.estimates.items()

@@ -1,4 +1,8 @@
-"""The shards of a match: groups of games played together, the file it leaves, and the items made of all files."""
+"""The shards of a match: groups of games, the file that each leaves, and the items made of all files.
+
+A shard plays ``parallel`` games in lockstep and has :data:`ROUNDS` times as many, so that the places of short games are
+taken by others while a long one goes on.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +20,12 @@ from toulmin.faults import FaultError
 from toulmin.go.match.game_record import GameRecord
 
 if TYPE_CHECKING:
+    from toulmin.go.match.opening import Opening
     from toulmin.go.match.study import Match
     from toulmin.studies import Run
+
+
+ROUNDS = 4
 
 
 @dataclass(frozen=True)
@@ -29,7 +37,7 @@ class MatchShard:
     pairing: int
     start: int
     count: int
-    openings: tuple[tuple[int, ...], ...]  #: of its games, one each
+    openings: tuple[Opening, ...]  #: of its games, one each
     seed: int
     threads: int
     device: str
@@ -50,15 +58,19 @@ class MatchShard:
 
 def shards_of(study: Match, run: Run) -> list[MatchShard]:
     """All the shards, in the order of play; their files are in ``run.workdir`` and named by study and seed."""
-    from toulmin.go.match.play import draw_openings
+    from toulmin.go.match.opening import draw_openings, read_openings
 
     located = {p.net: str(study.resolver.locate(p.net)) for p in study.players if p.net is not None}
     key = sha256_of_json([study.inputs_hash(), run.seed])[:12]
-    openings = draw_openings(study.games // 2, study.opening_moves, study.size, study.parsed_rules(), run.seed)
+    rules, starts = study.parsed_rules(), []
+    if study.positions is not None:
+        starts = read_openings(study.resolver.locate(study.positions), study.size, rules)
+    openings = draw_openings(study.games // 2, study.opening_moves, study.size, rules, run.seed, starts)
+    group = study.parallel * ROUNDS
     found: list[MatchShard] = []
     for number in range(len(study.pairings())):
-        for start in range(0, study.games, study.parallel):
-            games = range(start, min(start + study.parallel, study.games))
+        for start in range(0, study.games, group):
+            games = range(start, min(start + group, study.games))
             found.append(
                 MatchShard(
                     study=study,
@@ -109,7 +121,12 @@ def play_shard(shard: MatchShard) -> Path:
                 )
             )
         games = play_games(
-            pairings, study.size, rules, limit=study.limit or None, ownership_every=study.ownership_every
+            pairings,
+            study.size,
+            rules,
+            limit=study.limit or None,
+            ownership_every=study.ownership_every,
+            parallel=study.parallel,
         )
     finally:
         for player in players:
@@ -147,7 +164,7 @@ def distinct_games(study: Match, shards: list[MatchShard], folder: Path) -> Item
             records.append(record)
             pairing.append(shard.pairing)
             opening.append(f"opening {(shard.start + offset) // 2}")
-            contents.append(content_of(study.size, study.rules, study.komi, *record.moves[: record.opening]))
+            contents.append(content_of(study.size, study.rules, study.komi, *_given(record)))
             times.append(1)
     sgf = folder / "games.sgf"
     sgf.write_bytes(b"".join(sgf_of(record) for record in records))
@@ -163,3 +180,9 @@ def distinct_games(study: Match, shards: list[MatchShard], folder: Path) -> Item
         "passing": np.array([json.dumps(record.passing) for record in records]),
     }
     return Items(units=list(units), columns=columns, clusters=opening, contents=contents, files={"games.sgf": sgf})
+
+
+def _given(record: GameRecord) -> tuple[str, ...]:
+    """What was given of a game: its opening, and before it the stones that were set up."""
+    moves = record.moves[: record.opening]
+    return (record.given,) if record.black_stones or record.white_stones or record.first != "b" else moves

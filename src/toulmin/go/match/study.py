@@ -36,8 +36,9 @@ class Match(Study):
 
     ``rules`` is a name or KataGo's compact form (:meth:`toulmin.go.Rules.parse`), ``komi`` points for White.
     ``schedule``: each of the ``first`` players against each of the rest, or everybody against everybody. Each game
-    starts with ``opening_moves`` random moves. ``limit`` is the number of moves after which a game is scored as it
-    stands (0: three times the area). ``shown`` games of each pairing are kept for replay, with the ownership every
+    starts with ``opening_moves`` random moves; with ``positions``, the reference of an SGF file, they follow its games
+    in turn (set-up stones, the side to move, moves). ``limit`` is the number of moves after which a game is scored as
+    it stands (0: three times the area). ``shown`` games of each pairing are kept for replay, with the ownership every
     ``ownership_every`` moves.
     """
 
@@ -96,6 +97,7 @@ class Match(Study):
     first: Annotated[int, Field(ge=1)] = 1
     games: Annotated[int, Field(ge=2, le=100_000)] = 20
     opening_moves: Annotated[int, Field(ge=0, le=40)] = 2
+    positions: str | None = None
     limit: Annotated[int, Field(ge=0, le=10_000)] = 0
     parallel: Annotated[int, Field(ge=1, le=1024)] = 8
     shown: Annotated[int, Field(ge=0, le=100)] = 2
@@ -139,8 +141,9 @@ class Match(Study):
         return named
 
     def inputs(self) -> tuple[Input, ...]:
-        """The nets, one for each player that has one."""
-        return tuple(self.input(f"net of {p.label}", p.net) for p in self.players if p.net is not None)
+        """The nets, one for each player that has one, and the positions."""
+        nets = tuple(self.input(f"net of {p.label}", p.net) for p in self.players if p.net is not None)
+        return nets if self.positions is None else (*nets, self.input("positions", self.positions))
 
     def cost(self) -> Cost:
         """Seconds from the evaluations, at the rates of one core: 2 ms a net, 0.2 ms a random playout on 9x9."""

@@ -71,7 +71,8 @@ class PlayerSpec(BaseModel, frozen=True, extra="forbid"):
 
     ``net`` is a reference (``file:PATH``) and belongs to kinds that need one (``policy``, ``net``); ``command`` and
     ``timeout`` (seconds for one answer) to ``gtp``; ``playouts`` to ``rollouts``; ``search`` to kinds that evaluate
-    positions (``policy`` uses its temperature only); ``passing`` to the same; ``options`` to kinds from other packages.
+    positions (``policy`` uses its temperature only); ``passing`` to the same; ``device`` is where a net is evaluated,
+    where that is not the run's device; ``options`` belong to kinds from other packages.
     """
 
     kind: str
@@ -82,6 +83,7 @@ class PlayerSpec(BaseModel, frozen=True, extra="forbid"):
     playouts: Annotated[int, Field(ge=1, le=10_000)] = 8
     search: SearchSettings = SearchSettings()
     passing: Passing = "standard"
+    device: str = ""
     options: dict[str, Any] = Field(default_factory=dict[str, Any])
 
     @model_validator(mode="after")
@@ -96,6 +98,8 @@ class PlayerSpec(BaseModel, frozen=True, extra="forbid"):
             raise ValueError(f"{self.kind} {'needs a command' if kind.needs == 'command' else 'takes no command'}")
         if self.passing != "standard" and not kind.evaluates:
             raise ValueError("passing belongs to players that evaluate positions")
+        if self.device and kind.needs != "net":
+            raise ValueError("device belongs to players that have a net")
         if unknown := sorted(set(self.options) - set(kind.options)):
             near = difflib.get_close_matches(unknown[0], kind.options) or list(kind.options) or ["none"]
             raise ValueError(f"{self.kind} has no option {unknown[0]}; it has {', '.join(near)}")
@@ -127,11 +131,12 @@ def parse_player(text: str) -> PlayerSpec:
         gtp:COMMAND AND ARGUMENTS
 
     A reference without a scheme is a file. Settings of one player follow it, each after a comma: ``name=TEXT``,
-    ``passing=BEHAVIOUR``, ``temperature=EARLY[-LATE]``, as in ``net:NET@16,name=hardened,passing=avoid_pass_alive``.
+    ``passing=BEHAVIOUR``, ``temperature=EARLY[-LATE]``, ``visits=N``, ``device=DEVICE``, as in
+    ``net:NET@16,name=hardened,passing=avoid_pass_alive``.
 
     :raises FaultError: ``go.player``.
     """
-    text, *settings = re.split(r",(?=(?:name|passing|temperature)=)", text)
+    text, *settings = re.split(r",(?=(?:name|passing|temperature|visits|device)=)", text)
     head, _, rest = text.partition(":")
     name, at, visits = head.partition("@")
     kind = find_player_kind(name)
@@ -155,18 +160,24 @@ def parse_player(text: str) -> PlayerSpec:
             raise FaultError(Fault("go.player", f"write {name}:COMMAND", name=text))
     elif rest:
         raise FaultError(Fault("go.player", f"nothing may follow {name}", name=text))
+    search: dict[str, object] = {}
     if at:
         if not visits.isdigit() or not 1 <= int(visits) <= 1_000_000:
             raise FaultError(Fault("go.player", f"visits are 1 to 1000000, not {visits!r}", name=text))
-        fields["search"] = SearchSettings(visits=int(visits))
+        search["visits"] = visits
     for setting in settings:
         key, _, value = setting.partition("=")
-        if key != "temperature":
+        if key == "temperature":
+            early, _, late = value.partition("-")
+            search[key] = {"early": early, "late": late or early}
+        elif key == "visits":
+            if not kind.searches:
+                raise FaultError(Fault("go.player", f"{name} does not search: it takes no visits", name=text))
+            search[key] = value
+        else:
             fields[key] = value
-            continue
-        early, _, late = value.partition("-")
-        search = fields.get("search", SearchSettings())
-        fields["search"] = {**search.model_dump(), "temperature": {"early": early, "late": late or early}}  # type: ignore[attr-defined]
+    if search:
+        fields["search"] = search
     try:
         return PlayerSpec.model_validate(fields)
     except ValidationError as error:
@@ -178,4 +189,4 @@ def make_player(spec: PlayerSpec, locate: Callable[[str], str], seed: int = 0, d
 
     :raises FaultError: the net cannot be read, or there is no such program.
     """
-    return find_player_kind(spec.kind).make(spec, Setting(locate, seed, device))
+    return find_player_kind(spec.kind).make(spec, Setting(locate, seed, spec.device or device))
