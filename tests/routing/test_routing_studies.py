@@ -18,8 +18,7 @@ from toulmin.routing.images import load_images, read_png
 from toulmin.routing.router import Router
 from toulmin.routing.studies.oversight import Oversight
 from toulmin.routing.studies.partition import CONDITIONS, Partition
-from toulmin.routing.studies.pieces import interval_over_seeds, keep_piece
-from toulmin.studies import Run, find_study
+from toulmin.studies import Run, find_study, interval_over_seeds, keep_piece
 
 
 def test_the_interval_over_seeds_is_students() -> None:

@@ -16,6 +16,7 @@ from toulmin.studies.execution import (
     reproduce,
 )
 from toulmin.studies.kinds import find_study, study_kinds
+from toulmin.studies.pieces import Json, interval_over_seeds, keep_piece, seed_measure
 from toulmin.studies.reference_kinds import cached_subject_folder
 from toulmin.studies.references import Reference, ReferenceKind, Resolver, find_reference_kind, parse_reference
 from toulmin.studies.registry import Registry
@@ -27,6 +28,7 @@ __all__ = [
     "Doubt",
     "Input",
     "Items",
+    "Json",
     "MeasureSpec",
     "Pool",
     "ProcessPool",
@@ -44,6 +46,8 @@ __all__ = [
     "find_current",
     "find_reference_kind",
     "find_study",
+    "interval_over_seeds",
+    "keep_piece",
     "made_by_this_code",
     "parse_reference",
     "parse_settings",
@@ -51,5 +55,6 @@ __all__ = [
     "re_derive",
     "read_study",
     "reproduce",
+    "seed_measure",
     "study_kinds",
 ]

@@ -9,8 +9,19 @@ import numpy as np
 from pydantic import Field
 
 from toulmin.evidence import Chart, Heatmap, Items, Table
-from toulmin.routing.studies.pieces import Json, interval_over_seeds, keep_piece, seed_measure
-from toulmin.studies import Cost, Doubt, Input, MeasureSpec, Run, Study, Summary
+from toulmin.studies import (
+    Cost,
+    Doubt,
+    Input,
+    Json,
+    MeasureSpec,
+    Run,
+    Study,
+    Summary,
+    interval_over_seeds,
+    keep_piece,
+    seed_measure,
+)
 
 METHODS = ("routed", "naive", "filtered", "oracle", "mixture", "random_labels")
 STOPPED = "naive_stopped"

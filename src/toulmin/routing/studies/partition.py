@@ -8,8 +8,19 @@ import numpy as np
 from pydantic import Field
 
 from toulmin.evidence import Chart, Heatmap, Items, Table
-from toulmin.routing.studies.pieces import Json, interval_over_seeds, keep_piece, seed_measure
-from toulmin.studies import Cost, Doubt, Input, MeasureSpec, Run, Study, Summary
+from toulmin.studies import (
+    Cost,
+    Doubt,
+    Input,
+    Json,
+    MeasureSpec,
+    Run,
+    Study,
+    Summary,
+    interval_over_seeds,
+    keep_piece,
+    seed_measure,
+)
 
 CONDITIONS = ("routed", "unrouted", "random_labels", "random_direction")
 _RATIO = "errors of the certificates on the other half's digits over those on their own"

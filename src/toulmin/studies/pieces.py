@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from toulmin.evidence import Interval
 
@@ -29,15 +27,15 @@ def keep_piece(folder: Path, name: str, make: Callable[[], Json]) -> Json:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def interval_over_seeds(
-    values: Sequence[float] | np.ndarray, level: float = 0.95
-) -> tuple[Interval | None, str | None]:
+def interval_over_seeds(values: Iterable[float], level: float = 0.95) -> tuple[Interval | None, str | None]:
     """Student's t interval of the mean over independent training runs, or the reason why there is none.
 
     mean +- t(level, n - 1) s / sqrt(n): runs of a few seeds are too few for a bootstrap, and their means are close to
     normal; whoever doubts that reads the values themselves in the items.
     """
-    array = np.asarray(values, dtype=float)
+    import numpy as np
+
+    array = np.array(list(values), dtype=float)
     if len(array) < 2:
         return None, "one training run says nothing of how far another one would differ"
     if np.ptp(array) == 0:
@@ -49,10 +47,13 @@ def interval_over_seeds(
     return Interval(low=mean - half, high=mean + half, level=level, method=f"Student t over {len(array)} seeds"), None
 
 
-def seed_measure(spec: Any, values: Sequence[float] | np.ndarray) -> Any:
+def seed_measure(spec: Any, values: Iterable[float]) -> Any:
     """The mean over seeds as a measure of evidence."""
+    import numpy as np
+
     from toulmin.evidence import Measure
 
+    values = list(values)
     interval, reason = interval_over_seeds(values)
     fields: Json = {"unit": spec.unit, "better": spec.better, "n": len(values), "n_of": "seeds"}
     return Measure(value=float(np.mean(values)), interval=interval, no_interval=reason, **fields)
