@@ -22,65 +22,19 @@ from toulmin.basis import (
 )
 from toulmin.basis.degeneracy.learning_coefficient import effective_sample_size, split_r_hat
 from toulmin.basis.degeneracy.spectra import rank_of
+from toulmin.basis.planted import PLANTED_DEGENERACY, planted_degeneracy
 from toulmin.faults import FaultError
 from toulmin.subjects import Mlp, Transformer, TransformerConfig
 
 N = 400
 
 
-def planted(case: str, count: int, seed: int = 0) -> tuple[Mlp, torch.Tensor]:
-    """A 6-10-3 network of 103 parameters with one kind of degeneracy, and inputs."""
-    generator = torch.Generator().manual_seed(seed)
-
-    def normal(*shape: int) -> torch.Tensor:
-        return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-    model = Mlp((6, 10, 3)).double()
-    x = normal(N, 6)
-    first, second = model.layers
-    with torch.no_grad():
-        first.weight.copy_(normal(10, 6))
-        first.bias.copy_(0.3 * normal(10))
-        second.weight.copy_(normal(3, 10))
-        second.bias.copy_(normal(3))
-        if case == "copies":
-            first.weight[1 : count + 1], first.bias[1 : count + 1] = first.weight[0].clone(), first.bias[0].clone()
-        elif case == "always on":
-            first.bias[:count] = 100.0
-        elif case == "dead":
-            first.bias[:count] = -100.0
-        elif case == "input rank":
-            x = normal(N, count) @ normal(count, 6)
-        elif case == "synchronised":  # directions so near that no sample lies between them
-            for other in range(1, count):
-                move = normal(6)
-                for _ in range(60):
-                    first.weight[other], first.bias[other] = first.weight[0] + move, first.bias[0].clone()
-                    fires = first(x) > 0
-                    if bool((fires[:, other] == fires[:, 0]).all()):
-                        break
-                    move = move / 1.5
-        elif case == "zero out-weights":
-            second.weight[:, :count] = 0.0
-    return model, x
-
-
-CASES = [
-    ("generic", 0, 93),
-    *(("copies", k, n) for k, n in ((1, 90), (2, 87), (4, 69))),
-    *(("always on", k, n) for k, n in ((1, 92), (2, 89), (4, 75), (6, 57))),
-    *(("dead", k, n) for k, n in ((1, 84), (3, 66))),
-    *(("input rank", k, n) for k, n in ((5, 83), (3, 63))),
-    *(("synchronised", k, n) for k, n in ((2, 91), (4, 78))),
-    ("zero out-weights", 2, 81),
-]
-
-
 @pytest.mark.parametrize("seed", [0, 1])
-@pytest.mark.parametrize(("case", "count", "effective"), CASES)
-def test_planted_degeneracy_is_counted_exactly(case: str, count: int, effective: int, seed: int) -> None:
+@pytest.mark.parametrize(("kind", "count"), PLANTED_DEGENERACY)
+def test_planted_degeneracy_is_counted_exactly(kind: str, count: int, seed: int) -> None:
     """By the formula, by the rank of the Jacobian, and by its elimination without the Jacobian."""
-    model, x = planted(case, count, seed)
+    effective = PLANTED_DEGENERACY[kind, count]
+    model, x = planted_degeneracy(kind, count, seed)
     report = audit(model, x)
     assert report.parameters == 103
     assert report.formula is not None
@@ -97,26 +51,26 @@ def test_planted_degeneracy_is_counted_exactly(case: str, count: int, effective:
 
 
 def test_each_kind_of_degeneracy_is_named_at_its_layer() -> None:
-    copies = audit(*planted("copies", 2)).layers
+    copies = audit(*planted_degeneracy("copies", 2)).layers
     assert copies[0].neurons is not None
     assert copies[0].neurons.groups == ((0, 1, 2),)
     assert copies[0].neurons.merged == 2
     assert (copies[1].activations.rank, copies[1].d_in) == (9, 11)
     assert copies[1].activations.gap > 8
-    on = audit(*planted("always on", 2)).layers[0].neurons
+    on = audit(*planted_degeneracy("always on", 2)).layers[0].neurons
     assert on is not None
     assert on.groups == ((0, 1),)
     assert on.merged == 2  # both are linear in what the constant's neuron also carries
-    dead = audit(*planted("dead", 3)).layers
+    dead = audit(*planted_degeneracy("dead", 3)).layers
     assert dead[0].neurons is not None
     assert dead[0].neurons.dead == (0, 1, 2)
     assert dead[0].jacobians.rank == 7
-    thin = audit(*planted("input rank", 3)).layers[0]
+    thin = audit(*planted_degeneracy("input rank", 3)).layers[0]
     assert thin.activations.rank == 4
     assert thin.free == 7 * 10 - 4 * 10
-    unread = audit(*planted("zero out-weights", 2)).layers[0]
+    unread = audit(*planted_degeneracy("zero out-weights", 2)).layers[0]
     assert unread.jacobians.rank == 8
-    generic = audit(*planted("generic", 0)).layers[0].neurons
+    generic = audit(*planted_degeneracy("generic", 0)).layers[0].neurons
     assert generic is not None
     assert generic.groups == ()
     assert 0 < generic.gap < 0.5
@@ -124,7 +78,7 @@ def test_each_kind_of_degeneracy_is_named_at_its_layer() -> None:
 
 def test_a_formula_that_does_not_hold_is_flagged() -> None:
     """With fewer samples than the groups' inputs have dimensions they cannot be independent."""
-    model, x = planted("generic", 0)
+    model, x = planted_degeneracy("generic", 0)
     report = audit(model, x[:20])
     assert report.formula is not None
     assert not report.formula.valid
@@ -157,7 +111,7 @@ def test_free_directions_of_deep_generic_networks_are_their_hidden_neurons(width
 
 
 def test_audits_of_bad_input_and_of_any_chain() -> None:
-    model, x = planted("generic", 0)
+    model, x = planted_degeneracy("generic", 0)
     with pytest.raises(FaultError, match=r"basis\.data"):
         audit(model, x[:0])
     with pytest.raises(FaultError, match=r"basis\.memory"):
@@ -211,7 +165,7 @@ def test_restricted_to_a_part_only_that_part_moves() -> None:
 
 
 def test_the_coefficient_of_a_layer_of_a_network() -> None:
-    model, x = planted("generic", 0)
+    model, x = planted_degeneracy("generic", 0)
     target = model(x).detach()
     parameters = dict(model.named_parameters())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,9 +12,12 @@ from toulmin.basis import (
     folded_chain,
     interaction_basis,
     line_nodes,
+    load_graph,
     local_interaction_basis,
     neuron_basis,
     pca_basis,
+    random_basis,
+    save_graph,
     second_moment,
     site_inputs,
     svd_basis,
@@ -21,6 +25,7 @@ from toulmin.basis import (
     with_constant,
 )
 from toulmin.basis.jacobians import interactions
+from toulmin.basis.planted import affine, planted_lines, reparametrised
 from toulmin.basis.sections import Chain
 from toulmin.faults import FaultError
 from toulmin.subjects import Transformer, TransformerConfig
@@ -45,37 +50,21 @@ def data(n: int = 300, d: int = 6, seed: int = 1) -> torch.Tensor:
     return with_constant(x)
 
 
-def reparametrised(chain: Chain, maps: list[torch.Tensor]) -> Chain:
-    """The chain whose hidden site l holds x A_l: affine maps that leave the constant alone."""
-    sections = []
-    for number, section in enumerate(chain.sections):
-        before = torch.linalg.inv(maps[number - 1]) if number else None
-        after = maps[number] if number < len(maps) else None
-
-        def run(x: torch.Tensor, section=section, before=before, after=after) -> torch.Tensor:
-            x = x if before is None else x @ before
-            x = section(x)
-            return x if after is None else x @ after
-
-        sections.append(run)
-    return Chain(chain.sites, tuple(sections), chain.constant)
-
-
 @pytest.mark.parametrize("basis", [local_interaction_basis, interaction_basis])
 def test_an_affine_map_of_every_hidden_layer_changes_nothing(basis) -> None:
     chain = folded_chain(weights((6, 7, 5, 3)))
     generator = torch.Generator().manual_seed(5)
-    maps = []
-    for width in (7, 5):
-        A = torch.eye(width + 1, dtype=torch.float64)
-        A[:, :-1] += 0.3 * torch.randn(width + 1, width, generator=generator, dtype=torch.float64)
-        maps.append(A)
-    plain = basis(chain, [data()])
-    moved = basis(reparametrised(chain, maps), [data()])
-    for a, b in zip(plain.rotations, moved.rotations, strict=True):
+    other = reparametrised(chain, [affine(width, generator) for width in (7, 5)])
+    plain, moved = basis(chain, [data()]), basis(other, [data()])
+    sites = zip(chain.activations(data()), other.activations(data()), plain.rotations, moved.rotations, strict=False)
+    for x, y, a, b in sites:
         torch.testing.assert_close(a.strength, b.strength, rtol=1e-8, atol=1e-8)
+        torch.testing.assert_close((x @ a.C).abs(), (y @ b.C).abs(), rtol=1e-8, atol=1e-8)
     for a, b in zip(plain.edges, moved.edges, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-8)
+        torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-8)
+    # the map is one: principal components do see it
+    seen, unseen = (pca_basis(which, [data()]).edges[1].sort().values for which in (other, chain))
+    assert not torch.allclose(seen, unseen, rtol=0.01)
 
 
 def test_batches_and_their_order_change_nothing() -> None:
@@ -87,10 +76,7 @@ def test_batches_and_their_order_change_nothing() -> None:
 
 
 def test_a_linear_network_has_no_interaction_but_of_each_feature_with_its_own() -> None:
-    generator = torch.Generator().manual_seed(3)
-    layers = [torch.randn(a, b, generator=generator, dtype=torch.float64) for a, b in ((7, 6), (6, 5), (5, 4))]
-    chain = Chain(("a", "b", "c", "d"), folded_chain(layers, "identity").sections, (False,) * 4)
-    x = torch.randn(400, 1, 7, generator=generator, dtype=torch.float64)
+    chain, x = planted_lines(3, (7, 6, 5, 4))
     found = local_interaction_basis(chain, [x], centred=False)
     for edges in found.edges[:-1]:
         big = edges / edges.max()
@@ -111,6 +97,19 @@ def test_widening_by_copies_leaves_the_number_of_features_and_their_interactions
     assert [r.width for r in found.rotations] == [r.width for r in plain.rotations]
     for a, b in zip(plain.edges, found.edges, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-9)
+
+
+def test_widening_by_neurons_that_nothing_reads_leaves_the_number_of_features_and_their_interactions() -> None:
+    W = weights((6, 5, 4, 3))
+    plain = local_interaction_basis(folded_chain(W), [data()], gram_threshold=1e-10, strength_threshold=1e-10)
+    drawn = torch.randn(len(W[0]), 3, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
+    wide = folded_chain([torch.cat([drawn, W[0]], 1), torch.cat([torch.zeros_like(W[1][:3]), W[1]], 0), W[2]])
+    found = local_interaction_basis(wide, [data()], gram_threshold=1e-10, strength_threshold=1e-10)
+    assert [r.width for r in found.rotations] == [r.width for r in plain.rotations]
+    for a, b in zip(plain.edges, found.edges, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-9)
+    # principal components see what is there, read or not
+    assert pca_basis(wide, [data()]).rotations[1].width > plain.rotations[1].width
 
 
 @pytest.mark.parametrize("norm", ["none", "rms"])
@@ -162,7 +161,9 @@ def test_random_sources_estimate_the_moment_with_an_error_that_falls_as_the_root
     assert 2.5 < errors[0] / errors[1] < 6.5  # the root of 16 is 4
 
 
-@pytest.mark.parametrize("basis", [neuron_basis, svd_basis, pca_basis, local_interaction_basis, interaction_basis])
+@pytest.mark.parametrize(
+    "basis", [neuron_basis, random_basis, svd_basis, pca_basis, local_interaction_basis, interaction_basis]
+)
 @pytest.mark.parametrize("centred", [True, False])
 def test_every_basis_has_an_inverse_and_keeps_the_constant_apart(basis, centred: bool) -> None:
     chain, x = folded_chain(weights((6, 7, 5, 3))), data()
@@ -199,3 +200,21 @@ def test_bad_input_is_named() -> None:
     config = TransformerConfig(n_layers=1, d_model=4, n_heads=1, d_head=4, d_vocab=5, n_ctx=3, d_mlp=4)
     with pytest.raises(FaultError, match=r"L0\.resid_mid"):
         transformer_chain(Transformer(config), ["L0.resid_pre", "L0.middle"], 3)
+
+
+def test_a_graph_is_read_as_it_was_written(tmp_path: Path) -> None:
+    found = local_interaction_basis(folded_chain(weights((6, 7, 5, 3))), [data()])
+    labels = {"layers.0": [f"f{n}" for n in range(found.rotations[0].width)]}
+    save_graph(tmp_path / "graph.safetensors", found, labels)
+    again, read = load_graph(tmp_path / "graph.safetensors")
+    assert read == labels
+    for a, b in zip(found.rotations, again.rotations, strict=True):
+        assert (a.site, a.kept, a.constant) == (b.site, b.kept, b.constant)
+        for name in ("C", "C_inverse", "strength", "spectrum"):
+            assert torch.equal(getattr(a, name), getattr(b, name))
+    assert all(torch.equal(a, b) for a, b in zip(found.edges, again.edges, strict=True))
+    with pytest.raises(FaultError, match=r"basis\.labels"):
+        save_graph(tmp_path / "other", found, {"nowhere": ["a"]})
+    (tmp_path / "bad").write_text("nothing")
+    with pytest.raises(FaultError, match=r"basis\.file"):
+        load_graph(tmp_path / "bad")

@@ -9,6 +9,7 @@ from .build import interaction_basis as interaction_basis
 from .build import local_interaction_basis as local_interaction_basis
 from .build import neuron_basis as neuron_basis
 from .build import pca_basis as pca_basis
+from .build import random_basis as random_basis
 from .build import svd_basis as svd_basis
 from .degeneracy.audit import DegeneracyReport as DegeneracyReport
 from .degeneracy.audit import audit as audit
@@ -26,8 +27,14 @@ from .grams import gram_matrices as gram_matrices
 from .jacobians import SecondMoment as SecondMoment
 from .jacobians import interactions as interactions
 from .jacobians import second_moment as second_moment
+from .modules import Modules as Modules
+from .modules import interaction_weights as interaction_weights
+from .modules import modularity as modularity
+from .modules import modules as modules
 from .nodes import line_nodes as line_nodes
 from .rotation import Rotation as Rotation
+from .saving import load_graph as load_graph
+from .saving import save_graph as save_graph
 from .sections import Chain as Chain
 from .sections import folded_chain as folded_chain
 from .sections import mlp_chain as mlp_chain
@@ -43,6 +50,7 @@ __all__ = [
     "Gram",
     "InteractionGraph",
     "LearningCoefficient",
+    "Modules",
     "Rank",
     "Rotation",
     "SecondMoment",
@@ -57,15 +65,21 @@ __all__ = [
     "gram_matrices",
     "hidden_layer_rank",
     "interaction_basis",
+    "interaction_weights",
     "interactions",
     "learning_coefficient",
     "line_nodes",
+    "load_graph",
     "local_interaction_basis",
     "mlp_chain",
+    "modularity",
+    "modules",
     "neuron_basis",
     "parameter_rank",
     "pca_basis",
     "quadratic_coefficient",
+    "random_basis",
+    "save_graph",
     "second_moment",
     "site_inputs",
     "strongest_edges",

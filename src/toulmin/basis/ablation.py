@@ -114,11 +114,14 @@ def edges_needed(
     *,
     tolerance: float = 1e-3,
     lower_is_better: bool = False,
+    most: int | None = None,
 ) -> EdgesNeeded:
     """The smallest number of edges, found by bisection, with a score within ``tolerance`` of the whole network's.
 
     The score need not be monotone in the number, so this is where bisection from d_in d_out edges ends, as in the
     reference; ``tested`` has the whole path.
+
+    :param tolerance: of the score, one way; :param most: stop after this many scores, with the fewest found so far.
     """
     tester = _Tester(chain, x, rotations, edges, section, score)
     whole = tester.whole
@@ -126,7 +129,7 @@ def edges_needed(
     tested = {enough: whole}
     sign = -1.0 if lower_is_better else 1.0
     # the reference bisects the number of edges that are left out, so halves round towards keeping more
-    while enough - few > 1:
+    while enough - few > 1 and (most is None or len(tested) <= most):
         count = enough - (enough - few) // 2
         tested[count] = tester.score(tester.mask(count))
         if sign * tested[count] >= sign * whole - tolerance:

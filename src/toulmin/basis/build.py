@@ -126,6 +126,27 @@ def neuron_basis(
     return _with_edges(chain, batches, rotations, nodes, max_bytes)
 
 
+def random_basis(
+    chain: Chain,
+    batches: Batches,
+    *,
+    centred: bool = True,
+    nodes: Sequence[Node] | None = None,
+    max_bytes: int = DEFAULT_BYTES,
+    seed: int = 0,
+) -> InteractionGraph:
+    """The placebo: a random rotation of every site, less the mean where centred."""
+    generator = torch.Generator().manual_seed(seed)
+    rotations = []
+    for number, gram in enumerate(gram_matrices(chain, batches, centred=centred)[:-1]):
+        apart = centred and chain.constant[number]
+        width = len(gram.mean) - apart
+        drawn = torch.randn(width, width, generator=generator, dtype=torch.float64)
+        axes = torch.linalg.qr(drawn).Q.to(gram.mean)
+        rotations.append(orthogonal_rotation(chain.sites[number], gram, axes, axes.new_ones(width), apart=apart))
+    return _with_edges(chain, batches, rotations, nodes, max_bytes)
+
+
 def svd_basis(
     chain: Chain,
     batches: Batches,

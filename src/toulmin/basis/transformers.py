@@ -36,12 +36,12 @@ def transformer_chain(
     :param sites: names in order of computation; the inputs of the chain are the activations of the first
         (:func:`site_inputs`).
     :param last_position: from this site on only the last position is kept.
-    :raises FaultError: (exit code SUBJECT) an unknown or misplaced site; a model with norms after its components,
-        parallel layers or shortformer positions.
+    :raises FaultError: (exit code SUBJECT) an unknown or misplaced site; a model with norms after its components or
+        parallel layers, or shortformer positions where attention lies between the sites.
     """
     config = model.config
-    if config.post_norms or config.parallel or config.positions == "shortformer":
-        message = "norms after components, parallel layers and shortformer positions are not supported"
+    if config.post_norms or config.parallel:
+        message = "norms after components and parallel layers are not supported"
         raise FaultError(Fault("basis.model", message), ExitCode.SUBJECT)
     steps = _steps(model, length)
     names = [name for name, _ in steps]
@@ -56,6 +56,9 @@ def transformer_chain(
         faults.append(Fault("basis.unknown_site", "the site of the last position is not among the sites"))
     if len(sites) < 2:
         faults.append(Fault("basis.unknown_site", "at least two sites are needed"))
+    between = [] if faults else names[names.index(sites[0]) + 1 : names.index(sites[-1]) + 1]
+    if config.positions == "shortformer" and any(name.endswith("resid_mid") for name in between):
+        faults.append(Fault("basis.model", "attention with shortformer positions is not supported"))
     if faults:
         raise FaultError(faults, ExitCode.SUBJECT)
     sections: list[Function] = []

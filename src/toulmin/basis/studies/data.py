@@ -1,0 +1,124 @@
+"""What the studies of interaction bases compute with: a model's chain, its data and its score."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from toulmin.faults import ExitCode, Fault, FaultError
+from toulmin.studies import Resolver
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from toulmin.basis.build import InteractionGraph
+    from toulmin.basis.sections import Chain
+
+Task = Literal["modular_addition", "language"]
+BasisName = Literal["neurons", "random", "svd", "pca", "lib", "ib"]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """``build``: activations of the first site that bases are made from; ``test``: those that ablations are scored on;
+    ``score``: of the chain's outputs; ``everything``: of all pairs [p p, P, d], for modular addition."""
+
+    chain: Chain
+    build: Tensor
+    test: Tensor
+    score: Callable[[Tensor], float]
+    everything: Tensor | None = None
+    modulus: int = 0
+
+
+def prepare(
+    reference: str, resolver: Resolver, task: Task, *, share: float, sequences: int, length: int, seed: int
+) -> Prepared:
+    """Load a transformer and make its chain and data.
+
+    ``modular_addition``: the whole of a one-layer model without norm, built from a ``share`` of all pairs (the split of
+    seed 0, as the published checkpoints were trained) and scored by accuracy on the others. ``language``: the MLP of
+    the last layer, position by position, on texts that the model itself writes, half of them to build from; the score
+    is the cross-entropy (nats) of the next token.
+
+    :raises FaultError: (exit SUBJECT) a model of another shape.
+    """
+    import torch
+
+    from toulmin.subjects import load
+
+    subject = load(reference, resolver, dtype=torch.float64)
+    model = subject.model
+    if task == "modular_addition":
+        return _modular_addition(model, reference, share)
+    begin = None if subject.tokenizer is None else subject.tokenizer.bos
+    if begin is None and subject.tokenizer is not None:
+        begin = subject.tokenizer.eos
+    return _language(model, begin or 0, sequences, length, seed)
+
+
+def _modular_addition(model: Any, reference: str, share: float) -> Prepared:
+    import torch
+
+    from toulmin.basis.ablation import accuracy_of
+    from toulmin.basis.transformers import site_inputs, transformer_chain
+
+    config = model.config
+    if (config.n_layers, config.n_ctx, config.norm) != (1, 3, "none"):
+        message = "modular addition is studied in one-layer transformers without norm that read three tokens"
+        raise FaultError(Fault("basis.model", message, name=reference), ExitCode.SUBJECT)
+    p = config.d_vocab - 1
+    pairs = torch.cartesian_prod(torch.arange(p), torch.arange(p))
+    order = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(0))
+    cut = int(share * len(pairs))
+    tokens = torch.cat([pairs, torch.full((len(pairs), 1), p)], 1)
+    sites = ["L0.resid_pre", "L0.resid_mid", "L0.resid_post", "logits"]
+    chain = transformer_chain(model, sites, 3, last_position=sites[1])
+    with torch.no_grad():
+        x = site_inputs(model, tokens, sites[0])
+    test = order[cut:]
+    score = accuracy_of(pairs[test].sum(1) % p)
+    return Prepared(chain, x[order[:cut]], x[test].float(), score, x, p)
+
+
+def _language(model: Any, begin: int, sequences: int, length: int, seed: int) -> Prepared:
+    import torch
+    from torch.nn import functional
+
+    from toulmin.basis.transformers import site_inputs, transformer_chain
+    from toulmin.subjects import generate
+
+    last = model.config.n_layers - 1
+    sites = [f"L{last}.resid_mid", f"L{last}.resid_post"]
+    start = torch.full((2 * sequences, 1), begin)
+    generator = torch.Generator().manual_seed(seed)
+    tokens = generate(model, start, length - 1, temperature=1.0, generator=generator)
+    chain = transformer_chain(model, sites, 1)
+    (unembed,) = transformer_chain(model, [sites[1], "logits"], 1).sections
+    with torch.no_grad():
+        x = site_inputs(model, tokens[:, :-1], sites[0])
+    answers = tokens[sequences:, 1:].flatten()
+
+    def score(outputs: Tensor) -> float:
+        return float(functional.cross_entropy(unembed(outputs)[:, 0].double(), answers))
+
+    build, test = (part.flatten(0, 1)[:, None] for part in (x[:sequences], x[sequences:]))
+    return Prepared(chain, build, test, score)
+
+
+def build_basis(name: BasisName, prepared: Prepared, *, seed: int, max_bytes: int) -> InteractionGraph:
+    """One of the bases, on the data to build from."""
+    from toulmin.basis import build
+
+    chain, batches = prepared.chain, [prepared.build]
+    if name == "random":
+        return build.random_basis(chain, batches, seed=seed, max_bytes=max_bytes)
+    make = {
+        "neurons": build.neuron_basis,
+        "svd": build.svd_basis,
+        "pca": build.pca_basis,
+        "lib": build.local_interaction_basis,
+        "ib": build.interaction_basis,
+    }[name]
+    return make(chain, batches, max_bytes=max_bytes)
