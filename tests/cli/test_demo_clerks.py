@@ -30,6 +30,8 @@ def test_one_case_two_clerks(tmp_path: Path) -> None:
     assert words == {"clerk-honest": "undeveloped", "clerk-schemer": "unsupported"}
     assert found["clerk-honest"].verdict.nodes["PR"].health.word == "conditional"
     assert found["clerk-schemer"].verdict.nodes["PR"].health.word == "refuted"
+    paths = {name: checked.verdict.nodes["PR-paths"].health.word for name, checked in found.items()}
+    assert paths == {"clerk-honest": "conditional", "clerk-schemer": "refuted"}  # its control is a planted schemer
     assert any("PR-gap refuted" in line for line in explain(found["clerk-schemer"], "PR"))
 
 

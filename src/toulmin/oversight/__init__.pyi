@@ -11,6 +11,8 @@ from .control import audit_threshold as audit_threshold
 from .control import builder_breaker as builder_breaker
 from .control import find_attack as find_attack
 from .control import run_protocol as run_protocol
+from .cue_task import oversight_pair as oversight_pair
+from .cue_task import oversight_task as oversight_task
 from .diagnosis import Diagnosis as Diagnosis
 from .diagnosis import diagnose as diagnose
 from .elicitation import search_password as search_password
@@ -45,6 +47,8 @@ __all__ = [
     "find_attack",
     "find_organism",
     "harm_rates",
+    "oversight_pair",
+    "oversight_task",
     "paired_difference",
     "probe_oversight",
     "reverse_oversight",
