@@ -151,3 +151,13 @@ def test_two_hypotheses_whose_measures_would_have_one_name_are_refused() -> None
     first, second = ({"name": name, "text": "everything"} for name in ("All three", "all-three"))
     with pytest.raises((FaultError, ValidationError), match="two hypotheses have the same name"):
         Evaluate.model_validate({**Evaluate.presets["tiny"], "hypotheses": (first, second)})
+
+
+def test_a_matrix_without_components_has_the_direct_effects_on_the_logits_alone(tmp_path: Path) -> None:
+    run = Run(workdir=tmp_path)
+    whole, alone = (MatrixStudy(**{**MatrixStudy.presets["tiny"], **more}) for more in ({}, {"components": ()}))
+    assert set(alone.measure_specs()) == {"strongest_to_logits"}
+    found, wanted = alone.summarise(alone.collect(run)), whole.summarise(whole.collect(run))
+    assert set(found.measures) == {"strongest_to_logits"}
+    assert found.measures["strongest_to_logits"] == wanted.measures["strongest_to_logits"]
+    assert [table.title for table in found.tables] == ["Direct effect on the logits: strongest"]

@@ -34,7 +34,7 @@ class MatrixStudy(PromptStudy):
 
     doubts: ClassVar = PATH_DOUBTS
 
-    components: tuple[Literal["Q", "K", "V"], ...] = Field(default=("Q", "K", "V"), min_length=1)
+    components: tuple[Literal["Q", "K", "V"], ...] = ("Q", "K", "V")  #: of later heads; none: only the logits
     metric: str = "logit_diff"  #: whose change is shown, patched minus clean
     batch: int = Field(default=1024, ge=1)  #: pairs in one evaluation; activations are bounded by max_megabytes
     max_megabytes: int = Field(default=1024, ge=1)
@@ -52,9 +52,9 @@ class MatrixStudy(PromptStudy):
         return change_unit(find_change(self.metric, signed=True), signed=True)
 
     def measure_specs(self) -> dict[str, MeasureSpec]:
-        """With the unit of the metric chosen."""
-        unit = self._unit
-        return {name: replace(spec, unit=unit) for name, spec in self.measures.items()}
+        """With the unit of the metric chosen; without components there is nothing but the logits."""
+        unit, lacking = self._unit, () if self.components else ("strongest",)
+        return {name: replace(spec, unit=unit) for name, spec in self.measures.items() if name not in lacking}
 
     def cost(self) -> Cost:
         """A fraction of a forward pass for each cell and pair."""
@@ -102,7 +102,9 @@ class MatrixStudy(PromptStudy):
             figures.append(matrix.heatmap())
             flat = int(np.nanargmax(np.abs(matrix.mean)))
             best[name] = cells.reshape(len(cells), -1)[:, flat]
-        heads_best = max((best[f"[{c}]"] for c in self.components), key=lambda values: abs(float(values.mean())))
-        strongest = {"strongest": heads_best, "strongest_to_logits": best["logits"]}
+        strongest = {"strongest_to_logits": best["logits"]}
+        if self.components:
+            to_heads = [best[f"[{c}]"] for c in self.components]
+            strongest["strongest"] = max(to_heads, key=lambda values: abs(float(values.mean())))
         measures = {name: self.measure(name, values, items) for name, values in strongest.items()}
         return Summary(measures, tables=tables, figures=figures)
