@@ -8,8 +8,10 @@ edges for which
 
 is worst. It relaxes A to a mask in [0, 1] of each outside edge and follows the gradient of M, projected back to [0, 1]
 after each step, from three starts; the masks along the way, rounded, are run exactly, and around the worst of them
-every choice of the few edges with the largest gradients. What is returned is an exact run, so it bounds the worst case
-from one side only: a worse set may exist. One set for all prompts, or one for each prompt.
+every choice of the few edges with the largest gradients. From there it goes on as long as it gets worse: the gradient
+at the set says which edges to cut or restore; each of the most promising is changed alone, and the first 2, 4, 8, ...
+of them together. What is returned is an exact run, so it bounds the worst case from one side only: a worse set may
+exist. One set for all prompts, or one for each prompt.
 """
 
 from __future__ import annotations
@@ -74,6 +76,7 @@ def worst_ablation(
     steps: int = 12,
     step_size: float = 0.25,
     toggled: int = 6,
+    rounds: int = 10,
 ) -> WorstCase:
     """The outside edges whose ablation makes the circuit's metric worst, of the sets tried.
 
@@ -81,6 +84,7 @@ def worst_ablation(
     :param per_prompt: a set for each prompt instead of one for all.
     :param steps: of projected gradient from each start; ``step_size``: the largest change of a mask in one.
     :param toggled: of so many edges, those with the largest gradients, every subset is tried at the end.
+    :param rounds: at most so many changes of the worst set, each of the best of ``4 toggled`` edges or of several.
     :raises FaultError: ``circuits.worst``: a circuit with positions or without an edge outside, a methodology that is
         not the noising of an edge's complement, or means with ``per_prompt``; ``tasks.metric``: no gradient.
     """
@@ -102,7 +106,7 @@ def worst_ablation(
     if per_prompt:
         merged = runner.graph.merged_qkv
         runners = [CircuitRunner(runner.model, [pair], merged_qkv=merged) for pair in runner.pairs]
-    searched = [_search(one, circuit, found, method, steps, step_size, toggled) for one in runners]
+    searched = [_search(one, circuit, found, method, steps, step_size, toggled, rounds) for one in runners]
     return WorstCase(
         found.name,
         runner.full_scores([found])[found.name],
@@ -121,6 +125,7 @@ def _search(
     steps: int,
     step_size: float,
     toggled: int,
+    rounds: int,
 ) -> tuple[Circuit, Array]:
     """The worst set found on the prompts of a runner, and the metric of each of them without it."""
     outside = ~circuit
@@ -144,7 +149,33 @@ def _search(
         table[tuple(places.T)] = chosen
         toggles.append(Circuit(circuit.graph, table))
     candidate, new = _worst_of(runner, metric, method, toggles)
-    return (candidate, new) if metric.sign * (new.mean() - values.mean()) < 0 else (best, values)
+    if metric.sign * (new.mean() - values.mean()) < 0:
+        best, values = candidate, new
+    for _ in range(rounds):
+        mask = torch.from_numpy(best.table[outside.table]).to(size.device, runner.model.W_E.dtype)
+        gradient = _gradient(runner, metric, method, inside, mask)
+        changes = _changes(outside, best, (1 - 2 * mask) * gradient, 4 * toggled)
+        candidate, new = _worst_of(runner, metric, method, changes) if changes else (best, values)
+        if metric.sign * (new.mean() - values.mean()) >= 0:
+            break
+        best, values = candidate, new
+    return best, values
+
+
+def _changes(outside: Circuit, best: Circuit, promise: Tensor, most: int) -> list[Circuit]:
+    """Sets that differ from ``best`` by one edge, or by the first 2, 4, 8, ... edges, in the order of their promise.
+
+    :param promise: of each outside edge, how much worse the metric gets to first order if the edge is cut, or restored.
+    """
+    order = torch.argsort(-promise, stable=True)
+    places = np.argwhere(outside.table)[order.cpu().numpy()]
+    hopeful = int((promise > 0).sum())
+    found = [places[k : k + 1] for k in range(min(most, len(places)))]
+    found += [places[: 2**k] for k in range(1, hopeful.bit_length()) if 2**k <= hopeful]
+    tables = [best.table.copy() for _ in found]
+    for table, chosen in zip(tables, found, strict=True):
+        table[tuple(chosen.T)] ^= True
+    return [Circuit(best.graph, table) for table in tables]
 
 
 def _gradient(runner: CircuitRunner, metric: Metric, method: Methodology, inside: Tensor, mask: Tensor) -> Tensor:
