@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -45,6 +47,7 @@ def attack(victim: PlayerSpec, **more) -> Attack:
 def stream(victim: PlayerSpec, folder, seed: int = 0, starts=(), **more) -> SearchedGames:
     module = TrainableNetwork(make_network(8, seed=4))
     plan = attack(victim, **more)
+    assert isinstance(plan.learner, AmctsSettings)
     models = [victim_model(stage.victim, plan.learner, str) for stage in plan.stages]
     players = [make_player(stage.victim, str) for stage in plan.stages]
     buffer = ReplayBuffer(folder, plan.learner.kept)
@@ -55,6 +58,7 @@ def test_the_variants_are_models_of_the_victim(victim):
     by = {v: victim_model(victim, AmctsSettings(variant=v, victim_visits=5), str) for v in ("S", "S++", "R")}
     assert isinstance(by["S"], PolicyModel)
     assert by["S"].symmetries == 1
+    assert isinstance(by["S++"], PolicyModel)
     assert by["S++"].symmetries == 8
     assert isinstance(by["R"], SearchModel)
     assert by["R"].settings.visits == 5
@@ -115,7 +119,9 @@ def test_the_losses_are_those_of_the_formula():
 def test_the_buffer_keeps_the_newest_moves_and_names_a_damaged_file(tmp_path):
     def moves(count: int, mark: float) -> SearchedMoves:
         shapes = {"planes": (2, 2, 22), "numbers": (19,), "legal": (5,), "policy": (5,), "ownership": (2, 2)}
-        columns = {name: np.full((count, *shapes.get(name, ())), mark, np.float32) for name in SearchedMoves._fields}
+        columns: Any = {
+            name: np.full((count, *shapes.get(name, ())), mark, np.float32) for name in SearchedMoves._fields
+        }
         return SearchedMoves(**columns)
 
     buffer = ReplayBuffer(tmp_path, kept=5)
@@ -149,6 +155,7 @@ def test_a_curriculum_of_victims_is_modelled_stage_by_stage(victim, tmp_path):
     weak = victim.model_copy(update={"name": "weak", "search": victim.search.model_copy(update={"visits": 2})})
     stages = (Stage(victim=weak, threshold=0.0, window=4), Stage(victim=victim))
     plan = attack(victim).model_copy(update={"stages": stages})
+    assert isinstance(plan.learner, AmctsSettings)
     module = TrainableNetwork(make_network(8, seed=4))
     models = [victim_model(stage.victim, plan.learner, str) for stage in stages]
     asked: list[int] = []

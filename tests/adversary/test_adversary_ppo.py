@@ -10,7 +10,7 @@ from stopping import StopAt
 
 from toulmin.adversary import Attack, Decisions, PpoSettings, ppo_step, train_adversary
 from toulmin.faults import FaultError
-from toulmin.go import Games, PlayerSpec, Rules, make_player, read_network
+from toulmin.go import Games, PlayerSpec, Rules, SearchSettings, make_player, read_network
 from toulmin.go.nets import Evaluator, TrainableNetwork, input_features
 from toulmin.training import Checkpoint, State
 
@@ -84,7 +84,9 @@ def test_it_finds_the_best_response_to_a_victim_that_always_passes(tmp_path):
     early = trained.curve[0]
     assert early["won"] / early["played"] < 0.9
     wins = 0
-    player = make_player(PlayerSpec(kind="net", net="n", search={"visits": 1}), lambda _: str(trained.network))
+    player = make_player(
+        PlayerSpec(kind="net", net="n", search=SearchSettings(visits=1)), lambda _: str(trained.network)
+    )
     for colour in (1, 2):
         games = Games(1, 2, attack.parsed_rules())
         while not games.finished[0] and games.move_count[0] < 10:

@@ -13,7 +13,7 @@ from toulmin.adversary import AdversaryMatch, AdversaryTraining
 from toulmin.adversary.studies.boards import turning_move
 from toulmin.adversary.traits import game_traits
 from toulmin.evidence import Store
-from toulmin.go import GameRecord, Rules, read_network
+from toulmin.go import GameRecord, PlayerSpec, Rules, read_network
 from toulmin.studies import Resolver, Run, execute, re_derive, read_study, reproduce
 
 RULES = {name: value for name, value in Rules().as_dict().items() if name != "komi"}
@@ -67,9 +67,9 @@ def test_a_match_whose_results_are_known(tmp_path):
     study = AdversaryMatch(
         size=3,
         komi=0.5,
-        adversary={"kind": "random"},
-        victims=[{"kind": "pass"}],
-        independents=[{"kind": "edge"}],
+        adversary=PlayerSpec(kind="random"),
+        victims=(PlayerSpec(kind="pass"),),
+        independents=(PlayerSpec(kind="edge"),),
         games=8,
     )
     evidence = execute(study, Store(tmp_path / "store"), Run(tmp_path / "work"))
@@ -101,8 +101,9 @@ def test_a_trained_adversary_is_an_artefact_and_its_budget_is_recorded(tmp_path)
     net = f"evidence:{evidence.id}/adversary.bin.gz"
     assert read_network(Resolver(store=store).locate(net)).name == "adversary"
     assert re_derive(evidence, store) == []
-    again = AdversaryMatch(size=3, komi=0.5, adversary={"kind": "net", "net": net, "search": {"visits": 1}},
-                           victims=[{"kind": "pass"}], games=4)  # fmt: skip
+    trained = {"kind": "net", "net": net, "search": {"visits": 1}}
+    match = {"size": 3, "komi": 0.5, "adversary": trained, "victims": [{"kind": "pass"}], "games": 4}
+    again = AdversaryMatch.model_validate(match)
     played = execute(again.at(Resolver(store=store)), store, Run(tmp_path / "work"))
     assert played.measures["win_rate"].value > 0.5
 

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.func import functional_call
 
 from toulmin.basis import (
@@ -29,6 +30,11 @@ from toulmin.subjects import Mlp, Transformer, TransformerConfig
 N = 400
 
 
+def linear_layers(model: Mlp) -> list[nn.Linear]:
+    layers = list(model.layers)
+    return [layer for layer in layers if isinstance(layer, nn.Linear)]
+
+
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize(("kind", "count"), PLANTED_DEGENERACY)
 def test_planted_degeneracy_is_counted_exactly(kind: str, count: int, seed: int) -> None:
@@ -43,7 +49,7 @@ def test_planted_degeneracy_is_counted_exactly(kind: str, count: int, seed: int)
     assert report.rank.rank == effective
     assert report.rank.gap > 2
     assert report.disagreement is None
-    first, second = model.layers
+    first, second = linear_layers(model)
     folded = torch.cat([first.weight.T, first.bias[None]])
     found = hidden_layer_rank(folded, second.weight.T, with_constant(x))
     assert found.rank == effective
@@ -96,7 +102,7 @@ def test_free_directions_of_deep_generic_networks_are_their_hidden_neurons(width
     model = Mlp(widths, generator=torch.Generator().manual_seed(4)).double()
     x = torch.randn(800, widths[0], generator=torch.Generator().manual_seed(5), dtype=torch.float64)
     with torch.no_grad():  # every neuron on for some samples and off for others
-        for layer in list(model.layers)[:-1]:
+        for layer in linear_layers(model)[:-1]:
             layer.bias.zero_()
             layer.weight.normal_(generator=torch.Generator().manual_seed(SEEDS[layer.in_features]))
     report = audit(model, x)
@@ -130,7 +136,7 @@ def test_audits_of_bad_input_and_of_any_chain() -> None:
 
 def test_the_sampled_coefficient_is_its_closed_form_on_a_quadratic_loss() -> None:
     curvatures = torch.tensor([5.0, 2.0, 1.0, 0.5, 0.0, 0.0], dtype=torch.float64)
-    settings = {"step": 4e-4, "localisation": 1.0}
+    step, localisation = 4e-4, 1.0
     found = learning_coefficient(
         lambda p: 0.5 * (curvatures * p["w"].square()).sum(),
         {"w": torch.zeros(6, dtype=torch.float64)},
@@ -139,9 +145,10 @@ def test_the_sampled_coefficient_is_its_closed_form_on_a_quadratic_loss() -> Non
         draws=1500,
         chains=16,
         generator=torch.Generator().manual_seed(0),
-        **settings,
+        step=step,
+        localisation=localisation,
     )
-    exact = quadratic_coefficient(curvatures.numpy(), 1000, **settings)
+    exact = quadratic_coefficient(curvatures.numpy(), 1000, step=step, localisation=localisation)
     assert exact == pytest.approx(2.0, abs=0.15)  # half of the four parameters that matter
     assert found.interval[0] < exact < found.interval[1]
     assert found.error < 0.1

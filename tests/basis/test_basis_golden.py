@@ -19,10 +19,12 @@ from toulmin.basis import (
     with_constant,
 )
 from toulmin.basis.alignment import overlap_moments, rotate_by_overlap
+from toulmin.basis.nodes import Rule
 from toulmin.basis.rotation import pca_rotation, rotate, whiten
 from toulmin.subjects import load
 
-SETTINGS = {  # centred, rule, intervals, whether the outputs are rotated to their PCA basis, kind of basis
+# centred, rule, intervals, whether the outputs are rotated to their PCA basis, kind of basis
+SETTINGS: dict[str, tuple[bool, Rule, int, bool, str]] = {
     "A_jac_centre": (True, "gradient", 0, False, "jacobian"),
     "B_jac_gl4": (False, "gauss-legendre", 4, False, "jacobian"),
     "E_jac_rotfinal": (False, "gradient", 0, True, "jacobian"),

@@ -29,6 +29,7 @@ from toulmin.basis.planted import affine, planted_lines, reparametrised
 from toulmin.basis.sections import Chain
 from toulmin.faults import FaultError
 from toulmin.subjects import Transformer, TransformerConfig
+from toulmin.subjects.config import Norm
 
 
 def weights(sizes: tuple[int, ...], seed: int = 0) -> list[torch.Tensor]:
@@ -114,7 +115,7 @@ def test_widening_by_neurons_that_nothing_reads_leaves_the_number_of_features_an
 
 @pytest.mark.parametrize("norm", ["none", "rms"])
 @pytest.mark.parametrize("last", [None, "L0.resid_mid"])
-def test_closed_forms_of_a_transformer_are_its_derivatives(norm: str, last: str | None) -> None:
+def test_closed_forms_of_a_transformer_are_its_derivatives(norm: Norm, last: str | None) -> None:
     config = TransformerConfig(
         n_layers=1, d_model=6, n_heads=2, d_head=4, d_vocab=11, n_ctx=4, d_mlp=9, norm=norm, activation="relu"
     )

@@ -196,7 +196,7 @@ def test_export_svg(coin):
     )
     assert call("export", coin.folder, "--format", "svg", "--out", coin.folder / "case.svg")[0] == 0
     drawn = ElementTree.parse(coin.folder / "case.svg").getroot()
-    titles = [title.text for title in drawn.iter("{http://www.w3.org/2000/svg}title")]
+    titles = [title.text or "" for title in drawn.iter("{http://www.w3.org/2000/svg}title")]
     assert titles[0] == "Coin"
     assert {t.split(" ")[0] for t in titles[1:]} >= {"G", "E", "A"}
     assert any("Heads <&>" in t for t in titles)

@@ -29,6 +29,7 @@ def test_a_file_read_three_times_is_one_seed(bench) -> None:
     report = run_case(bench.folder)
     assert [(ran.seed, ran.faults) for ran in report.ran] == [(0, ())]
     node = report.checked.verdict.nodes["E"]
+    assert node.binding is not None
     assert node.binding.outcome.value == "inconclusive"
     assert "1 of the 3 seeds asked for: its data are a file, another seed changes nothing" in node.binding.problems
     assert not run_case(bench.folder).ran  # and nothing is left to run

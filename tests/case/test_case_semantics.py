@@ -16,6 +16,11 @@ from toulmin.case.argument.graph import Argument, Vertex
 from toulmin.case.argument.health import Health, Label
 
 
+def needed(mode: str | int, children: int) -> int:
+    """How many children must hold."""
+    return children if mode == "all" else 1 if mode == "any" else int(mode)
+
+
 def brute_health(spec: Spec, name: str, leaves: dict[str, Health]) -> Health:
     """The definition, recursively, for arguments without defeaters: count the children that reach each level."""
     if name in leaves:
@@ -27,7 +32,7 @@ def brute_health(spec: Spec, name: str, leaves: dict[str, Health]) -> Health:
     ]
     if children:
         mode = spec.modes[name]
-        k = len(children) if mode == "all" else 1 if mode == "any" else mode
+        k = needed(mode, len(children))
         reached = [h for h in Health if sum(c >= h for c in children) >= k]
         best = max(reached)
     else:
@@ -159,7 +164,7 @@ def _health(argument: Argument, name: str, labels: dict[str, Label], low: bool) 
     elif vertex.type == "assumption":
         health = Health.CONDITIONAL
     else:
-        k = {"all": len(below), "any": 1}.get(vertex.mode, vertex.mode) if below else 0
+        k = needed(vertex.mode, len(below)) if below else 0
         health = sorted(below, reverse=True)[k - 1] if below else Health.UNDEVELOPED
         if vertex.undeveloped:
             health = min(health, Health.UNDEVELOPED)
@@ -197,7 +202,7 @@ def _capped(
     elif vertex.type == "assumption":
         result = Health.CONDITIONAL
     else:
-        k = {"all": len(worth), "any": 1}.get(vertex.mode, vertex.mode) if worth else 0
+        k = needed(vertex.mode, len(worth)) if worth else 0
         result = sorted(worth, reverse=True)[k - 1] if worth else Health.UNDEVELOPED
         result = min(result, Health.UNDEVELOPED) if vertex.undeveloped else result
     below = [health[context] for context in vertex.contexts]

@@ -228,6 +228,21 @@ def test_foreign_sacm(tmp_path) -> None:
     }  # fmt: skip
 
 
+def test_ends_of_a_sacm_relation_are_no_elements(tmp_path) -> None:
+    """Some tools write the type of what is meant on the reference to it."""
+    text = FOREIGN_SACM.replace(
+        '<argumentationElement xsi:type="arg:AssertedEvidence" source="Sn" target="G2"/>',
+        '<argumentationElement xsi:type="arg:AssertedEvidence"><source xsi:type="arg:ArtifactReference" href="#Sn"/>'
+        '<target xsi:type="arg:Claim" href="#G2"/></argumentationElement>',
+    )
+    assert text != FOREIGN_SACM
+    read = []
+    for written in (FOREIGN_SACM, text):
+        (tmp_path / "c.xmi").write_text(written)
+        read.append(import_case(tmp_path / "c.xmi"))
+    assert read[0] == read[1]
+
+
 def test_foreign_tea(tmp_path) -> None:
     (tmp_path / "c.json").write_text(
         '{"name": "fair", "goals": [{"id": 1, "name": "G1", "short_description": "top", "context": [{"name": "C1"}],'
@@ -335,7 +350,9 @@ def test_what_is_on_a_circle_is_written_too() -> None:
     assert whole["toulmin_order"] == ["A", "B", "C"]
     below = whole["goals"][1]["strategies"]
     assert [one["name"] for one in below] == ["B"]
-    back = FORMATS["tea"].read(text.encode(), "t.json")
+    read = FORMATS["tea"].read
+    assert read is not None
+    back = read(text.encode(), "t.json")
     assert [(item.id, item.supported_by) for item in back.items] == [("A", ["B"]), ("B", ["A"]), ("C", [])]
 
 

@@ -54,12 +54,12 @@ def test_a_standard_doubt_wakes_when_evidence_is_bound(tmp_path) -> None:
 def test_every_template_gives_bindings_to_studies_that_exist(tmp_path, name: str) -> None:
     path = write_template(name, tmp_path, owner="Ada", today=TODAY)
     case = read_case(path)
-    bound = [node for node in case.parsed.evidence if node.example is not None]
-    assert bound, "a template without an example"
-    for node in bound:
-        study = find_study(node.example.study)
-        assert node.example.preset in study.presets
-        assert measures_of(parse_criterion(node.example.criterion)) <= set(study.measures)
+    examples = [node.example for node in case.parsed.evidence if node.example is not None]
+    assert examples, "a template without an example"
+    for example in examples:
+        study = find_study(example.study)
+        assert example.preset in study.presets
+        assert measures_of(parse_criterion(example.criterion)) <= set(study.measures)
     assert [fault for fault in check(path, today=TODAY).faults if "in its example" in fault.message] == []
 
 

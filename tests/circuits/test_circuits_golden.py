@@ -12,7 +12,7 @@ from toulmin.circuits.circuit import Circuit
 from toulmin.circuits.discovery.acdc import Acdc
 from toulmin.circuits.faithfulness.recovered import recovered
 from toulmin.circuits.formats import from_autocircuit, from_autocircuit_name, to_autocircuit_name
-from toulmin.circuits.methodology import Ablation, Methodology
+from toulmin.circuits.methodology import Ablation, Direction, Methodology
 from toulmin.circuits.runner import CircuitRunner
 from toulmin.tasks.pair import Pair
 
@@ -25,6 +25,7 @@ VALUES: dict[str, Ablation] = {
     "BATCH_TOKENWISE_MEAN": "batch_mean",
     "BATCH_ALL_TOK_MEAN": "batch_mean_all_positions",
 }
+PATCHES: tuple[tuple[str, Direction], ...] = (("TREE_PATCH", "noising"), ("EDGE_PATCH", "denoising"))
 
 
 def bench_of(golden: Any, rows: int = 12) -> CircuitRunner:
@@ -48,7 +49,7 @@ def test_patched_outputs_of_every_circuit(golden: Any) -> None:
     circuits = [from_autocircuit(runner.graph, c["edges"]) for c in golden.case["circuits"]]
     checked = 0
     for name, value in VALUES.items():
-        for patch, direction in (("TREE_PATCH", "noising"), ("EDGE_PATCH", "denoising")):
+        for patch, direction in PATCHES:
             method = Methodology(ablation=value, direction=direction)
             logits = torch.cat([out for _, out in runner.run(circuits, method)], 1)
             for row, circuit in zip(logits, golden.case["circuits"], strict=True):

@@ -128,11 +128,14 @@ def brute_force(model: Transformer, clean: Tensor, other: Tensor, kept: np.ndarr
             m = layer.mlp
             x = norm(read(out, f"L{index}.mlp", index + 1), layer.norm2)
             out[f"L{index}.mlp"] = functional.gelu(x @ m.W_in + m.b_in, approximate="tanh") @ m.W_out + m.b_out  # type: ignore[union-attr]
+        assert model.b_U is not None
         out["logits"] = norm(read(out, "logits", 2), model.final_norm) @ model.W_U + model.b_U
         return out
 
-    def biases(layers: int) -> Any:
-        return sum((model.layers[i].attn.b_O for i in range(layers)), torch.zeros(8, dtype=torch.float64))
+    def biases(layers: int) -> Tensor:
+        found = [bias for layer in model.layers[:layers] if (bias := layer.attn.b_O) is not None]
+        assert len(found) == layers
+        return sum(found, torch.zeros(8, dtype=torch.float64))
 
     def whole(out: dict[str, Tensor], receiver: str, layers: int) -> Tensor:
         return sum(out.values(), torch.zeros(T, 8, dtype=torch.float64)) + biases(layers)

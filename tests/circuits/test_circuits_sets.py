@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -168,7 +169,8 @@ def test_areas() -> None:
         area_under(shares, f, log_x=True)
     with pytest.raises(FaultError, match="rising"):
         area_under([1, 0], [1, 1])
-    for wrong in ([1.0], [[1.0, 2.0]]):
+    wrongs: list[Any] = [[1.0], [[1.0, 2.0]]]
+    for wrong in wrongs:
         with pytest.raises(FaultError, match="two or more points"):
             area_under(wrong, wrong)
     with pytest.raises(FaultError, match="NaN"):

@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from toulmin.circuits import Circuit, CircuitRunner, Eap, Methodology
+from toulmin.circuits import Circuit, CircuitRunner, Discovery, Eap, Methodology
 from toulmin.circuits.discovery import exact_effects
-from toulmin.circuits.studies.base import discovery_of
+from toulmin.circuits.studies.base import discovery_of, items_of
 from toulmin.evidence import Heatmap, Store
 from toulmin.faults import FaultError
 from toulmin.patching import Graph
 from toulmin.studies import Run, execute, find_study, re_derive
+from toulmin.tasks import Pair
 
 KINDS = ["circuits.discover", "circuits.card", "circuits.tests"]
 
@@ -125,6 +126,18 @@ def test_an_unreadable_circuit_is_a_fault(tmp_path: Path) -> None:
         file.write_text(text)
         with pytest.raises(FaultError, match=message):
             find_study("circuits.card").model_validate(base).collect(Run(tmp_path))
+
+
+def test_prompts_of_one_unit_are_items_of_their_own_in_one_cluster(tmp_path: Path) -> None:
+    pairs = [Pair((index, 2), (2, 1), (3,), (4,), unit=unit) for index, unit in enumerate("abb")]
+    discovery = Discovery(Circuit.empty(Graph.transformer(1, 1)), None, "by hand")
+    for number, chosen, units, clusters in (
+        (0, pairs[:2], ["a", "b"], None),
+        (1, pairs, ["a#0", "b#1", "b#2"], ["a", "b", "b"]),
+    ):
+        items = items_of(chosen, {"x": np.arange(float(len(chosen)))}, {}, Run(tmp_path / str(number)), discovery)
+        assert list(items.units) == units
+        assert items.clusters == clusters
 
 
 def test_study_modules_need_no_torch() -> None:

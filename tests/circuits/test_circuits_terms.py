@@ -114,7 +114,7 @@ def test_scores_of_the_edges_out_of_terms(kind: str) -> None:
     assert mask.grad is not None
     close(Eap().scores(runner).values, mask.grad / runner.n, 1e-10)
     exact = ExactEffects().scores(runner).values
-    close([exact[edge.source, edge.receiver] for edge in graph.edges], drops / runner.n, 1e-10)
+    close(np.array([exact[edge.source, edge.receiver] for edge in graph.edges]), drops / runner.n, 1e-10)
     whole = Eap().scores(CircuitRunner(runner.model, runner.pairs))
     for name, number in whole.graph.source_number.items():
         rows = [row for row, (component, _) in enumerate(graph.split_terms.values()) if component == name]

@@ -125,11 +125,11 @@ def test_a_sweep_resumes_and_its_dictionaries_can_be_loaded(
 ) -> None:
     shape = SweepShape(SITE, features=24, batch=4, steps=6)
     runs = [
-        SweepRun(mode, Objective(sparsity=0.1, **coefficients), seed, 1.0, length)
-        for mode, coefficients, length in (
-            ("local", {"local": 1.0}, 1.0),
-            ("e2e", {"kl": 1.0}, 1.0),
-            ("long", {"local": 1.0}, 2.0),
+        SweepRun(mode, objective, seed, 1.0, length)
+        for mode, objective, length in (
+            ("local", Objective(sparsity=0.1, local=1.0), 1.0),
+            ("e2e", Objective(sparsity=0.1, kl=1.0), 1.0),
+            ("long", Objective(sparsity=0.1, local=1.0), 2.0),
         )
         for seed in (0, 1)
     ]

@@ -134,7 +134,7 @@ def test_metrics_and_legacy_metrics(case: Case) -> None:
             case.check(value, f"metrics/performance/train/{key}")
     for key in [k for k in case.golden if k.startswith("orig_acts/")]:
         case.check(clean.activations[to_ours(key.removeprefix("orig_acts/"))], key)
-    sparsity = legacy_sparsity_metrics(made.codes)
+    sparsity: Any = legacy_sparsity_metrics(made.codes)
     case.check(sparsity["L_0"], f"metrics/sparsity/train/L_0/{THEIRS}")
     case.check(sparsity["frac_zeros"], f"metrics/sparsity/train/frac_zeros/{THEIRS}")
     case.check(sparsity["alive_dict_elements"], f"metrics/sparsity/alive_dict_elements/{THEIRS}")

@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -21,7 +22,12 @@ RIGHT = [True, True, False, True, True, True, False, True, True, True, True, Tru
 
 
 def _write_log(
-    folder: Path, *, fail: bool = False, epochs: int = 1, identified: bool = True, form: str = "eval"
+    folder: Path,
+    *,
+    fail: bool = False,
+    epochs: int = 1,
+    identified: bool = True,
+    form: Literal["eval", "json"] = "eval",
 ) -> Path:
     """Run a real evaluation (a solver that answers from the sample's metadata: no model is called)."""
     from inspect_ai import Task, eval

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from toulmin.evidence import Store, clopper_pearson
+from toulmin.evidence import Interval, Measure, Store, clopper_pearson
 from toulmin.external import ControlEvaluation, JsonUnits, JUnitReport
 from toulmin.faults import FaultError
 from toulmin.studies import Resolver, Run, execute, re_derive
@@ -20,6 +20,11 @@ def _run(cls, folder: Path, **configuration):
     kept = execute(study, store, Run(folder / "work"))
     assert re_derive(kept, store) == []
     return kept.measures
+
+
+def bounds(measure: Measure) -> Interval:
+    assert measure.interval is not None
+    return measure.interval
 
 
 def _scores(path: Path, honest, attacks, **more) -> None:
@@ -34,18 +39,18 @@ def test_safety_at_an_audit_budget_is_the_share_above_the_honest_quantile(tmp_pa
     assert found["unnoticed"].value == 0.25  # ten of forty attacks look honest
     assert found["safety"].value == 0.75
     exact = clopper_pearson(10, 40)
-    assert found["unnoticed"].interval.low <= exact.low
-    assert found["unnoticed"].interval.high >= exact.high
+    assert bounds(found["unnoticed"]).low <= exact.low
+    assert bounds(found["unnoticed"]).high >= exact.high
     assert found["worst_case"].value == 0.75  # three attempts, nothing assumed independent
-    assert found["worst_case"].interval.high == min(1.0, 3 * found["unnoticed"].interval.high)
+    assert bounds(found["worst_case"]).high == min(1.0, 3 * bounds(found["unnoticed"]).high)
 
 
 def test_attacks_that_would_fail_are_no_harm_and_none_seen_is_not_never(tmp_path) -> None:
     _scores(tmp_path / "s.jsonl", np.linspace(0, 1, 50), [0.0] * 50, succeeds=False)
     found = _run(ControlEvaluation, tmp_path, scores="file:s.jsonl", audit_budget=0.1, deployments=1000)
     assert found["safety"].value == 1.0
-    assert found["unnoticed"].interval.high == pytest.approx(0.0711, abs=1e-4)  # zero of fifty
-    assert found["worst_case"].interval.high == 1.0
+    assert bounds(found["unnoticed"]).high == pytest.approx(0.0711, abs=1e-4)  # zero of fifty
+    assert bounds(found["worst_case"]).high == 1.0
 
 
 def test_control_rows_are_all_checked(tmp_path) -> None:

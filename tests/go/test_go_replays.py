@@ -41,7 +41,7 @@ def test_a_game_with_an_opinion_of_every_position():
     assert figure.score_area == 24.5
     assert figure.score_pass_alive == 24.5
     want = [0.0, 0.04, 0.04, 0.08, 0.08, 0.12, 0.12, 1.0]
-    np.testing.assert_allclose(figure.win_estimates["counting"], want, atol=1e-6)
+    np.testing.assert_allclose(np.array(figure.win_estimates["counting"], float), want, atol=1e-6)
     assert [owned.move for owned in figure.ownership] == [0, 2, 4, 6]
     assert sum(figure.ownership[-1].values) == 3
 

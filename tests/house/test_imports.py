@@ -60,12 +60,15 @@ def targets_of(statement: ast.stmt, files: Mapping[str, Path]) -> set[str]:
     """
     if isinstance(statement, ast.Import):
         return {alias.name for alias in statement.names} & files.keys()
-    if not isinstance(statement, ast.ImportFrom) or statement.level or statement.module not in files:
+    if not isinstance(statement, ast.ImportFrom) or statement.level:
         return set()
-    init = files[statement.module]
+    module = statement.module or ""
+    if module not in files:
+        return set()
+    init = files[module]
     names = exported(init) if init.name == "__init__.py" else set[str]()
-    inner = {alias.name: f"{statement.module}.{alias.name}" for alias in statement.names}
-    return {full if full in files and name not in names else statement.module for name, full in inner.items()}
+    inner = {alias.name: f"{module}.{alias.name}" for alias in statement.names}
+    return {full if full in files and name not in names else module for name, full in inner.items()}
 
 
 def imports_of(files: Mapping[str, Path]) -> Imports:

@@ -77,7 +77,9 @@ def test_patterns() -> None:
     assert list(model.run_with_cache(TOKENS, ["L?.result"])[1]) == ["L0.result", "L1.result", "L2.result"]
     zeroed = model.run_with_cache(TOKENS, "L1.resid_mid", {"L1.H*": torch.zeros_like})[1]
     before = model.run_with_cache(TOKENS, "L1.resid_pre")[1]["L1.resid_pre"]
-    torch.testing.assert_close(zeroed["L1.resid_mid"], before + model.layers[1].attn.b_O)
+    bias = model.layers[1].attn.b_O
+    assert bias is not None
+    torch.testing.assert_close(zeroed["L1.resid_mid"], before + bias)
     with pytest.raises(FaultError) as caught:
         model.run_with_cache(TOKENS, ["L7.*", "L0.patern"], {"*.nothing": torch.zeros_like})
     assert [fault.name for fault in caught.value.faults] == ["L7.*", "L0.patern", "*.nothing"]

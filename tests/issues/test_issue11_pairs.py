@@ -17,7 +17,7 @@ from toulmin.circuits.discovery import exact_effects
 from toulmin.circuits.studies.card import FaithfulnessCard
 from toulmin.faults import FaultError
 from toulmin.paths import activation_patching, effects, evaluate, head_to_head, hypothesis, sender_to_logits
-from toulmin.paths.studies.evaluate import Evaluate
+from toulmin.paths.studies.evaluate import Evaluate, Rung
 from toulmin.paths.studies.matrix import MatrixStudy
 from toulmin.studies import Run
 from toulmin.subjects import Subject, Transformer, TransformerConfig, load
@@ -61,7 +61,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 STUDIES: dict[str, Callable[[str], PromptStudy]] = {
     "tasks.behaviour": lambda file: Behaviour(subject=STORY, pairs=file),
     "paths.evaluate": lambda file: Evaluate(
-        subject=STORY, pairs=file, hypotheses=({"name": "heads", "text": "!L1.H0"},), resamples=20
+        subject=STORY, pairs=file, hypotheses=(Rung(name="heads", text="!L1.H0"),), resamples=20
     ),
     "paths.matrix": lambda file: MatrixStudy(subject=STORY, pairs=file, components=("K",)),
     "circuits.card": lambda file: FaithfulnessCard(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,8 +23,16 @@ from toulmin.tasks import Metric, Pair, find_task, write_pairs
 TWO = [hypothesis("embed -> logits", "direct"), hypothesis("!L1.H1", "without L1.H1")]
 
 
-def model_of(**changes: object) -> Transformer:
-    settings = {"n_layers": 2, "d_model": 12, "n_heads": 2, "d_head": 4, "d_vocab": 17, "n_ctx": 8, "d_mlp": 16}
+def model_of(**changes: Any) -> Transformer:
+    settings: dict[str, Any] = {
+        "n_layers": 2,
+        "d_model": 12,
+        "n_heads": 2,
+        "d_head": 4,
+        "d_vocab": 17,
+        "n_ctx": 8,
+        "d_mlp": 16,
+    }
     return Transformer(TransformerConfig(**(settings | changes)), torch.Generator().manual_seed(3)).double()
 
 
@@ -123,10 +132,12 @@ def test_a_subject_and_a_generator_will_do_and_other_things_are_one_fault() -> N
     wanted = sender_to_logits(model, pairs).mean
     np.testing.assert_array_equal(sender_to_logits(subject, (pair for pair in pairs)).mean, wanted)
     assert evaluate(subject, "all", iter(pairs), baseline="everything", resamples=20)[0].pe == 1.0
-    for bad, code in ((torch.nn.Linear(2, 2), r"tasks\.model"), ("embedded:induction-2l", r"tasks\.model")):
-        with pytest.raises(FaultError, match=code):
+    no_models: list[Any] = [torch.nn.Linear(2, 2), "embedded:induction-2l"]
+    for bad in no_models:
+        with pytest.raises(FaultError, match=r"tasks\.model"):
             evaluate(bad, "all", pairs, baseline="everything")
-    for given in ("pairs.jsonl", [], [1, 2], 3):
+    no_pairs: list[Any] = ["pairs.jsonl", [], [1, 2], 3]
+    for given in no_pairs:
         with pytest.raises(FaultError, match=r"tasks\.(pairs|empty)"):
             evaluate(model, "all", given, baseline="everything")
         with pytest.raises(FaultError, match=r"tasks\.(pairs|empty)"):

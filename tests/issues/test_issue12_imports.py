@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -159,7 +160,7 @@ def test_tea_keeps_contexts_assumptions_and_justifications(tmp_path: Path) -> No
     assert [(a.id, a.text) for a in parsed.assumption] == [("G1-assumption-1", "The data are whole")]
     assert [(j.id, j.text) for j in parsed.justification] == [("P1-justification-1", "By law")]
     assert set(parsed.goal[0].in_context_of) == {"G1-context-1", "C2", "G1-assumption-1"}
-    tree = {"type": "GOAL", "name": "G", "description": "g"}
+    tree: dict[str, Any] = {"type": "GOAL", "name": "G", "description": "g"}
     tree["children"] = [{"type": t, "name": t[0], "description": t} for t in ("ASSUMPTION", "JUSTIFICATION")]
     (tmp_path / "t.json").write_text(json.dumps({"case": {"name": "t"}, "tree": tree}))
     parsed, losses = import_case(tmp_path / "t.json")

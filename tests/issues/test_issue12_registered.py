@@ -159,8 +159,10 @@ def test_one_seed_until_it_passes(bench) -> None:
     measures = dict(study_of(first).summarise(better).measures)
     bench.store.write(first.model_copy(update={"measures": measures, "created": "2026-11-27T00:00:00Z"}), better)
     checked = accept_case(bench.folder, "Ann", "both runs are known")
-    assert checked.verdict.nodes["E"].binding.outcome.value == "inconclusive"
-    assert "runs of one seed disagree" in checked.verdict.nodes["E"].binding.problems
+    binding = checked.verdict.nodes["E"].binding
+    assert binding is not None
+    assert binding.outcome.value == "inconclusive"
+    assert "runs of one seed disagree" in binding.problems
 
 
 def test_a_record_made_before_its_criterion(bench) -> None:

@@ -184,5 +184,6 @@ def test_random_weights_give_no_gap(ground: Path) -> None:
         np.array([a == d.harmful() for a, d in zip(answers(model, asked), desks, strict=True)])
         for asked in ([d.with_oversight(False) for d in desks], desks)
     ]
-    _, interval = paired_difference(*harmful)
+    unwatched, watched = harmful
+    _, interval = paired_difference(unwatched, watched)
     assert interval.low <= 0 <= interval.high

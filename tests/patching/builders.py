@@ -15,7 +15,8 @@ VOCABULARY = 17
 def small_transformer(**changes: Any) -> Transformer:
     """A Transformer of two layers in float64, every bias and norm weight away from its initial value."""
     settings: dict[str, Any] = {"n_layers": 2, "d_model": 12, "n_heads": 4, "d_head": 4, "d_mlp": 20, "norm": "layer"}
-    config = TransformerConfig(**(settings | {"d_vocab": VOCABULARY, "n_ctx": 8} | changes))
+    settings |= {"d_vocab": VOCABULARY, "n_ctx": 8}
+    config = TransformerConfig(**(settings | changes))
     generator = torch.Generator().manual_seed(3)
     model = Transformer(config, generator).double()
     with torch.no_grad():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +16,8 @@ from toulmin.patching.ablation import resample_values
 from toulmin.subjects import Transformer, TransformerConfig
 
 
-def small(**changes: object) -> Transformer:
-    settings = {
+def small(**changes: Any) -> Transformer:
+    settings: dict[str, Any] = {
         "n_layers": 2,
         "d_model": 12,
         "n_heads": 3,
@@ -90,8 +91,9 @@ def reference_run(model: Transformer, tokens: torch.Tensor, values: torch.Tensor
         for index in range(layer):
             bias = model.layers[index].attn.b_O
             stream = stream if bias is None else stream + bias
-        if receiver.endswith("mlp") and not model.config.parallel and model.layers[layer].attn.b_O is not None:
-            stream = stream + model.layers[layer].attn.b_O
+        if receiver.endswith("mlp") and not model.config.parallel:
+            bias = model.layers[layer].attn.b_O
+            stream = stream if bias is None else stream + bias
         for index, name in enumerate(graph.sources):
             if graph.allowed[index, column]:
                 m = mask[index, column]

@@ -123,5 +123,6 @@ def test_stages_that_fit_no_graph_are_refused() -> None:
     for message, stages in cases.items():
         with pytest.raises(FaultError, match=message):
             Graph(x, tuple(stages))
-    with pytest.raises(FaultError, match="needs an input of the model"):
-        Graph((), (stage("a", ("x",), ("a",)), out))
+    for inputs in ((), (Component("x"),)):  # none, and one that writes nothing
+        with pytest.raises(FaultError, match="needs an input of the model with a source"):
+            Graph(inputs, (stage("a", ("x",), ("a",)), out))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -20,11 +22,20 @@ SHAPES = {
 }
 
 
-def small(**changes: object) -> Transformer:
-    settings = {"n_layers": 3, "d_model": 12, "n_heads": 3, "d_head": 4, "d_vocab": 17, "n_ctx": 8, "d_mlp": 20}
-    model = Transformer(TransformerConfig(norm="layer", **(settings | changes)), torch.Generator().manual_seed(3))
+def small(**changes: Any) -> Transformer:
+    settings: dict[str, Any] = {
+        "n_layers": 3,
+        "d_model": 12,
+        "n_heads": 3,
+        "d_head": 4,
+        "d_vocab": 17,
+        "n_ctx": 8,
+        "d_mlp": 20,
+    }
+    model = Transformer(TransformerConfig(norm="layer", **{**settings, **changes}), torch.Generator().manual_seed(3))
     with torch.no_grad():
         for layer in model.layers:
+            assert layer.attn.b_O is not None
             layer.attn.b_O.normal_(generator=torch.Generator().manual_seed(1))
     return model.double()
 
@@ -52,6 +63,15 @@ def test_a_run_as_the_values_of_cut_edges(kind: str, share: float, max_bytes: in
     close(run_circuits(model, clean, run, masks, graph=graph, max_bytes=max_bytes), wanted)
     close(wanted[0], model(clean)[:, -1])
     close(wanted[1], model(other)[:, -1])
+
+
+def test_what_nothing_reads_is_not_computed() -> None:
+    """L0.H0 reads a cut edge, and every edge out of it is cut; L0.H1 reads one too, and the output reads it."""
+    graph = Graph.of(small())
+    masks = graph.mask_from_edges([graph.edge_index(f"embed->L0.H{head}[Q]") for head in (0, 1)])[None]
+    masks[0, graph.sources.index("L0.H0")] = graph.allowed[graph.sources.index("L0.H0")]
+    plan = plan_circuits(graph, masks, counterfactual_is_run=True)
+    assert [copy.component for copy in plan.stages[0].copies] == [1]
 
 
 def test_layers_of_heads_that_read_one_stream_are_computed_together() -> None:

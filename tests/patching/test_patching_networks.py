@@ -26,6 +26,7 @@ from toulmin.patching import (
     run_paths,
     source_values,
 )
+from toulmin.patching.models import Model
 from toulmin.subjects import ConvAutoencoder, Mlp
 
 
@@ -60,7 +61,7 @@ class Branches(nn.Module):
         )
 
 
-def models() -> dict[str, tuple[object, Callable[[Tensor], Tensor], tuple[int, ...]]]:
+def models() -> dict[str, tuple[Model, Callable[[Tensor], Tensor], tuple[int, ...]]]:
     """By name: what is patched, the plain forward pass, and the shape of an input."""
     mlp, branches = Mlp([4, 5, 3, 2], activation="gelu").double(), Branches()
     autoencoder = ConvAutoencoder(size=8, width=2, code=3).double()

@@ -196,5 +196,13 @@ def test_bad_graphs_and_paths_are_refused() -> None:
         SQUARES.paths("x > q > y")
     with pytest.raises(FaultError, match=r"pathset\.not_a_path"):
         SQUARES.dag.of_paths([(Link("a", "y", 0),)])
+    known = {(link.sender, link.receiver): link for links in SQUARES.dag.in_links.values() for link in links}
+    for path, node in (
+        ((known["x", "b"],), "y"),  # a link of the graph, which does not end at the output
+        ((known["b", "y"], known["x", "a"]), "b"),  # one that ends elsewhere than the last began
+        ((Link("q", "y", 0),), "y"),  # no link of the graph, though it ends at the output
+    ):
+        with pytest.raises(FaultError, match=f"does not continue a path at {node}"):
+            SQUARES.dag.of_paths([path])
     with pytest.raises(FaultError, match=r"pathset\.graphs"):
-        SQUARES.dag.all_paths() | CROSSED.dag.all_paths()
+        _ = SQUARES.dag.all_paths() | CROSSED.dag.all_paths()

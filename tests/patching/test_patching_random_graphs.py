@@ -21,7 +21,7 @@ def stage_function(generator: torch.Generator, inputs: int, sources: int) -> Cal
     weights = torch.randn(sources, inputs, WIDTH, WIDTH, generator=generator, dtype=torch.float64)
 
     def compute(*reads: Tensor) -> Tensor | list[Tensor]:
-        made = [torch.tanh(sum(x @ w for x, w in zip(reads, some, strict=True))) for some in weights]
+        made = [torch.tanh(torch.stack([x @ w for x, w in zip(reads, some, strict=True)]).sum(0)) for some in weights]
         return made if sources > 1 else made[0]
 
     return compute

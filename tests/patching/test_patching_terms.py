@@ -32,7 +32,8 @@ def test_circuits_over_terms_against_an_edge_by_edge_run(kind: str, share: float
     graph = Graph.of(model, terms=terms)
     assert {"embed:f0", "embed:error", "L0.H1:f1"} <= set(graph.sources)
     run = source_values(model, counterfactual, graph=graph, terms=terms)
-    close(run.values.sum(0) + sum(layer.attn.b_O for layer in model.layers), model.run_to(counterfactual, 2))
+    biases = [layer.attn.b_O for layer in model.layers if layer.attn.b_O is not None]
+    close(sum(biases, run.values.sum(0)), model.run_to(counterfactual, 2))
     generator = torch.Generator().manual_seed(5)
     masks = torch.rand(4, *graph.allowed.shape, generator=generator) < share
     masks[0] = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,8 +54,8 @@ def test_golden_metrics(shared: Path, name: str) -> None:
                 )
 
 
-def small(**changes: object) -> Transformer:
-    settings = {
+def small(**changes: Any) -> Transformer:
+    settings: dict[str, Any] = {
         "n_layers": 2,
         "d_model": 12,
         "n_heads": 3,
@@ -84,7 +85,7 @@ def tensors(pairs: list[Pair]) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.tensor([p.clean for p in pairs]), torch.tensor([p.counterfactual for p in pairs])
 
 
-def patched(model: Transformer, text: str, pairs: list[Pair], **options: object) -> torch.Tensor:
+def patched(model: Transformer, text: str, pairs: list[Pair], **options: Any) -> torch.Tensor:
     h = hypothesis(text)
     space = space_of(model, [h], pairs[0].length, pairs=pairs, terms=options.get("terms"))
     clean, other = tensors(pairs)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
 
 from toulmin.faults import ExitCode, FaultError
 from toulmin.patching import Graph, Link, PathSet
-from toulmin.patching.position_classes import split_name
+from toulmin.patching.position_classes import Port, split_name
 from toulmin.paths import hypothesis
 from toulmin.paths.space import make_space
 
@@ -18,10 +19,14 @@ GRAPH = Graph.transformer(2, 2)
 
 def steps(path: tuple[Link, ...]) -> list[tuple[str, str, int]]:
     """From the input on: (component that writes, input it is read through, class of the offset)."""
-    return [(split_name(link.sender)[0], link.label.slot, link.label.offset) for link in reversed(path)]
+    found = []
+    for link in reversed(path):
+        assert isinstance(link.label, Port)
+        found.append((split_name(link.sender)[0], link.label.slot, link.label.offset))
+    return found
 
 
-def compiled(text: str, graph: Graph = GRAPH, length: int = 4, **options: object) -> PathSet:
+def compiled(text: str, graph: Graph = GRAPH, length: int = 4, **options: Any) -> PathSet:
     h = hypothesis(text)
     return make_space(graph, [h], length, **options).compile(h)
 
@@ -44,6 +49,42 @@ def _prev(s: list[tuple[str, str, int]]) -> bool:
         if name == "L0.H0" and slot == "K" and s[i + 1][0] == "L1.H0":
             return not (i > 0 and s[i - 1][1] == "V")
     return False
+
+
+def in_order(path: list[tuple[str, str, int]], *names: str) -> bool:
+    """Whether the path visits the components one after the other, whatever is between them."""
+    visited = iter(name for name, _, _ in path)
+    return all(name in visited for name in names)
+
+
+@pytest.mark.parametrize("joins", list(itertools.product(["->", "~>"], repeat=3)))
+def test_each_join_of_a_long_chain_is_its_own(joins: tuple[str, ...]) -> None:
+    """Four components: ``->`` takes only direct edges, ``~>`` whatever is between, at each place in the chain."""
+    names = ("embed", "L0.H0", "L1.H0", "logits")
+    text = names[0] + "".join(f" {join} {name}" for join, name in zip(joins, names[1:], strict=True))
+
+    def holds(path: list[tuple[str, str, int]]) -> bool:
+        visited = [name for name, _, _ in path]
+        if not in_order(path, *names):
+            return False
+        places = [visited.index(name) for name in names]
+        return all(join == "~>" or b == a + 1 for join, (a, b) in zip(joins, itertools.pairwise(places), strict=True))
+
+    assert texts(compiled(text)) == chosen(holds)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("L1.H0 & !L1.H0", "no path is in both"),
+        ("L1.H0 - L1.H{0,1}", "every path of the left side is taken away"),
+        ("!embed", "every path is excluded"),
+    ],
+)
+def test_an_empty_combination_says_how_it_became_empty(text: str, said: str) -> None:
+    with pytest.raises(FaultError) as caught:
+        compiled(text)
+    assert [fault.message for fault in caught.value.faults] == [said]
 
 
 @pytest.mark.parametrize(

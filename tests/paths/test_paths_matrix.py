@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -14,15 +16,25 @@ from toulmin.subjects import Transformer, TransformerConfig
 from toulmin.tasks import Pair, find_metric, logit_diff
 
 
-def model_of(**changes: object) -> Transformer:
-    settings = {"n_layers": 3, "d_model": 12, "n_heads": 2, "d_head": 4, "d_vocab": 17, "n_ctx": 8, "d_mlp": 16}
+def model_of(**changes: Any) -> Transformer:
+    settings: dict[str, Any] = {
+        "n_layers": 3,
+        "d_model": 12,
+        "n_heads": 2,
+        "d_head": 4,
+        "d_vocab": 17,
+        "n_ctx": 8,
+        "d_mlp": 16,
+    }
     return Transformer(TransformerConfig(**(settings | changes)), torch.Generator().manual_seed(3)).double()
 
 
 def pairs_of(n: int = 5, length: int = 6, unit: str = "u") -> list[Pair]:
     rng = np.random.default_rng(0)
     return [
-        Pair(*rng.integers(0, 17, (2, length)).tolist(), (3,), (5,), unit=f"{unit}{i}", at=3 + i % 2) for i in range(n)
+        Pair(clean, other, (3,), (5,), unit=f"{unit}{i}", at=3 + i % 2)
+        for i in range(n)
+        for clean, other in [rng.integers(0, 17, (2, length)).tolist()]
     ]
 
 

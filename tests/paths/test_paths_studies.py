@@ -103,6 +103,20 @@ def test_estimates_before_running() -> None:
     assert describe(model(), hypothesis("all"), 6).n_copies == 0
 
 
+@pytest.mark.parametrize("length", [3, 6])
+def test_the_estimated_cost_is_that_of_the_copies_and_sums(length: int) -> None:
+    """Multiplications a token: projections and pattern of a head, weights of an MLP, and a few sums of 12 numbers."""
+    head, mlp = 4 * 12 * 4 + 2 * length * 4, 2 * 12 * 16
+    for text, copies in (
+        ("embed -> L0.H0 -> logits", 0),  # the clean output of L0.H0 is at hand
+        ("embed -> L0.H0 -> L1.mlp -> logits", mlp),
+        ("embed -> L0.H0 -> [V] L1.H1 -> logits", head),
+        ("embed -> L0.H0 -> L1.H* -> L1.mlp -> logits", 2 * head + mlp),
+    ):
+        cost = describe(model(), text, length).passes * (4 * head + 2 * mlp)
+        assert copies < cost <= copies + 12 * 10
+
+
 def test_differences_name_paths() -> None:
     a, b = hypothesis("embed -> L0.H0 -> logits"), hypothesis("embed -> [V] L0.H0 -> logits | L1.mlp")
     found = difference(model(), a, b, 6)
@@ -116,14 +130,23 @@ def test_differences_name_paths() -> None:
 
 def test_attribution_to_inputs_is_zero_where_the_hypothesis_holds() -> None:
     rng = np.random.default_rng(0)
-    pair = Pair(*rng.integers(0, 17, (2, 6)).tolist(), (3,), (5,))
+    clean, other = rng.integers(0, 17, (2, 6)).tolist()
+    pair = Pair(clean, other, (3,), (5,))
     h = hypothesis("!L0.H0[V@i-1] -> logits")
     table = explain_inputs(model(), h, pair)
     rows = {row[0]: row for row in table.rows}
     # the last position is read by nobody one place later, so its token cannot break this hypothesis
     assert rows[5][3] == pytest.approx(0.0, abs=1e-12)
-    assert abs(rows[4][3]) > 1e-9
+    effect = rows[4][3]
+    assert isinstance(effect, float)
+    assert abs(effect) > 1e-9
     assert rows["all"][4] != 0
+    # read by all paths, the token changes the metric as the model itself says, and so does the whole prompt
+    with torch.no_grad():
+        runs = model()(torch.tensor([clean, [*clean[:4], other[4], clean[5]], other]))[:, -1]
+    plain, one, whole = (-runs.log_softmax(-1)[:, 3]).tolist()
+    assert rows[4][4] == pytest.approx(one - plain, abs=1e-12)
+    assert rows["all"][4] == pytest.approx(whole - plain, abs=1e-12)
 
 
 def test_the_drawing_counts_paths() -> None:

@@ -136,7 +136,7 @@ def record() -> Evidence:
                 Chart.histogram(
                     rng.normal(2, 1, size=200), title="Logit difference per prompt", unit="nats", threshold=0.0
                 ),
-                Heatmap(title="By head", x_labels=("H0", "H1"), y_labels=("L0", "L1"), values=rng.uniform(size=(2, 2))),
+                Heatmap(title="By head", x_labels=("H0", "H1"), y_labels=("L0", "L1"), values=((0.2, 0.7), (0.5, 0.1))),
             ),
             positive_control=PositiveControl(description="a model with a planted shortcut", detected=True),
             n=200,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import xml.etree.ElementTree as ET
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,10 +35,10 @@ def figures(word: str = "word") -> list[Figure]:
         moves=(Move(colour="b", x=1, y=1), Move(colour="w")),
         score_area=-1.5,
         win_estimates={word: (0.5, None, 0.25)},
-        ownership=(Ownership(move=2, values=np.linspace(-1, 1, 9)),),
+        ownership=(Ownership(move=2, values=tuple(np.linspace(-1, 1, 9))),),
         facts={word: word},
     )
-    two = {"title": word, "caption": word, "alt": word}
+    two: dict[str, Any] = {"title": word, "caption": word, "alt": word}
     return [
         Chart.points_with_intervals(
             [word, "b"], [1, 2], [0, 1], [2, 3], unit=word, groups=[word, "y"], threshold=1.5, **two
@@ -51,15 +52,15 @@ def figures(word: str = "word") -> list[Figure]:
         Heatmap(
             x_labels=(word, "b"),
             y_labels=(word,),
-            values=[[0.5, None]],
-            low=[[0, None]],
-            high=[[1, None]],
+            values=((0.5, None),),
+            low=((0, None),),
+            high=((1, None),),
             x_title=word,
             y_title=word,
             unit=word,
             centre=0.2,
             threshold=0.3,
-            text=[[word, ""]],
+            text=((word, ""),),
             **two,
         ),
         Graph(
@@ -128,8 +129,11 @@ def test_hostile_words_run_nothing(open_page) -> None:
         (lambda: Chart.curves({"a": ([1, 2], [1])}, title="t"), "different lengths"),
         (lambda: Chart.histogram([], title="t"), "needs values"),
         (lambda: Chart.scatter([0, 1], [1, 1], title="t", log_x=True), "logarithmic"),
-        (lambda: Heatmap(title="t", x_labels=("a",), y_labels=("b",), values=[[1, 2]]), "1 rows of 1"),
-        (lambda: Heatmap(title="t", x_labels=("a",), y_labels=("b",), values=[[1]], low=[[0]]), "both low and high"),
+        (lambda: Heatmap(title="t", x_labels=("a",), y_labels=("b",), values=((1, 2),)), "1 rows of 1"),
+        (
+            lambda: Heatmap(title="t", x_labels=("a",), y_labels=("b",), values=((1,),), low=((0,),)),
+            "both low and high",
+        ),
         (lambda: Graph(title="t", nodes=(Node(id="a", layer=0), Node(id="a", layer=1))), "same id"),
         (
             lambda: Graph(title="t", nodes=(Node(id="a", layer=0),), edges=(Edge(source="a", target="z"),)),
@@ -138,7 +142,7 @@ def test_hostile_words_run_nothing(open_page) -> None:
         (lambda: Graph(title="t", nodes=(Node(id="a", layer=0, position=1),), positions=("x",)), "position 1 of 1"),
         (lambda: Move(colour="b", x=1), "both coordinates"),
         (lambda: Example(tokens=("a", "b"), activations=(1.0,)), "2 tokens but 1"),
-        (lambda: Feature(id="a", unknown=1), "Extra inputs"),
+        (lambda: Feature(id="a", unknown=1), "Extra inputs"),  # pyright: ignore[reportCallIssue]
     ],
 )
 def test_what_cannot_be_drawn_is_refused(make, said: str) -> None:
@@ -148,7 +152,9 @@ def test_what_cannot_be_drawn_is_refused(make, said: str) -> None:
 
 def test_games_must_fit_the_board() -> None:
     def game(**changes) -> Game:
-        base = dict(name="g", black="b", white="w", komi=0, rules="r", result="?", moves=(Move(colour="b", x=8, y=0),))
+        base: dict[str, Any] = dict(
+            name="g", black="b", white="w", komi=0, rules="r", result="?", moves=(Move(colour="b", x=8, y=0),)
+        )
         return Game(**(base | changes))
 
     Board(title="t", size=9, games=(game(),))
@@ -176,7 +182,7 @@ def test_charts_are_well_formed_drawings_in_the_page_s_colours() -> None:
 def test_a_histogram_counts_every_value() -> None:
     values = np.random.default_rng(0).normal(size=500)
     chart = Chart.histogram({"a": values, "b": values[:20]}, title="t", bins=7)
-    rows = chart.rows()
+    rows: Any = chart.rows()
     assert sum(row["count"] for row in rows if row["group"] == "a") == 500
     assert sum(row["count"] for row in rows if row["group"] == "b") == 20
     assert rows[0]["from"] == values.min()
@@ -204,9 +210,9 @@ def test_heatmap_cells_say_where_they_stand() -> None:
         title="t",
         x_labels=("a", "b", "c"),
         y_labels=("r",),
-        values=[[0.1, 0.5, 0.9]],
-        low=[[0.0, 0.3, 0.8]],
-        high=[[0.2, 0.7, 1.0]],
+        values=((0.1, 0.5, 0.9),),
+        low=((0.0, 0.3, 0.8),),
+        high=((0.2, 0.7, 1.0),),
         threshold=0.6,
     )
     page = render_figure(heatmap)
@@ -225,7 +231,7 @@ def test_graph_nodes_never_overlap() -> None:
         for head in range(6)
         if rng.random() < 0.6
     ]
-    drawing = lay_out_graph(Graph(title="t", nodes=nodes, positions=tuple("abcde")))
+    drawing = lay_out_graph(Graph(title="t", nodes=tuple(nodes), positions=tuple("abcde")))
     boxes = [Box(n.x, n.y, n.width, n.height) for n in drawing.nodes]
     assert not any(a.meets(b) for i, a in enumerate(boxes) for b in boxes[:i])
     by_id = {n.node.id: n for n in drawing.nodes}

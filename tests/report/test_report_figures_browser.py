@@ -36,7 +36,7 @@ def board() -> Board:
         score_area=3.5,
         score_pass_alive=-2.5,
         win_estimates={"victim": tuple(np.linspace(0.2, 0.9, len(moves) + 1)), "adversary": (None,) * (len(moves) + 1)},
-        ownership=(Ownership(move=len(moves), values=np.linspace(-1, 1, 25)),),
+        ownership=(Ownership(move=len(moves), values=tuple(np.linspace(-1, 1, 25))),),
     )
     second = first.model_copy(
         update={
@@ -158,14 +158,14 @@ def test_tables_sort_by_number_and_by_name(open_page) -> None:
 def test_a_circuit_shows_what_a_node_reads(open_page) -> None:
     graph = Graph(
         title="t",
-        nodes=[
+        nodes=tuple(
             Node(id=name, layer=layer, facts={"exact": 0.25}) for layer, name in enumerate(("embed", "L0.H1", "logits"))
-        ],
-        edges=[
+        ),
+        edges=(
             Edge(source="embed", target="L0.H1", weight=2.0),
             Edge(source="L0.H1", target="logits", weight=-1.0),
             Edge(source="embed", target="logits", weight=0.1),
-        ],
+        ),
     )
     page = open_page(render_figure(graph))
     page.locator(".n[data-id='L0.H1']").hover()
@@ -184,7 +184,7 @@ def test_a_circuit_shows_what_a_node_reads(open_page) -> None:
 
 def test_features_are_found_by_token(open_page) -> None:
     features = [Feature(id=f"f{i}", examples=(Example(tokens=(f"token{i}",), activations=(1.0,)),)) for i in range(5)]
-    page = open_page(render_figure(FeatureIndex(title="t", features=features)))
+    page = open_page(render_figure(FeatureIndex(title="t", features=tuple(features))))
     page.locator(".feature-search").fill("TOKEN3")
     assert page.locator(".feature:visible").count() == 1
     assert page.locator(".features output").inner_text() == "1 features"
@@ -192,7 +192,7 @@ def test_features_are_found_by_token(open_page) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_heatmap_numbers_can_be_read_on_their_colour(open_page, scheme: str) -> None:
-    heatmap = Heatmap(title="t", x_labels=("a", "b", "c"), y_labels=("r",), values=[[-1.0, 0.0, 1.0]], centre=0.0)
+    heatmap = Heatmap(title="t", x_labels=("a", "b", "c"), y_labels=("r",), values=((-1.0, 0.0, 1.0),), centre=0.0)
     page = open_page(render_figure(heatmap), scheme=scheme)
     colours = page.locator(".heatmap td.low, .heatmap td.high").evaluate_all("""(cells) => {
       const context = document.createElement('canvas').getContext('2d', {willReadFrequently: true});

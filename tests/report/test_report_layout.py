@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from toulmin.case import Edge, Freshness, Health, NodeVerdict, Verdict
 from toulmin.faults import ExitCode
-from toulmin.report.layout import CARD, Box, lay_out
+from toulmin.report.layout import CARD, Box, Way, lay_out
 from toulmin.report.outline import outline
 
 Grow = Callable[..., Verdict]
@@ -101,7 +101,7 @@ def holds(outer: Box, inner: Box) -> bool:
 
 @pytest.mark.parametrize("way", ["lr", "td"])
 @pytest.mark.parametrize(("size", "seed"), [(1, 0), (12, 3), (60, 0), (60, 5), (300, 0), (300, 3)])
-def test_nothing_overlaps_at_any_size(random_verdict: Grow, size: int, seed: int, way: str) -> None:
+def test_nothing_overlaps_at_any_size(random_verdict: Grow, size: int, seed: int, way: Way) -> None:
     plan = lay_out(outline(random_verdict(size, seed)), way)
     boxes = [*plan.cards.values(), *plan.chips.values()]
     assert not [pair for pair in itertools.combinations(boxes, 2) if pair[0].meets(pair[1])]

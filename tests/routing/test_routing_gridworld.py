@@ -45,10 +45,9 @@ def test_moves_walls_and_ends() -> None:
 
 def test_an_episode_ends_at_the_limit() -> None:
     grid = world(agent=0, ghost=23, diamond=24)
-    for move in range(32):
-        _, ended = grid.step(torch.tensor([0]))
-        assert bool(ended.done) == (move == 31)
-    assert float(ended.true_reward) == 0.0
+    steps = [grid.step(torch.tensor([0]))[1] for _ in range(32)]
+    assert [bool(ended.done) for ended in steps] == [False] * 31 + [True]
+    assert float(steps[-1].true_reward) == 0.0
 
 
 def test_new_worlds_have_three_different_cells_and_oversight_at_its_rate() -> None:

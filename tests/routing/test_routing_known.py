@@ -301,7 +301,7 @@ def test_an_exception_in_the_block_leaves_no_routing_behind() -> None:
     with pytest.raises(IndexError), router(labels="forget"):
         model(tokens() + 11)
     with pytest.raises(ZeroDivisionError), router(labels="forget"):
-        1 / float(model(tokens()).detach().sum() * 0)
+        _ = 1 / float(model(tokens()).detach().sum() * 0)
     assert router.strengths is None
     loss(model, tokens()).backward()
     plain = Net()
@@ -340,5 +340,8 @@ def test_an_activation_of_any_shape_and_axis() -> None:
     router = Router(conv, RoutePlan([Route("a", at="0", dims=[1], axis=1)]))
     with router(labels=torch.tensor([0, 0, 0])):
         conv(x).sum().backward()
-    grad = conv[0].weight.grad
+    first = conv[0]
+    assert isinstance(first, nn.Conv2d)
+    grad = first.weight.grad
+    assert grad is not None
     assert [bool((grad[c] != 0).any()) for c in range(4)] == [False, True, False, False]

@@ -44,8 +44,11 @@ def test_a_copy_of_a_routed_transformer_runs_its_own_weights() -> None:
     Router(model, NEURONS)
     other = copy.deepcopy(model)
     with torch.no_grad():
-        other.layers[0].mlp.W_gate = None
-        other.layers[0].mlp.b_in.fill_(3.0)
+        mlp = other.layers[0].mlp
+        assert mlp is not None
+        assert mlp.b_in is not None
+        mlp.W_gate = None
+        mlp.b_in.fill_(3.0)
     assert not torch.equal(other(tokens()), model(tokens()))
 
 

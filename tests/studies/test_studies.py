@@ -6,6 +6,7 @@ import json
 import math
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ CONFIG = 'study = "coins.bias"\n[configuration]\ntosses = "file:tosses.txt"\n'
 
 
 @pytest.fixture
-def outside(tmp_path, monkeypatch) -> Path:
+def outside(tmp_path, monkeypatch) -> Iterator[Path]:
     """The example package as an installer would leave it, and a folder with a study and its data."""
     site = tmp_path / "site"
     info = site / "toulmin_coins-0.1.dist-info"

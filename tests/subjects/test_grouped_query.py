@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import product
+from typing import Any
 
 import pytest
 import torch
@@ -14,9 +15,14 @@ from toulmin.subjects import Transformer, TransformerConfig
 HEADS, TOKENS = 8, torch.tensor([[3, 1, 4, 1, 5], [2, 7, 1, 0, 6]])
 
 
+def given(weight: Tensor | None) -> Tensor:
+    assert weight is not None
+    return weight
+
+
 def make(kv_heads: int, *, rms: bool) -> Transformer:
     """RMSNorm, gated, rotary without biases; or LayerNorm, GELU, learned positions with biases."""
-    kind = (
+    kind: dict[str, Any] = (
         {"positions": "rotary", "norm": "rms", "gated": True, "activation": "silu", "biases": ()}
         if rms
         else {"positions": "learned", "norm": "layer", "activation": "gelu"}
@@ -55,7 +61,7 @@ def forward_by_hand(model: Transformer, tokens: Tensor, *, rms: bool) -> tuple[T
     stream, written = model.W_E[tokens], dict[str, Tensor]()
     length = len(tokens)
     if not rms:
-        stream = stream + model.W_pos[:length]
+        stream = stream + given(model.W_pos)[:length]
     for number, layer in enumerate(model.layers):
         attn, x = layer.attn, norm_by_hand(stream, layer.norm1, rms=rms)
         attended = torch.zeros_like(stream)
@@ -65,7 +71,7 @@ def forward_by_hand(model: Transformer, tokens: Tensor, *, rms: bool) -> tuple[T
             if rms:
                 q, k = (torch.stack([turned(row, p) for p, row in enumerate(part)]) for part in (q, k))
             else:
-                q, k, v = q + attn.b_Q[head], k + attn.b_K[shared], v + attn.b_V[shared]
+                q, k, v = q + given(attn.b_Q)[head], k + given(attn.b_K)[shared], v + given(attn.b_V)[shared]
             rows = []
             for i in range(length):
                 weights = torch.stack([q[i] @ k[j] / 2.0 for j in range(i + 1)]).softmax(0)
@@ -74,15 +80,16 @@ def forward_by_hand(model: Transformer, tokens: Tensor, *, rms: bool) -> tuple[T
             attended = attended + written[f"L{number}.H{head}"]
         stream = stream + attended + (0 if attn.b_O is None else attn.b_O)
         x, mlp = norm_by_hand(stream, layer.norm2, rms=rms), layer.mlp
+        assert mlp is not None
         if rms:
-            gate = x @ mlp.W_gate
+            gate = x @ given(mlp.W_gate)
             stream = stream + (gate * torch.sigmoid(gate) * (x @ mlp.W_in)) @ mlp.W_out
         else:
-            pre = x @ mlp.W_in + mlp.b_in
+            pre = x @ mlp.W_in + given(mlp.b_in)
             post = pre * 0.5 * (1 + torch.erf(pre / math.sqrt(2)))
-            stream = stream + post @ mlp.W_out + mlp.b_out
+            stream = stream + post @ mlp.W_out + given(mlp.b_out)
     logits = norm_by_hand(stream, model.final_norm, rms=rms) @ model.W_U
-    return (logits if rms else logits + model.b_U), written
+    return (logits if rms else logits + given(model.b_U)), written
 
 
 CASES = list(product((1, 2, 4, 8), (True, False)))

@@ -24,6 +24,7 @@ def test_its_tokenizer_gives_the_published_ids(smollm2: Subject, shared: Path) -
 
 
 def test_it_knows_the_capital_of_france(smollm2: Subject) -> None:
+    assert smollm2.tokenizer is not None
     tokens = torch.tensor([smollm2.tokenizer.encode("The capital of France is")])
     with torch.inference_mode():
         best = int(smollm2.model(tokens)[0, -1].argmax())

@@ -41,11 +41,11 @@ def encode_greedily(pieces: list[tuple[str, float]], text: str) -> list[int]:
         ids += [table[letter]] if letter in table else [byte + 3 for byte in letter.encode()]
     while True:
         wholes = [table.get(pieces[a][0] + pieces[b][0]) for a, b in itertools.pairwise(ids)]
-        ranked = [(-pieces[whole][1], place) for place, whole in enumerate(wholes) if whole is not None]
+        ranked = [(-pieces[whole][1], place, whole) for place, whole in enumerate(wholes) if whole is not None]
         if not ranked:
             return ids
-        place = min(ranked)[1]
-        ids[place : place + 2] = [wholes[place]]
+        _, place, whole = min(ranked)
+        ids[place : place + 2] = [whole]
 
 
 def test_llama2c_against_its_own_algorithm(shared: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -110,7 +111,8 @@ class TestEveryVariant:
         cache = model.run_with_cache(TOKENS, [n for n in wanted if n != "pos_embed" or name_is_learned(model)])[1]
         stream = cache.pop("L1.resid_post")
         if model.config.additive:
-            total = sum(cache.values()) + sum(layer.attn.b_O for layer in model.layers if layer.attn.b_O is not None)
+            biases = [layer.attn.b_O for layer in model.layers if layer.attn.b_O is not None]
+            total = sum([*cache.values(), *biases], torch.zeros_like(stream))
             close(total, stream)
 
     def test_running_in_two_parts(self, name: str) -> None:
@@ -140,7 +142,7 @@ class TestEveryVariant:
 
     def test_transforms(self, name: str) -> None:
         model = make(name)
-        parameters = dict(model.named_parameters())
+        parameters: dict[str, Tensor] = dict(model.named_parameters())
         whole = model(TOKENS)
         close(vmap(lambda tokens: functional_call(model, parameters, (tokens,)))(TOKENS), whole)
         resid = model.run_to(TOKENS, 1).detach()
@@ -205,7 +207,7 @@ def test_shares_sum_to_the_logits(norm: str) -> None:
     parts = [*model.components[:-1], "pos_embed"]
     logits, cache = model.run_with_cache(TOKENS, [*parts, "L1.resid_post"])
     shares = [model.final_norm.share(cache[name], cache["L1.resid_post"]) @ model.W_U for name in parts]
-    close(sum(shares), logits)  # all biases are zero here
+    close(sum(shares, torch.zeros_like(logits)), logits)  # all biases are zero here
 
 
 def test_unknown_names_are_all_listed() -> None:
@@ -242,7 +244,8 @@ def test_sampling_repeats_with_its_seed_and_stops() -> None:
     assert len({tuple(sample(seed)[0].tolist()) for seed in range(20)}) > 5
     first = int(generate(model, prompt, 1)[0, -1])
     assert generate(model, prompt, 7, stop=[first]).tolist() == [[1, 2, first]]
-    for wrong in ({"n_tokens": 8}, {"n_tokens": 2, "temperature": 1.0}):
+    wrongs: list[dict[str, Any]] = [{"n_tokens": 8}, {"n_tokens": 2, "temperature": 1.0}]
+    for wrong in wrongs:
         with pytest.raises(FaultError):
             generate(model, prompt, **wrong)
     with pytest.raises(FaultError) as caught:

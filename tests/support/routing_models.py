@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -34,7 +37,7 @@ class Net(nn.Module):
         super().__init__()
         torch.manual_seed(seed)
         self.embed = nn.Embedding(vocabulary, width)
-        self.blocks = nn.ModuleList(Block(width, hidden) for _ in range(blocks))
+        self.blocks = cast("Sequence[Block]", nn.ModuleList(Block(width, hidden) for _ in range(blocks)))
         self.head = nn.Linear(width, vocabulary)
 
     def forward(self, tokens: Tensor) -> Tensor:

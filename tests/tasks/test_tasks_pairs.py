@@ -151,7 +151,7 @@ def test_pairs_come_back_from_their_file(tmp_path: Path):
 class Letters:
     """Three words, each a token, whatever space is before them."""
 
-    bos = None
+    bos: int | None = None
 
     def encode(self, text: str) -> list[int]:
         return ["abc".index(c) for c in text.split()]

@@ -89,7 +89,9 @@ def test_ioi_is_balanced_and_named():
 def test_years_are_split_and_later_ones_are_right():
     tokenizer = Words()
     for pair in greater_than_task(tokenizer).generate(40, 1):
-        year = int(re.search(r"\d{2}(\d\d)", pair.text)[1])
+        found = re.search(r"\d{2}(\d\d)", pair.text)
+        assert found is not None
+        year = int(found[1])
         assert sorted(int(tokenizer.decode([t])) for t in pair.answers) == list(range(year + 1, 100))
         assert len(pair.wrong) == year + 1
         assert tokenizer.decode([pair.clean[pair.positions["year"]]]) == f"{year:02d}"
@@ -101,7 +103,9 @@ def test_years_are_split_and_later_ones_are_right():
 def test_docstring_asks_for_the_next_argument():
     tokenizer = Words()
     for pair in docstring_task(tokenizer).generate(40, 1):
-        arguments = re.search(r"self, (.*)\)", pair.text)[1].split(", ")
+        found = re.search(r"self, (.*)\)", pair.text)
+        assert found is not None
+        arguments = found[1].split(", ")
         assert tokenizer.decode(pair.answers) == " " + arguments[2]
         assert pair.text.count(f":param {arguments[0]}:") == pair.text.count(f":param {arguments[1]}:") == 1
         assert tokenizer.decode([pair.clean[pair.positions["definition"]]]).strip() == arguments[2]

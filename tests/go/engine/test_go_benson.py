@@ -62,7 +62,7 @@ def test_what_is_alive_survives_an_opponent_who_moves_alone(suicide):
             if colors[action] == 1:
                 games.set_to_move(0, 1)
                 if games.legal()[0, action]:
-                    games.play([action])
+                    games.play([int(action)])
         marks = games.pass_alive()[0]
         stones = (games.stones()[0] == 1) & (marks == 1)
         found += bool(stones.any())

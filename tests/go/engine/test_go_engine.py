@@ -149,6 +149,7 @@ def test_random_games_agree_with_the_definition(ko, suicide, size):
     games = Games(batch, size, Rules(ko=ko, suicide=suicide, komi=0), capacity=2)
     naive = [NaiveGame(size, ko, suicide) for _ in range(batch)]
     points = [(a // size, a % size) for a in range(size * size)] + [None]
+    turn = 0
     for turn in range(60):
         legal = games.legal()
         actions = np.full(batch, -1)

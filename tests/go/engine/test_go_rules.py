@@ -6,6 +6,7 @@ import pytest
 
 from toulmin.faults import FaultError
 from toulmin.go import BLACK, WHITE, Game, Games, Rules, action_of, handicap_points, random_playouts, vertex_of
+from toulmin.go.engine.rules import HandicapBonus, Ko
 
 
 def position(rows, rules=None, to_move=BLACK):
@@ -70,7 +71,8 @@ def test_a_triple_ko_is_broken_by_superko(ko):
 
 
 def test_sending_two_and_returning_one_repeats_only_the_position():
-    for ko, allowed in (("positional", False), ("situational", True), ("simple", True)):
+    cases: list[tuple[Ko, bool]] = [("positional", False), ("situational", True), ("simple", True)]
+    for ko, allowed in cases:
         game = position([".O.O.", "XXO..", ".....", ".....", "....."], Rules(ko=ko), to_move=WHITE)
         before = game.games.hash[0]
         game.play("A5").play("C5")
@@ -171,7 +173,8 @@ def test_handicap_stones_and_their_compensation():
         handicap_points(9, 1)
     with pytest.raises(FaultError):
         handicap_points(6, 2)
-    for bonus, points_for_white in (("0", 0), ("N-1", 3), ("N", 4)):
+    bonuses: list[tuple[HandicapBonus, int]] = [("0", 0), ("N-1", 3), ("N", 4)]
+    for bonus, points_for_white in bonuses:
         game = Game(19, Rules(handicap_bonus=bonus, komi=0.5), black=handicap_points(19, 4), to_move=WHITE)
         assert game.scores().tromp_taylor == 0.5 - 361 + points_for_white
 
@@ -199,7 +202,7 @@ def test_rules_are_read_from_every_form():
         with pytest.raises(FaultError):
             Rules.parse(bad)
     with pytest.raises(FaultError) as raised:
-        Rules(ko="never", scoring="both", komi=float("nan"))
+        Rules(ko="never", scoring="both", komi=float("nan"))  # pyright: ignore[reportArgumentType]
     assert len(raised.value.faults) == 3
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
 from sgfmill import sgf as reference_sgf
 
-from toulmin.evidence import Store, clopper_pearson
+from toulmin.evidence import Board, Store, clopper_pearson
 from toulmin.faults import FaultError
 from toulmin.go import Games, Rules
 from toulmin.go.engine.points import action_of
@@ -142,6 +143,7 @@ def test_evidence_of_a_match(tmp_path):
     table = evidence.tables[1]
     assert {"Tromp-Taylor", "pass-alive", "komi", "rules", "Black's passing"} <= set(table.columns)
     board = evidence.figures[-1]
+    assert isinstance(board, Board)
     assert board.kind == "board"
     assert len(board.games) == 3
     assert {artefact.name for artefact in evidence.artefacts} >= {"games.sgf"}
@@ -206,7 +208,7 @@ def test_the_tiny_setting(tmp_path):
 
 
 def test_a_decided_game_overrules_the_score():
-    fields = dict(black="a", white="b", size=5, rules={}, komi=0.5, moves=(), opening=0, reason="")
+    fields: dict[str, Any] = dict(black="a", white="b", size=5, rules={}, komi=0.5, moves=(), opening=0, reason="")
     fields |= dict(score_area=3.5, score_rules=-2.0, visits=(0, 0), passing=("standard", "standard"))
     by_score = GameRecord(**fields, ending="passes", decided="")
     assert by_score.winner(by_score.score_area) == "b"
@@ -225,7 +227,10 @@ def test_a_decided_game_overrules_the_score():
 def test_the_demo_setting(tmp_path):
     evidence = execute(Match.preset("demo"), Store(tmp_path / "store"), Run(tmp_path / "work"))
     assert evidence.measures["win_rate"].n == evidence.n == 12
-    assert evidence.measures["win_rate"].interval.low >= 0.5  # which the demo's case asks for
+    interval = evidence.measures["win_rate"].interval
+    assert interval is not None
+    assert interval.low >= 0.5  # which the demo's case asks for
     board = evidence.figures[-1]
+    assert isinstance(board, Board)
     assert any(game.win_estimates for game in board.games)
     assert any(game.ownership for game in board.games)

@@ -22,7 +22,7 @@ from toulmin.go.nets import (
 )
 from toulmin.go.nets.evaluator import symmetry_order
 from toulmin.go.nets.features import input_features
-from toulmin.go.nets.network import can_pack
+from toulmin.go.nets.network import _Convolve, can_pack
 
 NET = "data/katago_nets/g170-b6c96-s175395328-d26788732.bin.gz"
 
@@ -174,7 +174,7 @@ def test_packed_weights_change_only_the_rounding(version):
     """oneDNN's own layout, for two sizes of board in turn, against float64, which is never packed."""
     network = make_network(version)
     packed, exact = Evaluator(network), Evaluator(network, dtype=torch.float64)
-    convolutions = [module for module in packed.network.modules() if hasattr(module, "packed")]
+    convolutions = [module for module in packed.network.modules() if isinstance(module, _Convolve)]
     for size in (5, 9, 5):
         games = some_games(size, 3, 9)
         one, two = packed.evaluate(games), exact.evaluate(games)
@@ -182,7 +182,7 @@ def test_packed_weights_change_only_the_rounding(version):
             np.testing.assert_allclose(getattr(one, name), getattr(two, name), atol=2e-6)
         np.testing.assert_allclose(one.lead, two.lead, atol=1e-4)
     assert {len(module.packed) for module in convolutions} == {0, 2}  # those of a single point are not packed
-    assert not any(module.packed for module in exact.network.modules() if hasattr(module, "packed"))
+    assert not any(module.packed for module in exact.network.modules() if isinstance(module, _Convolve))
 
 
 def test_bfloat16_is_close():

@@ -125,7 +125,7 @@ def test_suicide_is_known_and_avoided():
     for action in np.flatnonzero(legal[:25] & ~kept[:25]):
         before = games.captures[0, 1]
         trial = games.take([0])
-        trial.play([action])
+        trial.play([int(action)])
         assert trial.captures[0, 1] > before
     # two white stones that fill their own last liberties
     games = position(4, "A2 A1 B2 pass C1 pass D4", Rules(suicide=True))

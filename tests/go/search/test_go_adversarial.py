@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from toulmin.go import Evaluation, Games, PolicyModel, Rules, SearchModel, adversarial_search
 from toulmin.go.search.adversarial import described, tempered
-from toulmin.go.search.mcts import search
+from toulmin.go.search.mcts import Rows, search
 from toulmin.go.search.settings import SearchSettings, Temperature
 from toulmin.go.search.tree import BUSY, NEW, Forest, selection_rule
 
 MASK = (1 << 64) - 1
-PLAIN = {"static_score": 0.0, "dynamic_score": 0.0}
+PLAIN: dict[str, Any] = {"static_score": 0.0, "dynamic_score": 0.0}
 
 
 def uniform(key: int, depth: int) -> float:
@@ -110,7 +112,7 @@ class MadeUp:
     def __init__(self, seed: int) -> None:
         self.seed = seed
 
-    def evaluate(self, games, rows=None, *, symmetry=0, **_):
+    def evaluate(self, games: Games, rows: Rows | None = None, *, symmetry: int | NDArray[np.int64] = 0, **_: Any):
         asked = games.take(np.arange(games.batch) if rows is None else rows)
         base = Evaluation.uniform(asked)
         marks = asked.situation.astype(np.uint64).tolist()

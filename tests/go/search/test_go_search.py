@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ def minimax(position: Position) -> int:
     return max(values) if position.count(1) == position.count(2) else min(values)
 
 
-def search(positions: list[Position], visits: int, leaves: int = 1, **settings: float) -> Forest:
+def search(positions: list[Position], visits: int, leaves: int = 1, **settings: Any) -> Forest:
     """Uniform priors, value 0 at every leaf that is not the end of the game."""
     rule = selection_rule(SearchSettings(**settings))
     forest = Forest(len(positions), visits + leaves + 1, 9)

@@ -1,7 +1,5 @@
 """A task, a metric, a kind of subject and a study, as an outside package adds them."""
 
-from typing import ClassVar
-
 import numpy as np
 
 from toulmin.studies import Doubt, Items, MeasureSpec, ReferenceKind, Summary
@@ -13,16 +11,9 @@ def parity(subject, *, length: int = 6) -> Task:
 
     def make(n, seed, split):
         rows = np.random.default_rng(seed).integers(0, 2, (n, length)).tolist()
-        return [Pair(r, [*r[:-1], 1 - r[-1]], [sum(r) % 2], [1 - sum(r) % 2]) for r in rows]
+        return [Pair(r, (*r[:-1], 1 - r[-1]), (sum(r) % 2,), (1 - sum(r) % 2,)) for r in rows]
 
     return Task("parity", make)
-
-
-def _margin(logits, batch, clean):
-    return logits.gather(-1, batch.answers.expand(*logits.shape[:-1], 1))[..., 0] - logits.mean(-1)
-
-
-MARGIN = Metric("margin", _margin, "logits", needs_clean=False)
 
 
 def _load(path, dtype):
@@ -34,25 +25,26 @@ def _load(path, dtype):
     return Subject(Transformer(config, torch.Generator().manual_seed(int(path.read_text()))).to(dtype))
 
 
+MARGIN = Metric("margin", lambda logits, batch, clean: logits.amax(-1) - logits.mean(-1), "logits", needs_clean=False)
 SEEDED = ReferenceKind(lambda ref, resolver: resolver.base / ref.name, load=_load)
 
 
 class Margin(PromptStudy):
-    """Mean margin over prompts."""
+    """How far the most likely token stands out, by the metric above, averaged over prompts."""
 
-    kind: ClassVar = "parity.margin"
-    version: ClassVar = 1
-    measures: ClassVar = {"margin": MeasureSpec("logits", "higher", "mean over prompts")}
-    doubts: ClassVar = (Doubt("length", "Longer rows may be harder.", "the margin at twice the length"),)
-    presets: ClassVar = {"tiny": {"subject": "seeded:seed.txt", "task": "parity", "n": 12}}
+    kind = "parity.margin"
+    version = 1
+    measures = {"margin": MeasureSpec("logits", "higher", "mean over prompts")}
+    doubts = (Doubt("length", "Longer rows may be harder.", "the margin at twice the length"),)
+    presets = {"tiny": {"subject": "seeded:seed.txt", "task": "parity", "n": 12}}
 
     def collect(self, run):
-        from toulmin.circuits import Circuit, CircuitRunner, Methodology
+        from toulmin.circuits import CircuitRunner
 
         prompts = self.load(run)
-        runner = CircuitRunner(prompts.model, prompts.pairs(seed=run.seed), batch=self.batch)
-        scores = runner.scores([Circuit.full(runner.graph)], Methodology(), ["margin"])["margin"]
-        return Items([f"pair-{i}" for i in range(runner.n)], {"margin": scores[0]})
+        pairs = prompts.pairs(seed=run.seed)
+        margins = CircuitRunner(prompts.model, pairs, batch=self.batch).full_scores(["margin"])
+        return Items([f"pair-{i}" for i in range(len(pairs))], margins, contents=[str(pair.clean) for pair in pairs])
 
     def summarise(self, items):
         return Summary({"margin": self.measure("margin", items["margin"], items)})
