@@ -66,12 +66,15 @@ def test_a_run_as_the_values_of_cut_edges(kind: str, share: float, max_bytes: in
 
 
 def test_what_nothing_reads_is_not_computed() -> None:
-    """L0.H0 reads a cut edge, and every edge out of it is cut; L0.H1 reads one too, and the output reads it."""
+    """A cut into L0.H1 changes what the heads of layer 1 read, of which only L1.H1 is read by anything."""
     graph = Graph.of(small())
-    masks = graph.mask_from_edges([graph.edge_index(f"embed->L0.H{head}[Q]") for head in (0, 1)])[None]
-    masks[0, graph.sources.index("L0.H0")] = graph.allowed[graph.sources.index("L0.H0")]
+    masks = graph.mask_from_edges([graph.edge_index("embed->L0.H1[Q]")])[None]
+    for head in ("L1.H0", "L1.H2"):
+        number = graph.sources.index(head)
+        masks[0, number] = graph.allowed[number]
     plan = plan_circuits(graph, masks, counterfactual_is_run=True)
-    assert [copy.component for copy in plan.stages[0].copies] == [1]
+    copies = {stage.stage.name: [copy.component for copy in stage.copies] for stage in plan.stages}
+    assert (copies["L0.attn"], copies["L1.attn"]) == ([1], [1])
 
 
 def test_layers_of_heads_that_read_one_stream_are_computed_together() -> None:
