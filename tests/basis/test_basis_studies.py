@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -57,7 +59,8 @@ def test_edges_needed_of_modular_addition(tmp_path) -> None:
         "L0.resid_mid to L0.resid_post",
         "L0.resid_post to logits",
     }
-    per_section = sum(row[3] for row in record.tables[0].rows)
+    rows: list[Any] = list(record.tables[0].rows)
+    per_section = sum(row[3] for row in rows)
     assert per_section == needed["lib"]
 
 

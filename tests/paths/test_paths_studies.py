@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from toulmin.evidence import Store
 from toulmin.faults import FaultError
-from toulmin.paths import describe, difference, draw, explain_inputs, hypothesis
+from toulmin.paths import describe, difference, draw, effects, explain_inputs, hypothesis
 from toulmin.paths.space import make_space
 from toulmin.paths.studies.evaluate import INDUCTION, PREVIOUS, Evaluate, induction_ladder
 from toulmin.paths.studies.matrix import MatrixStudy
@@ -115,6 +115,17 @@ def test_the_estimated_cost_is_that_of_the_copies_and_sums(length: int) -> None:
     ):
         cost = describe(model(), text, length).passes * (4 * head + 2 * mlp)
         assert copies < cost <= copies + 12 * 10
+
+
+def test_effects_print_as_a_table() -> None:
+    rng = np.random.default_rng(0)
+    prompts = [rng.integers(0, 17, (2, 6)).tolist() for _ in range(3)]
+    pairs = [Pair(clean, other, (3,), (5,)) for clean, other in prompts]
+    found = effects(model(), [hypothesis("embed -> L0.H0[V] -> logits", "one path")], pairs)
+    (table,) = found.tables()
+    means = float(found.unexplained["one path"].mean()), float(found.total.mean())
+    assert table.rows == (("one path", "1", found.n_copies["one path"], *map(pytest.approx, means)),)
+    assert "over 3 clean prompts" in str(found)
 
 
 def test_differences_name_paths() -> None:

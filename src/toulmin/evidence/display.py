@@ -1,7 +1,8 @@
-"""Results that print as tables in a terminal, show as tables in a notebook, and save themselves to a file.
+"""Results that print as tables in a terminal, show tables and figures in a notebook, and save themselves to a file.
 
 A result class inherits from :class:`TabularResult` and says which tables (and figures, as data) it consists of. Text
-is laid out by rich and HTML is written here; both libraries and this module are needed only when something is shown.
+is laid out by rich and the HTML of tables is written here. Figures are drawn by the package that is named by the entry
+point ``figure`` of the group ``toulmin.pages``, which is ``toulmin.report``: this package does not know that one.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from toulmin.evidence.numbers import format_number
 from toulmin.faults import Fault, FaultError
 
 if TYPE_CHECKING:
+    from toulmin.evidence.figure_base import FigureBase
     from toulmin.evidence.figures import Figure
     from toulmin.evidence.record import Table
 
@@ -36,6 +38,10 @@ td.number {{ text-align: right; }}
 {body}
 </body></html>
 """
+_FRAME = (
+    '<iframe title="{title}" srcdoc="{page}" style="border: 0; width: 100%; height: 30em" '
+    "onload=\"this.style.height = this.contentDocument.documentElement.scrollHeight + 'px'\"></iframe>"
+)
 
 
 def table_as_text(table: Table, width: int | None = None) -> str:
@@ -82,6 +88,72 @@ def table_as_html(table: Table) -> str:
     return f"<table>{title}<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table>{below}"
 
 
+def figure_as_html(figure: FigureBase) -> str:
+    """The figure as a page in a frame of its own, so that its style and scripts touch nothing around it.
+
+    Where no installed package draws figures it is the title alone.
+
+    :raises FaultError: the figure cannot be drawn.
+    """
+    title, drawn = html.escape(figure.title), _drawn(figure)
+    return f"<p>{title}</p>" if drawn is None else _FRAME.format(title=title, page=html.escape(drawn))
+
+
+def _drawn(figure: FigureBase) -> str | None:
+    """The page that the installed package of drawers makes of the figure, if there is one."""
+    from importlib.metadata import entry_points
+
+    return next((drawer.load()(figure) for drawer in entry_points(group="toulmin.pages", name="figure")), None)
+
+
+def save_result(path: str | Path, name: str, tables: Sequence[Table], figures: Sequence[Figure] = ()) -> Path:
+    """Write tables and figures to ``path``: a page (``.html``), or data (``.json``).
+
+    :raises FaultError: another suffix, or a folder that does not exist.
+    """
+    path = _path_of(path)
+    if path.suffix == ".html":
+        return _write(path, _PAGE.format(title=html.escape(name), body=_body(tables, figures)))
+    parts = {"tables": tables, "figures": figures}
+    data = {part: [one.model_dump(mode="json") for one in found] for part, found in parts.items()}
+    return _write(path, json.dumps({"result": name, **data}, indent=1, ensure_ascii=False))
+
+
+def save_figure(path: str | Path, figure: FigureBase) -> Path:
+    """Write a figure to ``path``: the page with it drawn (``.html``), or its data (``.json``).
+
+    :raises FaultError: another suffix, a folder that does not exist, or no installed package draws figures.
+    """
+    path = _path_of(path)
+    if path.suffix == ".json":
+        return _write(path, figure.model_dump_json(indent=1))
+    drawn = _drawn(figure)
+    if drawn is None:
+        raise FaultError(Fault("evidence.no_drawer", "no installed package draws figures", name=figure.title))
+    return _write(path, drawn)
+
+
+def _path_of(path: str | Path) -> Path:
+    path = Path(path)
+    if path.suffix not in (".html", ".json"):
+        hint = "end the name in .html or .json"
+        raise FaultError(Fault("evidence.suffix", "a result is saved as HTML or JSON", name=path.name, hint=hint))
+    return path
+
+
+def _write(path: Path, text: str) -> Path:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        message = f"cannot be written: {error.strerror or error}"
+        raise FaultError(Fault("evidence.write", message, name=str(path))) from None
+    return path
+
+
+def _body(tables: Sequence[Table], figures: Sequence[Figure]) -> str:
+    return "\n".join([*map(table_as_html, tables), *map(figure_as_html, figures)])
+
+
 def _numeric_columns(table: Table) -> list[bool]:
     """For each column, whether its cells are numbers (or empty)."""
     return [
@@ -97,7 +169,7 @@ class TabularResult(ABC):
         """Everything the result says, as tables."""
 
     def figures(self) -> Sequence[Figure]:
-        """The result's figures, as data; saved with it as JSON."""
+        """The result's figures, as data: drawn in a notebook and in a saved page."""
         return ()
 
     def overview(self) -> Sequence[Table]:
@@ -108,27 +180,11 @@ class TabularResult(ABC):
         return "\n\n".join(table_as_text(table) for table in self.overview())
 
     def _repr_html_(self) -> str:
-        return "\n".join(table_as_html(table) for table in self.overview())
+        return _body(self.overview(), self.figures())
 
     def save(self, path: str | Path) -> Path:
-        """Write the result to ``path``: a page of its tables (``.html``), or tables and figures as data (``.json``).
+        """Write the result to ``path``: a page of its tables and figures (``.html``), or both as data (``.json``).
 
         :raises FaultError: another suffix, or a folder that does not exist.
         """
-        path = Path(path)
-        if path.suffix not in (".html", ".json"):
-            hint = "end the name in .html or .json"
-            raise FaultError(Fault("evidence.suffix", "a result is saved as HTML or JSON", name=path.name, hint=hint))
-        if path.suffix == ".html":
-            body = "\n".join(table_as_html(table) for table in self.tables())
-            text = _PAGE.format(title=html.escape(type(self).__name__), body=body)
-        else:
-            parts = {"tables": self.tables(), "figures": self.figures()}
-            data = {name: [part.model_dump(mode="json") for part in found] for name, found in parts.items()}
-            text = json.dumps({"result": type(self).__name__, **data}, indent=1, ensure_ascii=False)
-        try:
-            path.write_text(text, encoding="utf-8")
-        except OSError as error:
-            message = f"cannot be written: {error.strerror or error}"
-            raise FaultError(Fault("evidence.write", message, name=str(path))) from None
-        return path
+        return save_result(path, type(self).__name__, self.tables(), self.figures())

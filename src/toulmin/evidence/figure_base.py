@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -32,8 +33,25 @@ class FigurePart(BaseModel):
 
 
 class FigureBase(FigurePart):
-    """``title``; ``caption``, what the figure shows in a sentence; ``alt``, the same for who cannot see it."""
+    """``title``; ``caption``, what the figure shows in a sentence; ``alt``, the same for who cannot see it.
+
+    A notebook draws it.
+    """
 
     title: str = Field(min_length=1)
     caption: str = ""
     alt: str = ""
+
+    def _repr_html_(self) -> str:
+        from toulmin.evidence.display import figure_as_html
+
+        return figure_as_html(self)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the figure to ``path``: the page with it drawn (``.html``), or its data (``.json``).
+
+        :raises FaultError: another suffix, a folder that does not exist, or the figure cannot be drawn.
+        """
+        from toulmin.evidence.display import save_figure
+
+        return save_figure(path, self)

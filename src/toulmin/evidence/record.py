@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
@@ -94,6 +95,15 @@ class Table(_Frozen):
         from toulmin.evidence.display import table_as_html
 
         return table_as_html(self)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the table to ``path``: a page (``.html``), or data (``.json``).
+
+        :raises FaultError: another suffix, or a folder that does not exist.
+        """
+        from toulmin.evidence.display import save_result
+
+        return save_result(path, "Table", [self])
 
     def __str__(self) -> str:
         return self.to_text()

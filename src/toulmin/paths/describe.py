@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from toulmin.evidence import Table
+from toulmin.evidence import Table, TabularResult
 from toulmin.patching import ROOT, Graph, Link, PathSet, Plan, Port, plan_paths, split_name
 from toulmin.paths.evaluation import EVERYTHING_PATCHED, Functions, effects, listed, space_of
 from toulmin.paths.explained import count_text
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Estimate(TabularResult):
     """The size of a hypothesis and what evaluating it takes.
 
     ``n_paths``: the exact number of its paths through components, inputs and the classes of positions that it
@@ -40,12 +40,19 @@ class Estimate:
     bytes_per_pair: int
     is_edge_circuit: bool
 
-    def __str__(self) -> str:
+    def tables(self) -> tuple[Table, ...]:
+        """One row with all of it."""
         kind = "a set of edges" if self.is_edge_circuit else "no set of edges"
-        return (
-            f"{count_text(self.n_paths)} paths, {self.n_copies} copies ({self.n_states} states at most), "
-            f"about {self.passes:.2f} forward passes, {self.bytes_per_pair / 2**20:.1f} MiB a pair; it is {kind}"
+        row = (
+            count_text(self.n_paths),
+            self.n_copies,
+            self.n_states,
+            self.passes,
+            self.bytes_per_pair / 2**20,
+            kind,
         )
+        columns = ("paths", "copies", "most at a node", "forward passes", "MiB a pair", "the same as")
+        return (Table(title="What the hypothesis takes", columns=columns, rows=(row,)),)
 
 
 def describe(
@@ -112,7 +119,7 @@ def path_text(path: tuple[Link, ...]) -> str:
 
 
 @dataclass(frozen=True)
-class Difference:
+class Difference(TabularResult):
     """Paths that only one of two hypotheses has, with examples, shortest first."""
 
     only_first: int
@@ -121,12 +128,14 @@ class Difference:
     examples_first: tuple[str, ...]
     examples_second: tuple[str, ...]
 
-    def __str__(self) -> str:
-        common, first, second = (count_text(n) for n in (self.common, self.only_first, self.only_second))
-        lines = [f"{common} paths in both, {first} only in the first, {second} only in the second"]
-        lines += [f"  + {text}" for text in self.examples_first]
-        lines += [f"  - {text}" for text in self.examples_second]
-        return "\n".join(lines)
+    def tables(self) -> tuple[Table, ...]:
+        """How many paths each has alone and both have, with the examples."""
+        rows = (
+            ("both", count_text(self.common), ""),
+            ("only the first", count_text(self.only_first), "\n".join(self.examples_first)),
+            ("only the second", count_text(self.only_second), "\n".join(self.examples_second)),
+        )
+        return (Table(title="Paths of two hypotheses", columns=("in", "paths", "for example"), rows=rows),)
 
 
 def difference(

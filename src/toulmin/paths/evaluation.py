@@ -16,10 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from toulmin.evidence import average_by_unit
+from toulmin.evidence import Table, TabularResult, average_by_unit
 from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.patching import DEFAULT_BYTES, Graph, run_paths
-from toulmin.paths.explained import Ladder, explain_ladder
+from toulmin.paths.explained import Ladder, count_text, explain_ladder
 from toulmin.paths.hypothesis import Hypothesis, hypothesis
 from toulmin.paths.metric_change import AnyMetric, change_unit, find_change, measure_change
 from toulmin.paths.space import MAX_COPIES, Space, make_space
@@ -33,7 +33,7 @@ Functions = Mapping[str, Mapping[str, Callable[[Tensor], Tensor]]]
 
 
 @dataclass(frozen=True)
-class Effects:
+class Effects(TabularResult):
     """Effects on each of n pairs, before any averaging.
 
     ``unexplained[name]``: [n] the change of the output under each hypothesis; ``total``: [n] under the baseline.
@@ -58,6 +58,19 @@ class Effects:
         names, means = average_by_unit(self.units, {"total": self.total, **_keyed(self.unexplained)})
         total = means.pop("total")
         return names, {name: means[key] for name, key in zip(self.unexplained, means, strict=True)}, total
+
+    def tables(self) -> tuple[Table, ...]:
+        """Each hypothesis with its mean effects."""
+        names, unexplained, total = self.by_prompt()
+        rows = [
+            (name, count_text(self.n_paths[name]), self.n_copies[name], float(values.mean()), float(total.mean()))
+            for name, values in unexplained.items()
+        ]
+        caption = (
+            f"Mean change of {self.metric} ({self.unit}) over {len(names)} clean prompts, total: of {self.baseline}."
+        )
+        columns = ("hypothesis", "paths", "copies", "unexplained", "total")
+        return (Table(title="Effects", columns=columns, rows=tuple(rows), caption=caption),)
 
     def explain(self, *, seed: int = 0, resamples: int = 2000) -> Ladder:
         """The proportion that each hypothesis explains, with bootstrap intervals over clean prompts."""

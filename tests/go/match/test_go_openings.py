@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from toulmin.faults import FaultError
-from toulmin.go import Games, Match, Opening, Rules, draw_opening, read_openings, read_sgf, replay, sgf_of
+from toulmin.go import Games, Match, Opening, PlayerSpec, Rules, draw_opening, read_openings, read_sgf, replay, sgf_of
 from toulmin.go.gtp.player import EnginePlayer
 from toulmin.go.match.figures import replay_of
 from toulmin.go.match.game_record import GameRecord
@@ -109,7 +109,7 @@ def test_copies_of_games_keep_what_was_set_up():
 
 
 def test_a_match_plays_its_positions_in_turn(walls, tmp_path):
-    players = [{"kind": "random"}, {"kind": "edge"}]
+    players = (PlayerSpec(kind="random"), PlayerSpec(kind="edge"))
     study = Match(size=5, komi=0.5, players=players, games=8, opening_moves=1, positions=f"file:{walls}")
     assert [one.role for one in study.at(Resolver()).inputs()] == ["positions"]
     items = study.at(Resolver()).collect(Run(tmp_path))
@@ -118,7 +118,7 @@ def test_a_match_plays_its_positions_in_turn(walls, tmp_path):
         (2, "b", 1)
     ] * 2 + [(5, "w", 2)] * 2 + [(2, "b", 1)] * 2
     assert [one.black for one in records] == ["random", "edge"] * 4
-    assert len(set(items.contents)) == 4
+    assert len(set(items.contents or ())) == 4
 
 
 class Counted(HardCoded):
@@ -153,7 +153,7 @@ def test_the_place_of_a_finished_game_is_taken_by_the_next():
 @pytest.mark.skipif(GNUGO is None, reason="GNU Go is not installed")
 def test_an_engine_is_told_of_set_up_stones(walls):
     opening = read_openings(walls, 5, Rules())[0]
-    engine = EnginePlayer("gnugo", [GNUGO, "--mode", "gtp", "--level", "1", "--chinese-rules"])
+    engine = EnginePlayer("gnugo", [str(GNUGO), "--mode", "gtp", "--level", "1", "--chinese-rules"])
     games = Games(1, 5, Rules(suicide=False))
     opening.begin(games, 0)
     try:
