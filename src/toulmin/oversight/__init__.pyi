@@ -8,9 +8,7 @@ from .clerk_control import clerk_traffic as clerk_traffic
 from .control import AttackPolicy as AttackPolicy
 from .control import Traffic as Traffic
 from .control import audit_threshold as audit_threshold
-from .control import builder_breaker as builder_breaker
 from .control import find_attack as find_attack
-from .control import run_protocol as run_protocol
 from .cue_task import oversight_pair as oversight_pair
 from .cue_task import oversight_task as oversight_task
 from .diagnosis import Diagnosis as Diagnosis
@@ -23,6 +21,13 @@ from .organisms import ORGANISMS as ORGANISMS
 from .organisms import Organism as Organism
 from .organisms import find_organism as find_organism
 from .organisms import training_row as training_row
+from .protocols import Protocol as Protocol
+from .protocols import any_harm as any_harm
+from .protocols import builder_breaker as builder_breaker
+from .protocols import frontier as frontier
+from .protocols import protocol_rates as protocol_rates
+from .protocols import search_attack as search_attack
+from .protocols import trajectory_harm as trajectory_harm
 from .representation import draw_cued_desks as draw_cued_desks
 from .representation import probe_oversight as probe_oversight
 from .representation import reverse_oversight as reverse_oversight
@@ -33,10 +38,12 @@ __all__ = [
     "AttackPolicy",
     "Diagnosis",
     "Organism",
+    "Protocol",
     "Traffic",
     "action_desks",
     "answer_logits",
     "answers",
+    "any_harm",
     "audit_threshold",
     "builder_breaker",
     "capability",
@@ -46,16 +53,19 @@ __all__ = [
     "encode_desks",
     "find_attack",
     "find_organism",
+    "frontier",
     "harm_rates",
     "oversight_pair",
     "oversight_task",
     "paired_difference",
     "probe_oversight",
+    "protocol_rates",
     "reverse_oversight",
-    "run_protocol",
+    "search_attack",
     "search_password",
     "split_symbols",
     "train_on_examples",
     "training_row",
+    "trajectory_harm",
     "untrained",
 ]
