@@ -206,10 +206,10 @@ class ResidualAttention:
 
     def _parts(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """q [N, H, p, E] of the written positions, k, v [N, H, t, .], the pattern [N, H, p, t] and z [N, H, p, G]."""
-        read = x[:, None]  # [N, 1, P, d]
-        written = read[:, :, -1:] if self.last else read
-        q = written @ self.W_Q.to(x.dtype)
-        k, v = read @ self.W_K.to(x.dtype), read @ self.W_V.to(x.dtype)
+        written = x[:, -1:] if self.last else x
+        # one product for each head, not a broadcast one, which would copy the weights for every sample
+        q = torch.einsum("npd,hde->nhpe", written, self.W_Q.to(x.dtype))
+        k, v = (torch.einsum("npd,hde->nhpe", x, weight.to(x.dtype)) for weight in (self.W_K, self.W_V))
         allowed = self.mask[-1:] if self.last else self.mask
         scores = (q @ k.mT * self.scale).masked_fill(~allowed, -torch.inf)
         pattern = scores.softmax(-1)
@@ -218,7 +218,7 @@ class ResidualAttention:
     def __call__(self, x: Float[Tensor, "N P d"]) -> Float[Tensor, "N Q d"]:
         """What the section writes."""
         *_, z = self._parts(x)
-        return (x[:, -1:] if self.last else x) + (z @ self.W_O.to(x.dtype)).sum(1)
+        return (x[:, -1:] if self.last else x) + torch.einsum("nhpg,hgd->npd", z, self.W_O.to(x.dtype))
 
     def _terms(self, x: Tensor, B: Tensor, nodes: Sequence[Node]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Averaged over the line: the pattern; and, for every query, key and head, y [N, H, p, t, F] with the vectors
@@ -229,9 +229,9 @@ class ResidualAttention:
         (node,) = nodes
         q, k, v, pattern, z = self._parts(node.at * x)
         gap = pattern[..., None] * (v[:, :, None] - z[:, :, :, None])  # [N, H, p, t, G]
-        y = gap @ (self.W_O.to(x.dtype) @ B)[:, None] * (self.scale * node.weight)
-        from_key = q @ self.W_K.to(x.dtype).mT
-        from_query = k @ self.W_Q.to(x.dtype).mT
+        y = torch.einsum("nhptg,hgf->nhptf", gap, (self.W_O.to(x.dtype) @ B) * (self.scale * node.weight))
+        from_key = torch.einsum("nhpe,hde->nhpd", q, self.W_K.to(x.dtype))
+        from_query = torch.einsum("nhpe,hde->nhpd", k, self.W_Q.to(x.dtype))
         return pattern * node.weight, y, from_key, from_query
 
     def moment(self, x: Tensor, readout: Tensor | None, nodes: Sequence[Node]) -> Float[Tensor, "d d"]:
@@ -254,18 +254,18 @@ class ResidualAttention:
         cross = torch.einsum("gdf,mghf->mhd", through, carried)
         mixed = torch.einsum("mhd,mhe->de", cross, left)
         total += mixed + mixed.T
-        # the query's own position also carries B and the change of its query
+        # the query's own position also carries B and the change of its query: counted again with them, less what was
         at = torch.arange(queries, device=x.device) if own is None else torch.tensor([own], device=x.device)
         own_pattern = pattern[:, :, torch.arange(queries), at].transpose(1, 2).flatten(0, 1)  # [N p, H]
         own_y = y[:, :, torch.arange(queries), at].transpose(1, 2).flatten(0, 1)  # [N p, H, F]
-        rest = right.permute(0, 1, 3, 2)  # [N p, H, F, t]
         keys_side = from_query[:, None].expand(-1, queries, -1, -1, -1).flatten(0, 1)  # [N p, H, t, d]
-        for some in _pieces(len(left), 4 * d * B.shape[1] * 8, 1 << 28):
-            extra = B + torch.einsum("mhft,mhtd->mdf", rest[some], keys_side[some])
-            plain = torch.einsum("mh,hdf->mdf", own_pattern[some], through)
-            plain += torch.einsum("mhd,mhf->mdf", left[some], own_y[some])
-            mixed = torch.einsum("mdf,mef->de", extra, plain)
-            total += torch.einsum("mdf,mef->de", extra, extra) + mixed + mixed.T
+        fixed = torch.cat([B[None], through])
+        for some in _pieces(len(left), heads * (keys + 1) * (d + len(fixed) * B.shape[1]) * 8, 1 << 26):
+            c, u, w = own_pattern[some], left[some], own_y[some]
+            total -= _moment_of_sums(c, through, u, w)
+            every_u = torch.cat([u, keys_side[some].flatten(1, 2)], 1)
+            every_w = torch.cat([w, right[some].flatten(1, 2)], 1)
+            total += _moment_of_sums(torch.cat([torch.ones_like(c[:, :1]), c], 1), fixed, every_u, every_w)
         assert n * queries == len(left)
         assert heads == len(through)
         return total
@@ -305,12 +305,23 @@ class ResidualAttention:
         """f C^+ B + sum over heads of the pattern times f C^+ W_V W_O B."""
         W_Q, W_K, W_V, W_O = (w.to(features.dtype) for w in (self.W_Q, self.W_K, self.W_V, self.W_O))
         written = features[:, -1:] if self.last else features
-        q = written[:, None] @ (C_inverse @ W_Q)
-        k = features[:, None] @ (C_inverse @ W_K)
+        q = torch.einsum("npd,hde->nhpe", written, C_inverse @ W_Q)
+        k = torch.einsum("npd,hde->nhpe", features, C_inverse @ W_K)
         allowed = self.mask[-1:] if self.last else self.mask
         pattern = (q @ k.mT * self.scale).masked_fill(~allowed, -torch.inf).softmax(-1)
-        values = features[:, None] @ (C_inverse @ (W_V @ (W_O @ readout)))
+        values = torch.einsum("npd,hdf->nhpf", features, C_inverse @ (W_V @ (W_O @ readout)))
         return written @ (C_inverse @ readout) + (pattern @ values).sum(1)
+
+
+def _moment_of_sums(
+    c: Float[Tensor, "M A"], fixed: Float[Tensor, "A d F"], u: Float[Tensor, "M K d"], w: Float[Tensor, "M K F"]
+) -> Float[Tensor, "d d"]:
+    """The sum of J J^T over the Jacobians J_m = sum_a c_ma T_a + sum_k u_mk w_mk^T, none of which is made."""
+    total = torch.einsum("ab,adf,bef->de", c.T @ c, fixed, fixed)
+    flat = u.flatten(0, 1)
+    weighted = (c[:, None, :, None] * w[:, :, None, :]).flatten(0, 1).flatten(1)  # [M K, A F]
+    cross = (flat.T @ weighted) @ fixed.permute(0, 2, 1).flatten(0, 1)
+    return total + cross + cross.T + flat.T @ ((w @ w.mT) @ u).flatten(0, 1)
 
 
 def _readout(readout: Tensor | None, weight: Tensor) -> Tensor:
