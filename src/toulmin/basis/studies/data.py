@@ -1,4 +1,4 @@
-"""What the studies of interaction bases compute with: a model's chain, its data and its score."""
+"""What the studies of interaction bases share: a model's chain, its data and its score; means over models."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from toulmin.evidence import Interval, Measure, mean_interval
 from toulmin.faults import ExitCode, Fault, FaultError
-from toulmin.studies import Resolver
+from toulmin.studies import MeasureSpec, Resolver, interval_over_seeds
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -122,3 +123,17 @@ def build_basis(name: BasisName, prepared: Prepared, *, seed: int, max_bytes: in
         "ib": build.interaction_basis,
     }[name]
     return make(chain, batches, max_bytes=max_bytes)
+
+
+def interval_over_models(values: Any) -> tuple[Interval | None, str | None]:
+    """A bootstrap over models, or Student's t where they are fewer than ten."""
+    return mean_interval(values) if len(values) >= 10 else interval_over_seeds(values)
+
+
+def over_models(spec: MeasureSpec, values: Any) -> Measure:
+    """The mean over models, its interval within the measure's range."""
+    interval, reason = interval_over_models(values)
+    if interval is not None and spec.low is not None and interval.low < spec.low:
+        interval = interval.model_copy(update={"low": spec.low})
+    fields: dict[str, Any] = {"unit": spec.unit, "better": spec.better, "n": len(values), "n_of": "models"}
+    return Measure(value=float(sum(values) / len(values)), interval=interval, no_interval=reason, **fields)

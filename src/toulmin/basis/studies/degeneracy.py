@@ -61,7 +61,7 @@ class Degeneracy(Study):
             "resamples": 200,
         },
         "demo": {"groups": ("Z11",), "widths": (12, 16, 24), "seeds": 8, "steps": 2000},
-        "full": {"groups": ("Z23", "S4"), "widths": (32, 48, 64, 80, 96, 112), "seeds": 9},
+        "full": {"groups": ("Z23", "S4"), "widths": (24, 32, 40, 48, 64, 80), "seeds": 9, "steps": 3000},
     }
     doubts: ClassVar = (
         Doubt(
@@ -92,8 +92,8 @@ class Degeneracy(Study):
     step: float = Field(default=1e-2, gt=0)  #: of the sampler
     localisation: float = Field(default=5.0, ge=0)
     chains: int = Field(default=4, ge=2)
-    burn: int = Field(default=100, ge=0)
-    draws: int = Field(default=240, ge=4)
+    burn: int = Field(default=60, ge=0)
+    draws: int = Field(default=160, ge=4)
     most_r_hat: float = Field(default=1.2, gt=1)
     resamples: int = Field(default=2000, ge=10)
 

@@ -7,17 +7,23 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from toulmin.basis.studies.data import BasisName, Prepared, Task, build_basis, prepare
+from toulmin.basis.studies.data import (
+    BasisName,
+    Prepared,
+    Task,
+    build_basis,
+    interval_over_models,
+    over_models,
+    prepare,
+)
 from toulmin.evidence import (
     Chart,
     Figure,
     Graph,
-    Interval,
     Measure,
     PositiveControl,
     Table,
     content_of,
-    mean_interval,
 )
 from toulmin.evidence.figures import Edge, Facts, Node
 from toulmin.studies import (
@@ -30,7 +36,6 @@ from toulmin.studies import (
     Run,
     Study,
     Summary,
-    interval_over_seeds,
     keep_piece,
 )
 
@@ -205,14 +210,14 @@ class Interaction(Study):
         sections = items.metadata["sections"]
         total = {b: np.sum([items[f"needed/{b}/{n}"] for n in range(len(sections))], 0) for b in self.bases}
         options: dict[str, Any] = {"n_of": "models"}
-        whole = items["whole"]
+        whole, specs = items["whole"], self.measure_specs()
         measures: dict[str, Measure] = {
             "score": self.measure("score", whole, items, shares=True, **options)
             if self.task == "modular_addition"
-            else self._over_models("score", whole)
+            else over_models(specs["score"], whole)
         }
         for basis, values in total.items():
-            measures[f"needed.{basis}"] = self._over_models(f"needed.{basis}", values)
+            measures[f"needed.{basis}"] = over_models(specs[f"needed.{basis}"], values)
         for basis in self.bases:
             if basis == "pca":
                 continue
@@ -226,12 +231,6 @@ class Interaction(Study):
                 measures[f"{name}.{basis}"] = self.measure(f"{name}.{basis}", values, items, shares=True, **options)
         control = self._control(items.metadata["planted"])
         return Summary(measures, tables=self._tables(items), figures=self._figures(items), positive_control=control)
-
-    def _over_models(self, name: str, values: Any) -> Measure:
-        spec = self.measure_specs()[name]
-        interval, reason = interval_over_models(values)
-        fields: dict[str, Any] = {"unit": spec.unit, "better": spec.better, "n": len(values), "n_of": "models"}
-        return Measure(value=float(np.mean(values)), interval=interval, no_interval=reason, **fields)
 
     def _ratio(self, logs: Any) -> Measure:
         """The geometric mean of ratios, with the interval of the mean of their logarithms."""
@@ -296,11 +295,6 @@ class Interaction(Study):
             figures.append(Chart.curves(spectra, title=title, x="feature", y="share of the largest", log_y=True))
             figures.append(_draw(first["lib"]["graph"], items.metadata["sections"], str(items.units[0])))
         return figures
-
-
-def interval_over_models(values: Any) -> tuple[Interval | None, str | None]:
-    """A bootstrap over models, or Student's t where they are fewer than ten."""
-    return mean_interval(values) if len(values) >= 10 else interval_over_seeds(values)
 
 
 def planted_needs() -> dict[str, int]:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from toulmin.basis.studies.data import BasisName, Prepared, build_basis, prepare
+from toulmin.basis.studies.data import BasisName, Prepared, build_basis, over_models, prepare
 from toulmin.basis.studies.interaction import BASIS_DOUBTS
 from toulmin.evidence import Chart, Figure, Graph, Measure, PositiveControl, Table, content_of
 from toulmin.evidence.figures import Edge, Node
@@ -217,7 +217,7 @@ class ModulesStudy(Study):
     def summarise(self, items: Items) -> Summary:
         """Each measure by basis, a table of the models, a chart, and the graph of the first model in the last basis."""
         measures = {
-            f"{name}.{basis}": self.measure(f"{name}.{basis}", items[f"{name}/{basis}"], items, n_of="models")
+            f"{name}.{basis}": over_models(self.measures[name], items[f"{name}/{basis}"])
             for name in self.measures
             for basis in self.bases
         }
