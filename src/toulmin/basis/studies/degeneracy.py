@@ -293,7 +293,7 @@ class Degeneracy(Study):
         )
 
     def _figures(self, items: Items, measures: dict[str, Measure]) -> list[Any]:
-        groups = [str(cell).replace("/", ", width ") for cell in items["cell"]]
+        groups = [str(cell).split("/")[0] for cell in items["cell"]]
         figures: list[Any] = [
             Chart.scatter(
                 items[name],

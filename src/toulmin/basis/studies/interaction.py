@@ -317,7 +317,7 @@ def planted_needs() -> dict[str, int]:
     return needed
 
 
-def _strongest(edges: Any, mask: Any, constant: bool, most: int = 60) -> list[list[float]]:
+def _strongest(edges: Any, mask: Any, constant: bool, most: int = 16) -> list[list[float]]:
     """The largest of the interactions kept: feature after, feature before, strength."""
     kept = mask.clone()
     if constant:
@@ -346,7 +346,7 @@ def _draw(graph: list[list[list[float]]], sections: list[str], subject: str) -> 
     ordered = sorted(nodes.values(), key=lambda node: (node.layer, int(node.label)))
     return Graph(
         title="Strongest interactions in the Local Interaction Basis",
-        caption=f"{subject}: at most 60 of the edges needed in each section; width by strength within the section.",
+        caption=f"{subject}: at most 16 of the edges needed in each section; width by strength within the section.",
         nodes=tuple(ordered) or (Node(id="none", layer=0),),
         edges=tuple(edges),
         layers=layers,

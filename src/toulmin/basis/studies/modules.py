@@ -254,16 +254,26 @@ class ModulesStudy(Study):
 
 
 def _strongest(
-    weights: list[Any], communities: list[Any], labels: dict[int, list[str]], most: int = 80
+    weights: list[Any], communities: list[Any], labels: dict[int, list[str]], most: int = 30, width: int = 12
 ) -> dict[str, Any]:
-    """The heaviest edges of each section, and the nodes at their ends: site, feature, community, label."""
+    """The heaviest edges of each section between the ``width`` heaviest features of each site, and the nodes at their
+    ends: site, feature, community, label."""
+    heavy: list[set[int]] = []
+    for site in range(len(weights) + 1):
+        total = weights[site].sum(0) if site < len(weights) else 0
+        total = total + (weights[site - 1].sum(1) if site else 0)
+        heavy.append(set(np.argsort(total)[::-1][:width].tolist()))
     nodes: dict[tuple[int, int], list[Any]] = {}
     edges: list[list[float]] = []
     for number, w in enumerate(weights):
-        for flat in np.argsort(w, axis=None)[::-1][:most]:
+        drawn = 0
+        for flat in np.argsort(w, axis=None)[::-1]:
             after, before = divmod(int(flat), w.shape[1])
-            if w[after, before] <= 0:
+            if w[after, before] <= 0 or drawn == most:
                 break
+            if before not in heavy[number] or after not in heavy[number + 1]:
+                continue
+            drawn += 1
             edges.append([number, after, before, float(w[after, before])])
             for site, feature in ((number, before), (number + 1, after)):
                 label = labels[site][feature] if site in labels else str(feature)
@@ -275,10 +285,11 @@ def _draw(graph: dict[str, Any], sites: list[str], subject: str) -> Graph:
     nodes = [
         Node(
             id=f"{site}.{feature}",
-            label=str(feature),
+            # in the Fourier basis, such as "17 (a+b) 0.93": the frequency and kind, the share is among the facts
+            label=label.rsplit(" ", 1)[0] if "(" in label else str(feature),
             layer=site,
             group=f"module {community}",
-            facts={"label": label, "module": community},
+            facts={"feature": feature, "Fourier label": label, "module": community},
         )
         for site, feature, community, label in sorted(graph["nodes"], key=lambda node: (node[0], node[2], node[1]))
     ]
@@ -293,7 +304,8 @@ def _draw(graph: dict[str, Any], sites: list[str], subject: str) -> Graph:
     ]
     return Graph(
         title="Modules of features",
-        caption=f"{subject}: at most 80 of the heaviest interactions of each section; modules by colour.",
+        caption=f"{subject}: at most 30 interactions of each section, between the 12 heaviest features of each site; "
+        "modules by colour. Names are the frequency and kind of wave that the feature is most about, or its number.",
         nodes=tuple(nodes),
         edges=tuple(edges),
         layers=tuple(sites),
