@@ -340,4 +340,10 @@ def test_drawings_of_circuits_and_curves() -> None:
     assert placed.positions == ("a", "b", "c")
     assert len(placed.edges) == len(drawn(0, positions=3))
     assert draw_circuit(Circuit.empty(GRAPH)).nodes
+    some = draw_circuit(scores.top(7), scores, most=3)
+    assert {edge.facts["edge"] for edge in some.edges} == set(scores.top(3))
+    assert "7 of" in some.caption
+    assert "(3 drawn, of largest score)" in some.caption
+    assert "(2 drawn, nearest to the output)" in draw_circuit(scores.top(7), most=2).caption
+    assert len(draw_circuit(drawn(0, positions=3), most=2).edges) == 2
     assert draw_curves({"eap": (np.array([0, 1, 9]), np.array([0.0, 5, 90]))}, title="t", y="%").rows()

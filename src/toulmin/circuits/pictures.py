@@ -27,13 +27,23 @@ def round_percent(percent: float) -> float:
 
 
 def draw_circuit(
-    circuit: Circuit, scores: EdgeScores | None = None, *, title: str = "The circuit", tokens: Sequence[str] = ()
+    circuit: Circuit,
+    scores: EdgeScores | None = None,
+    *,
+    title: str = "The circuit",
+    tokens: Sequence[str] = (),
+    most: int = 400,
 ) -> Graph:
     """The circuit by layers, bottom to top; edges weighted by their score, a column a token where edges have positions.
 
     Edges of one head's Q, K and V inputs are told apart by group. A component that is split into terms is drawn with a
     line (group ``term``) to each of its terms in the circuit.
+
+    :param most: of a larger circuit so many edges are drawn, those of largest absolute score (without scores, those
+        nearest to the output), and the caption says so: thousands of lines show nothing, and a browser stalls on them.
     """
+    whole = len(circuit)
+    circuit = _largest(circuit, scores, most)
     graph, placed = circuit.graph, circuit.positions is not None
     columns = tuple(tokens) if tokens else tuple(str(i) for i in range(circuit.positions or 0))
     layer_of = _layers(circuit)
@@ -47,6 +57,7 @@ def draw_circuit(
         used.setdefault(key, Node(id=key, label=name, layer=layer_of[name], position=position, group=group))
         return key
 
+    components = receiver_components(graph)
     for name in circuit:
         source, receiver = parse_edge(graph, name)
         slot = graph.receivers[receiver].partition("[")[2].rstrip("]") or "input"
@@ -56,7 +67,7 @@ def draw_circuit(
             if scores is not None:
                 value = scores.values[source, receiver]
                 weight = float(value[position] if value.ndim and position is not None else np.sum(value))
-            ends = node(graph.sources[source], position), node(receiver_components(graph)[receiver], position)
+            ends = node(graph.sources[source], position), node(components[receiver], position)
             edges.append(
                 Edge(source=ends[0], target=ends[1], weight=weight, group=slot, facts={"edge": name, "score": weight})
             )
@@ -68,7 +79,9 @@ def draw_circuit(
         node("embed", 0 if placed else None)
     names = ("embed", *_layer_names(circuit), "logits")
     ordered = sorted(used.values(), key=lambda n: (n.layer, n.position or 0, n.id))
-    what = f"{len(circuit)} of {graph.n_edges * (circuit.positions or 1)} edges"
+    what = f"{whole} of {graph.n_edges * (circuit.positions or 1)} edges"
+    if len(circuit) < whole:
+        what += f" ({len(circuit)} drawn, {'of largest score' if scores is not None else 'nearest to the output'})"
     return Graph(
         title=title,
         caption=f"{what}; an edge's width is the size of its score, its colour the input it feeds.",
@@ -79,6 +92,22 @@ def draw_circuit(
         positions=columns if placed else (),
         unit=scores.method if scores is not None else "",
     )
+
+
+def _largest(circuit: Circuit, scores: EdgeScores | None, most: int) -> Circuit:
+    """At most ``most`` edges of the circuit; edges at positions count where they are."""
+    places = np.argwhere(circuit.table)
+    if len(places) <= most:
+        return circuit
+    order = -places[:, 1]
+    if scores is not None:
+        values = (
+            scores.values if circuit.positions is not None else scores.values.reshape(*circuit.table.shape, -1).sum(-1)
+        )
+        order = -np.abs(values[tuple(places[:, : values.ndim].T)])
+    table = np.zeros_like(circuit.table)
+    table[tuple(places[np.argsort(order, kind="stable")[:most]].T)] = True
+    return Circuit(circuit.graph, table)
 
 
 def _layers(circuit: Circuit) -> dict[str, int]:
