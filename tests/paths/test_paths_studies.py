@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from toulmin.evidence import Store
 from toulmin.faults import FaultError
 from toulmin.paths import describe, difference, draw, effects, explain_inputs, hypothesis
+from toulmin.paths.diagram import draw_in
 from toulmin.paths.space import make_space
 from toulmin.paths.studies.evaluate import INDUCTION, PREVIOUS, Evaluate, induction_ladder
 from toulmin.paths.studies.matrix import MatrixStudy
@@ -195,3 +196,18 @@ def test_a_matrix_without_components_has_the_direct_effects_on_the_logits_alone(
     assert set(found.measures) == {"strongest_to_logits"}
     assert found.measures["strongest_to_logits"] == wanted.measures["strongest_to_logits"]
     assert [table.title for table in found.tables] == ["Direct effect on the logits: strongest"]
+
+
+def test_a_drawing_of_a_deep_model_has_the_edges_that_most_paths_run_along() -> None:
+    from toulmin.patching import Graph
+
+    space = make_space(Graph.transformer(6, 8), [hypothesis("L5.H3 -> logits")], 4)
+    figure = draw_in(space, hypothesis("L5.H3 -> logits"))
+    assert len(figure.edges) == 400
+    assert "edges the 400 that most paths run along are drawn" in figure.caption
+    last = [edge for edge in figure.edges if edge.target == "logits"]
+    assert [(edge.source, edge.weight) for edge in last] == [("L5.H3", 1.0)]
+    assert figure.nodes[-1].id == "logits"
+    few = draw_in(space, hypothesis("embed -> L0.H1 -> L5.H3 -> logits"))
+    assert len(few.edges) == 7  # Q, K and V of each head, and the logits
+    assert "drawn" not in few.caption

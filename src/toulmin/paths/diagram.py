@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from toulmin.subjects import Subject, Transformer
     from toulmin.tasks import Pair
 
+MOST = 400  #: edges of a drawing
+
 
 def draw(
     model: Transformer | Subject,
@@ -29,7 +31,8 @@ def draw(
     """The components and edges of the paths that a hypothesis adds to its baseline, on prompts of ``length`` tokens.
 
     :param baseline: paths taken for granted and not drawn, such as ``!L1.H{5,6}``; default none. The weight of an edge
-        is the share of the drawn paths that run along it.
+        is the share of the drawn paths that run along it. Of more than 400 edges those with the largest shares are
+        drawn, and the caption says so: a hypothesis about a model of 30 layers has a hundred thousand.
     :param pairs: needed where the hypothesis names positions of the task.
     :raises FaultError: as :func:`toulmin.paths.evaluate`.
     """
@@ -47,6 +50,7 @@ def draw_in(space: Space, hypothesis: Hypothesis, baseline: Hypothesis | None = 
     if baseline is not None:
         made = made - space.compile(baseline)
     along = _paths_along(made)
+    drawn = dict(sorted(along.items(), key=lambda entry: (-entry[1], entry[0]))[:MOST])
     total = max(1, made.count())
     edges = tuple(
         Edge(
@@ -56,8 +60,9 @@ def draw_in(space: Space, hypothesis: Hypothesis, baseline: Hypothesis | None = 
             group=slot if slot != "in" else "",
             facts={"input": slot, "paths": count},
         )
-        for (source, target, slot), count in sorted(along.items())
+        for (source, target, slot), count in sorted(drawn.items())
     )
+    left = f"; of {len(along)} edges the {MOST} that most paths run along are drawn" if len(along) > MOST else ""
     used = {end for edge in edges for end in (edge.source, edge.target)} | {"logits"}
     names = [name for name in (*space.graph.sources, "logits") if name in used]
     layers = _layers(space.graph)
@@ -65,7 +70,7 @@ def draw_in(space: Space, hypothesis: Hypothesis, baseline: Hypothesis | None = 
         title=hypothesis.label[:80],
         caption=f"{count_text(made.count())} paths"
         + (f" beyond {baseline.label}" if baseline is not None else "")
-        + ".",
+        + f"{left}.",
         alt=f"{len(names)} components and {len(edges)} edges: {', '.join(names[:8])}.",
         nodes=tuple(Node(id=n, label=n, layer=_height(n, space.graph), group=_kind(n)) for n in names),
         edges=edges,
