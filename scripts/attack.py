@@ -17,6 +17,7 @@ import torch
 
 from toulmin.adversary import Attack, train_adversary
 from toulmin.go import PlayerSpec
+from toulmin.studies import ProcessPool
 from toulmin.training import Progress
 
 
@@ -27,14 +28,19 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--size", type=int, default=7)
     parser.add_argument("--komi", type=float, default=8.5)
-    parser.add_argument("--opening-moves", type=int, default=0)
+    parser.add_argument("--opening-moves", type=int, default=0, help="random moves before each game")
+    parser.add_argument("--positions", help="an SGF file whose games are the starting positions")
     parser.add_argument("--victim-visits", type=int, default=1)
     parser.add_argument("--hardened", action="store_true", help="the victim avoids passing (avoid_pass_alive)")
     parser.add_argument("--scratch", action="store_true", help="start from random weights, not the victim's")
     parser.add_argument("--learner", choices=("ppo", "amcts"), default="ppo")
     parser.add_argument("--visits", type=int, default=32, help="the adversary's, of A-MCTS")
+    parser.add_argument("--lr", type=float, default=None, help="the learner's default where it is not given")
+    parser.add_argument("--temperature", type=float, default=None, help="at which PPO draws the adversary's moves")
     parser.add_argument("--updates", type=int, default=10_000)
     parser.add_argument("--slots", type=int, default=64)
+    parser.add_argument("--lanes", type=int, default=1, help="streams of games that processes share")
+    parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--stop-at", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
@@ -45,15 +51,20 @@ def main() -> None:
     victim = {"kind": "net", "name": "victim", "net": f"file:{given.net}", "search": {"visits": given.victim_visits}}
     if given.hardened:
         victim["passing"] = "avoid_pass_alive"
-    learner = {"method": "ppo"} if given.learner == "ppo" else {"method": "amcts", "search": {"visits": given.visits}}
+    learner: dict[str, object] = {"method": given.learner}
+    if given.learner == "amcts":
+        learner["search"] = {"visits": given.visits}
+    learner |= {name: getattr(given, name) for name in ("lr", "temperature") if getattr(given, name) is not None}
     attack = Attack.against(
         PlayerSpec.model_validate(victim),
         size=given.size,
         komi=given.komi,
         opening_moves=given.opening_moves,
+        positions=given.positions and f"file:{given.positions}",
         start=None if given.scratch else f"file:{given.net}",
         learner=learner,
         slots=given.slots,
+        lanes=given.lanes,
         updates=given.updates,
         stop_at=given.stop_at,
     )
@@ -65,6 +76,7 @@ def main() -> None:
         device=given.device,
         callbacks=[Progress(every=5)],
         seconds=given.seconds,
+        pool=ProcessPool(given.processes) if given.processes > 1 else None,
     )
     print(json.dumps({"games": trained.games, "reached": trained.reached, **trained.curve[-1]}))
 

@@ -11,7 +11,7 @@ from small_nets import make_network
 from stopping import StopAt
 
 from toulmin.adversary import AmctsSettings, Attack, ReplayBuffer, SearchedMoves, Stage, train_adversary
-from toulmin.adversary.amcts import SearchedGames, imitation_losses, victim_model
+from toulmin.adversary.amcts import Replay, SearchedGames, imitation_losses, victim_model
 from toulmin.faults import FaultError
 from toulmin.go import (
     WHITE,
@@ -50,8 +50,8 @@ def stream(victim: PlayerSpec, folder, seed: int = 0, starts=(), **more) -> Sear
     assert isinstance(plan.learner, AmctsSettings)
     models = [victim_model(stage.victim, plan.learner, str) for stage in plan.stages]
     players = [make_player(stage.victim, str) for stage in plan.stages]
-    buffer = ReplayBuffer(folder, plan.learner.kept)
-    return SearchedGames(plan, lambda: Evaluator(module.export()), players, models, buffer, seed=seed, starts=starts)
+    replay = Replay(ReplayBuffer(folder, plan.learner.kept), plan.learner, seed)
+    return SearchedGames(plan, lambda: Evaluator(module.export()), players, models, replay, seed=seed, starts=starts)
 
 
 def test_the_variants_are_models_of_the_victim(victim):
@@ -70,7 +70,7 @@ def test_the_variants_are_models_of_the_victim(victim):
 def test_moves_hold_visits_and_how_the_game_ended(victim, tmp_path, starts):
     games = stream(victim, tmp_path / "buffer", starts=starts)
     next(games)
-    kept = games.buffer.newest(0)
+    kept = games.replay.buffer.newest(0)
     assert len(kept.result) >= 30
     np.testing.assert_allclose(kept.policy.sum(axis=1), 1, atol=1e-6)
     assert (kept.policy[~kept.legal] == 0).all()
@@ -171,7 +171,12 @@ def test_a_curriculum_of_victims_is_modelled_stage_by_stage(victim, tmp_path):
     noting = [Noting(model, stage) for stage, model in enumerate(models)]
     players = [make_player(stage.victim, str) for stage in stages]
     games = SearchedGames(
-        plan, lambda: Evaluator(module.export()), players, noting, ReplayBuffer(tmp_path / "b", 50), seed=1
+        plan,
+        lambda: Evaluator(module.export()),
+        players,
+        noting,
+        Replay(ReplayBuffer(tmp_path / "b", 50), plan.learner, 1),
+        seed=1,
     )
     for _ in range(4):
         next(games)

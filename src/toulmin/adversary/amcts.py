@@ -61,6 +61,24 @@ def victim_model(
     return PolicyModel(evaluator, spec.search.temperature, spec.passing, 8 if settings.variant == "S++" else 1)
 
 
+class Replay:
+    """Puts the moves of an update into the buffer and draws the minibatches of that update from the newest of it."""
+
+    def __init__(self, buffer: ReplayBuffer, learner: AmctsSettings, seed: int) -> None:
+        self.buffer, self.learner, self.seed, self.update = buffer, learner, seed, 0
+
+    def __call__(self, moves: SearchedMoves) -> list[SearchedMoves]:
+        """The minibatches of the next update, whose games left ``moves``."""
+        self.buffer.write(self.update, moves)
+        newest = self.buffer.newest(self.update)
+        self.buffer.prune(self.update)
+        generator = generator_at(self.seed, 7, self.update)
+        self.update += 1
+        count = len(newest.result)
+        draws = [generator.integers(count, size=self.learner.minibatch) for _ in range(self.learner.minibatches)]
+        return [newest.take(rows) for rows in draws]
+
+
 class SearchedGames(VictimGames):
     """The games of an attack whose learner is :class:`AmctsSettings`; each batch is a list of minibatches."""
 
@@ -70,25 +88,24 @@ class SearchedGames(VictimGames):
         evaluator: Callable[[], Evaluator],
         victims: Sequence[Player],
         models: Sequence[VictimModel],
-        buffer: ReplayBuffer,
+        replay: Replay | None,
         *,
         seed: int = 0,
         starts: Sequence[Opening] = (),
+        follows: int | None = None,
     ) -> None:
         assert isinstance(attack.learner, AmctsSettings)
-        super().__init__(attack, evaluator, victims, seed=seed, starts=starts)
-        self.learner, self.models, self.buffer, self.update = attack.learner, models, buffer, 0
+        super().__init__(attack, evaluator, victims, seed=seed, starts=starts, follows=follows)
+        self.learner, self.models, self.replay = attack.learner, models, replay
 
     def __next__(self) -> list[SearchedMoves]:
-        moves = self._moves(self._play_until(self.learner.decisions))
-        self.buffer.write(self.update, moves)
-        newest = self.buffer.newest(self.update)
-        self.buffer.prune(self.update)
-        generator = generator_at(self.seed, 7, self.update)
-        self.update += 1
-        count = len(newest.result)
-        draws = [generator.integers(count, size=self.learner.minibatch) for _ in range(self.learner.minibatches)]
-        return [newest.take(rows) for rows in draws]
+        if self.replay is None:
+            raise ValueError("there is no buffer to draw from")
+        return self.replay(self.batch())
+
+    def batch(self) -> SearchedMoves:
+        """Play the next games: their searched moves."""
+        return self._moves(self._play_until(self.learner.decisions))
 
     def _decide(self, rows: NDArray[np.int64], evaluator: Evaluator) -> NDArray[np.int64]:
         settings: SearchSettings = self.learner.search
@@ -142,12 +159,13 @@ class SearchedGames(VictimGames):
 
     def position(self) -> dict[str, Any]:
         """As :class:`VictimGames`, and the number of the update."""
-        return {**super().position(), "update": self.update}
+        return {**super().position(), "update": 0 if self.replay is None else self.replay.update}
 
     def seek(self, position: dict[str, Any]) -> None:
         """Go on from a position."""
         super().seek(position)
-        self.update = position["update"]
+        if self.replay is not None:
+            self.replay.update = position["update"]
 
 
 def imitation_losses(

@@ -11,7 +11,6 @@ outcome at the adversary's t-th move, z the outcome (+1, 0 or -1) after the last
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self
@@ -19,6 +18,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from toulmin.adversary.curriculum import Curriculum, Outcome
 from toulmin.adversary.settings import Attack, PpoSettings
 from toulmin.go import BLACK, WHITE, Evaluation, Evaluator, Games, Opening, Player, draw_opening, input_features
 
@@ -33,16 +33,6 @@ class Decisions(NamedTuple):
     log_chance: NDArray[np.float32]
     advantage: NDArray[np.float32]
     target: NDArray[np.float32]
-
-
-class Outcome(NamedTuple):
-    """A finished training game: its number, the adversary's colour, +1/0/-1 for it, moves, and the victim's stage."""
-
-    game: int
-    colour: int
-    result: float
-    moves: int
-    stage: int
 
 
 def advantages(values: Sequence[float], outcome: float, gae_lambda: float) -> tuple[list[float], list[float]]:
@@ -86,14 +76,15 @@ class Episode:
         return {**kept, "generator": self.generator.bit_generator.state}
 
 
-class VictimGames:
+class VictimGames(Curriculum):
     """An endless stream of :class:`Decisions`, each of at least ``decisions`` moves of finished games.
 
     ``evaluator`` gives the network in training as it is now, as an :class:`~toulmin.go.nets.Evaluator`; it is asked
     once for each batch. ``victims`` are the players of the attack's stages; when the win rate of the last ``window``
     games of a stage reaches its threshold, games that start from then on face the next one. Games begin with one of
     ``starts``, drawn anew for each, or with the empty board where there are none. The position is JSON and
-    holds the running games, so that a resumed run goes on bit for bit.
+    holds the running games, so that a resumed run goes on bit for bit. A stream that ``follows`` a curriculum elsewhere
+    keeps to the stage of that number.
     """
 
     def __init__(
@@ -104,9 +95,12 @@ class VictimGames:
         *,
         seed: int = 0,
         starts: Sequence[Opening] = (),
+        follows: int | None = None,
         on_game: Callable[[Outcome, Games, int], None] | None = None,
     ) -> None:
-        self.attack, self.evaluator, self.victims, self.seed, self.on_game = attack, evaluator, victims, seed, on_game
+        super().__init__(attack)
+        self.evaluator, self.victims, self.seed, self.on_game = evaluator, victims, seed, on_game
+        self.follows, self.stage = follows, follows or 0
         self.starts = starts
         ppo = attack.learner if isinstance(attack.learner, PpoSettings) else PpoSettings()
         self.temperature, self.gae_lambda = ppo.temperature, ppo.gae_lambda
@@ -114,11 +108,9 @@ class VictimGames:
         self.rules = attack.parsed_rules()
         self.games = Games(attack.slots, attack.size, self.rules, capacity=2 * attack.size**2)
         self.most_moves = max(1, int(attack.limit * attack.size**2))
-        self.started = self.finished = self.stage = 0
+        self.started = 0
         self.evaluations = 0
         """Of the network in training."""
-        first = attack.window if len(attack.stages) == 1 else attack.stages[0].window
-        self.recent: deque[float] = deque(maxlen=first)
         self.last: list[Outcome] = []
         """The games that gave the newest batch."""
         self.decisions = 0
@@ -130,6 +122,10 @@ class VictimGames:
 
     def __next__(self) -> Any:
         """The :class:`Decisions` of the next games."""
+        return self.batch()
+
+    def batch(self) -> Any:
+        """Play the next games, and what they leave to learn from."""
         return self._decisions(self._play_until(self.attack.learner.decisions))
 
     def _play_until(self, decisions: int) -> list[tuple[Episode, Outcome]]:
@@ -141,18 +137,6 @@ class VictimGames:
             done += self._finish()
         self.last, self.decisions = [outcome for _, outcome in done], sum(len(slot.at) for slot, _ in done)
         return done
-
-    @property
-    def win_rate(self) -> float:
-        """Of the last games of the present stage (0 before there is one); a draw is no win."""
-        return sum(result > 0 for result in self.recent) / max(1, len(self.recent))
-
-    @property
-    def reached(self) -> bool:
-        """Whether the last stage's last ``window`` games were won at the rate at which training may end."""
-        attack = self.attack
-        final = self.stage == len(attack.stages) - 1
-        return final and len(self.recent) >= attack.window and self.win_rate >= attack.stop_at
 
     # -- playing ----------------------------------------------------------------------------------------------------
 
@@ -245,21 +229,16 @@ class VictimGames:
             if self.on_game is not None:
                 self.on_game(outcome, ended, which)
             done.append((slot, outcome))
-            self._count(outcome)
+            self.count(outcome)
             self.slots[row] = self._start(row)
         return done
 
-    def _count(self, outcome: Outcome) -> None:
-        self.finished += 1
-        if outcome.stage != self.stage:
-            return
-        self.recent.append(outcome.result)
-        stage = self.attack.stages[self.stage]
-        full = len(self.recent) >= stage.window
-        if self.stage + 1 < len(self.attack.stages) and full and self.win_rate >= stage.threshold:
-            self.stage += 1
-            last = self.stage + 1 == len(self.attack.stages)
-            self.recent = deque(maxlen=self.attack.window if last else self.attack.stages[self.stage].window)
+    def count(self, outcome: Outcome) -> None:
+        """Count a finished game."""
+        if self.follows is None:
+            super().count(outcome)
+        else:
+            self.finished += 1
 
     def _decisions(self, done: list[tuple[Episode, Outcome]]) -> Decisions:
         advantage: list[float] = []
@@ -286,19 +265,15 @@ class VictimGames:
             "slots": [slot.position() for slot in self.slots],
             "random": self.random.bit_generator.state,
             "started": self.started,
-            "finished": self.finished,
-            "stage": self.stage,
             "evaluations": self.evaluations,
-            "recent": list(self.recent),
-            "window": self.recent.maxlen,
+            **self.counts(),
         }
 
     def seek(self, position: dict[str, Any]) -> None:
         """Go on from a position: the running games are replayed to where they were."""
         self.random.bit_generator.state = position["random"]
-        self.started, self.finished, self.stage = (position[name] for name in ("started", "finished", "stage"))
-        self.evaluations = position["evaluations"]
-        self.recent = deque(position["recent"], maxlen=position["window"])
+        self.started, self.evaluations = position["started"], position["evaluations"]
+        self.seek_counts(position)
         suicide = self.evaluator().file.pass_alive_with_suicide
         for row, kept in enumerate(position["slots"]):
             generator = np.random.default_rng(0)

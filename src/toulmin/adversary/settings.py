@@ -90,7 +90,8 @@ class Attack(BaseModel, frozen=True, extra="forbid"):
     the network that training starts from: the reference of a file, or none for random weights of ``shape``. Games start
     from ``opening_moves`` random moves, after a game drawn from those of the SGF file ``positions`` (set-up stones, the
     side to move, moves) where it is given. One that reaches ``limit`` · size² moves is lost by the adversary.
-    ``slots`` games run in lockstep, the adversary Black in half of them. Training ends after ``updates``, or when the
+    ``slots`` games run in lockstep, the adversary Black in half of them; they are shared among ``lanes``, which several
+    processes may play (:mod:`toulmin.adversary.lanes`). Training ends after ``updates``, or when the
     win rate over the last ``window`` games against the last victim reaches ``stop_at``.
 
     With ``opponent`` "itself" the moves of the other side are drawn from the network in training as well: ordinary
@@ -106,6 +107,7 @@ class Attack(BaseModel, frozen=True, extra="forbid"):
     learner: Annotated[PpoSettings | AmctsSettings, Field(discriminator="method")] = PpoSettings()
     opponent: Literal["victim", "itself"] = "victim"
     slots: Annotated[int, Field(ge=2, le=4096)] = 64
+    lanes: Annotated[int, Field(ge=1, le=1024)] = 1
     opening_moves: Annotated[int, Field(ge=0, le=40)] = 0
     positions: str | None = None
     limit: Annotated[float, Field(gt=0, le=10)] = 2.5
@@ -130,6 +132,19 @@ class Attack(BaseModel, frozen=True, extra="forbid"):
         except FaultError as faulty:
             raise ValueError("; ".join(fault.message for fault in faulty.faults)) from None
         return self
+
+    @model_validator(mode="after")
+    def _lanes_share_the_slots(self) -> Attack:
+        if self.slots % self.lanes or self.slots < 2 * self.lanes:
+            raise ValueError(f"{self.slots} slots cannot be shared among {self.lanes} lanes of equal size, 2 at least")
+        if self.lanes > 1 and any(stage.victim.kind == "gtp" for stage in self.stages):
+            raise ValueError("an external engine plays in one lane")
+        return self
+
+    def references(self) -> tuple[str, ...]:
+        """References of all files it needs: networks of the victims, the start, the positions."""
+        nets = [net for stage in self.stages for net in stage.victim.nets]
+        return tuple(dict.fromkeys([*nets, *(one for one in (self.start, self.positions) if one is not None)]))
 
     @property
     def victim(self) -> PlayerSpec:

@@ -22,9 +22,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from toulmin.adversary.amcts import SearchedGames, amcts_step, victim_model
+from toulmin.adversary.amcts import Replay, SearchedGames, amcts_step, victim_model
 from toulmin.adversary.buffer import ReplayBuffer
 from toulmin.adversary.episodes import VictimGames
+from toulmin.adversary.lanes import Lanes
 from toulmin.adversary.ppo import ppo_step
 from toulmin.adversary.settings import Attack, PpoSettings
 from toulmin.go import (
@@ -37,6 +38,7 @@ from toulmin.go import (
     read_openings,
     write_network,
 )
+from toulmin.studies import Pool
 from toulmin.training import Callback, Checkpoint, Logger, Schedule, State, fit
 
 
@@ -60,11 +62,13 @@ def train_adversary(
     device: torch.device | str = "cpu",
     callbacks: Sequence[Callback] = (),
     seconds: float | None = None,
+    pool: Pool | None = None,
 ) -> TrainedAdversary:
     """Train until the attack's ``updates`` are done or its ``stop_at`` is reached; resume where ``folder`` has a run.
 
-    ``locate`` turns a reference into a path. After ``seconds`` of the clock it stops at the next checkpoint, and goes
-    on in another call: long work in short pieces.
+    ``locate`` turns a reference into a path. ``pool`` plays the lanes of the attack (here, where it is absent); it
+    decides how fast they are played, not what is played. After ``seconds`` of the clock it stops at the next
+    checkpoint, and goes on in another call: long work in short pieces.
 
     :raises FaultError: a network cannot be read; the folder holds a run of another attack, or a damaged one.
     """
@@ -75,28 +79,20 @@ def train_adversary(
         else read_network(locate(attack.start))
     )
     module = TrainableNetwork(start).to(device)
-    current = _CurrentNetwork(module, device)
-    victims = [make_player(stage.victim, locate, seed, str(device)) for stage in attack.stages]
     folder.mkdir(parents=True, exist_ok=True)
-    learner, step, starts = attack.learner, None, ()
-    if attack.positions is not None:
-        starts = read_openings(locate(attack.positions), attack.size, attack.parsed_rules())
-    if isinstance(learner, PpoSettings):
-        stream = VictimGames(attack, current, victims, seed=seed, starts=starts)
-        step = ppo_step(learner, device, seed)
+    stream = _stream(attack, module, folder, locate, seed, device, pool or Pool())
+    if isinstance(attack.learner, PpoSettings):
+        step = ppo_step(attack.learner, device, seed)
     else:
-        models = [victim_model(stage.victim, learner, locate, str(device), seed) for stage in attack.stages]
-        buffer = ReplayBuffer(folder / "buffer", learner.kept)
-        stream = SearchedGames(attack, current, victims, models, buffer, seed=seed, starts=starts)
-        step = amcts_step(learner, device)
+        step = amcts_step(attack.learner, device)
     step = _counting(step, stream)
-    state = State(module, torch.optim.Adam(module.parameters(), lr=learner.lr))
+    state = State(module, torch.optim.Adam(module.parameters(), lr=attack.learner.lr))
     run = {"attack": attack.model_dump(mode="json"), "seed": seed, "start": start.sha256}
     checkpoint = Checkpoint(folder / "checkpoints", attack.checkpoint_every, run=run)
     curve = Logger(folder / "curve.jsonl", every=1)
     checkpoint.resume(state, stream)
     network = folder / "adversary.bin.gz"
-    try:
+    with (pool or Pool()).kept():
         begun = time.monotonic()
         while state.step < attack.updates and not stream.reached:
             if seconds is not None and time.monotonic() - begun >= seconds:
@@ -104,12 +100,39 @@ def train_adversary(
             piece = min(attack.updates, state.step + attack.checkpoint_every)
             fit(step, state, stream, Schedule(piece, attack.learner.lr, "constant"), checkpoint, [curve, *callbacks])
             _write(network, module.export("adversary"))
-    finally:
-        for victim in victims:
+    if isinstance(stream, VictimGames):
+        for victim in stream.victims:
             victim.close()
     if not network.exists():
         _write(network, module.export("adversary"))
     return TrainedAdversary(network, read_curve(curve.path), stream.finished, state.step, stream.reached)
+
+
+def _stream(
+    attack: Attack,
+    module: TrainableNetwork,
+    folder: Path,
+    locate: Callable[[str], str],
+    seed: int,
+    device: torch.device,
+    pool: Pool,
+) -> VictimGames | Lanes:
+    """The games of the attack: here where it has one lane, else wherever the pool plays them."""
+    learner, replay = attack.learner, None
+    if not isinstance(learner, PpoSettings):
+        replay = Replay(ReplayBuffer(folder / "buffer", learner.kept), learner, seed)
+    if attack.lanes > 1:
+        located = {reference: locate(reference) for reference in attack.references()}
+        return Lanes(attack, module.export, located, pool, seed=seed, device=str(device), replay=replay)
+    starts = ()
+    if attack.positions is not None:
+        starts = read_openings(locate(attack.positions), attack.size, attack.parsed_rules())
+    current = _CurrentNetwork(module, device)
+    victims = [make_player(stage.victim, locate, seed, str(device)) for stage in attack.stages]
+    if isinstance(learner, PpoSettings):
+        return VictimGames(attack, current, victims, seed=seed, starts=starts)
+    models = [victim_model(stage.victim, learner, locate, str(device), seed) for stage in attack.stages]
+    return SearchedGames(attack, current, victims, models, replay, seed=seed, starts=starts)
 
 
 def read_curve(path: Path) -> list[dict[str, float]]:
@@ -128,7 +151,7 @@ class _CurrentNetwork:
 
 
 def _counting(
-    step: Callable[[State, Any], Mapping[str, Tensor]], stream: VictimGames
+    step: Callable[[State, Any], Mapping[str, Tensor]], stream: VictimGames | Lanes
 ) -> Callable[[State, Any], Mapping[str, Tensor]]:
     """The step with what the stream knows added to its metrics."""
 

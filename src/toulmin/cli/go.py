@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from toulmin.cli.output import JSON_OPTION, STORE_OPTION, print_evidence, print_json, print_table
-from toulmin.faults import FaultError, faults_of_validation
+from toulmin.faults import Fault, FaultError, faults_of_validation
 
 if TYPE_CHECKING:
     from toulmin.go import PlayerSpec
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Go: players over GTP, matches, and games to replay.", no_args_is_help=True)
 
 PLAYER_HELP = (
-    "random, edge, spiral, mirror, pass, corner, rollouts[@VISITS], policy:NET, net:NET[@VISITS] or gtp:COMMAND; "
+    "random, edge, spiral, mirror, pass, corner, rollouts[@VISITS], policy:NET, net:NET[@VISITS], "
+    "amcts:NET[@VISITS],victim=NET[,variant=S|S++|R] or gtp:COMMAND; "
     "NET is a KataGo model file or a reference. Settings of one player follow after commas: name=TEXT, "
     "passing=BEHAVIOUR, temperature=EARLY[-LATE], visits=N, device=DEVICE."
 )
@@ -67,6 +68,23 @@ def gtp(
         GtpServer(made, parsed, size, seed).serve(sys.stdin, sys.stdout)
     finally:
         made.close()
+
+
+@app.command()
+def analysis(
+    player: str = typer.Argument(..., help="A player that searches: net:NET[@VISITS] or rollouts[@VISITS]."),
+    seed: int = typer.Option(0, help="Seed of the searches."),
+    device: str = typer.Option("cpu", help="Where the net is evaluated."),
+) -> None:
+    """Answer KataGo's JSON analysis protocol: one query a line on standard input, one answer a line."""
+    from toulmin.go import AnalysisServer, SearchPlayer, make_player
+    from toulmin.studies import Resolver
+
+    resolver, spec = Resolver(), _spec(player, "standard")
+    made = make_player(spec, lambda net: str(resolver.locate(net)), seed, device)
+    if not isinstance(made, SearchPlayer):
+        raise FaultError(Fault("go.player", "analysis needs a player that searches", name=player))
+    AnalysisServer(made.evaluator, made.settings, seed).serve(sys.stdin, sys.stdout)
 
 
 @app.command()

@@ -27,6 +27,7 @@ def run(
     download: bool = typer.Option(False, "--download", help="Allow fetching hf: references from the hub."),
     device: str = typer.Option("cpu", help="Where tensors live: cpu, cuda, ..."),
     threads: int = typer.Option(1, min=1, help="Threads of tensor operations."),
+    processes: int = typer.Option(1, min=1, help="Processes for studies whose work comes in pieces."),
     seed: int | None = typer.Option(
         None, help="Seed of the run, 0 if not given. Evidence of another seed is then not shown instead of running."
     ),
@@ -38,14 +39,15 @@ def run(
     """
     from toulmin.cli.progress import BarProgress
     from toulmin.evidence import Store
-    from toulmin.studies import Run, execute, find_current
+    from toulmin.studies import Pool, ProcessPool, Run, execute, find_current
 
     kept = Store(store)
     asked = _asked(study, preset, settings, subject, kept, trust_mtime=trust_mtime, download=download)
     evidence = None if force else find_current(asked, kept, seed=seed if asked.seed_changes_data() else None)
     ran = evidence is None
     if evidence is None:
-        setting = Run(Path(store) / "work", BarProgress(), device=device, threads=threads, seed=seed or 0)
+        pool = ProcessPool(processes) if processes > 1 else Pool()
+        setting = Run(Path(store) / "work", BarProgress(), pool, device=device, threads=threads, seed=seed or 0)
         evidence = execute(asked, kept, setting)
     if as_json:
         print_json(evidence.model_dump(mode="json"))

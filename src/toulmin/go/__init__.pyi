@@ -9,6 +9,7 @@ from .engine.rules import BLACK as BLACK
 from .engine.rules import EMPTY as EMPTY
 from .engine.rules import WHITE as WHITE
 from .engine.rules import Rules as Rules
+from .gtp.analysis import AnalysisServer as AnalysisServer
 from .gtp.server import GtpServer as GtpServer
 from .match.figures import replay_of as replay_of
 from .match.game_record import GameRecord as GameRecord
@@ -29,7 +30,9 @@ from .nets import read_network as read_network
 from .nets import write_network as write_network
 from .players.player import Choice as Choice
 from .players.player import Player as Player
+from .players.searching import SearchPlayer as SearchPlayer
 from .players.spec import PlayerKind as PlayerKind
+from .players.spec import PlayerSetting as PlayerSetting
 from .players.spec import PlayerSpec as PlayerSpec
 from .players.spec import find_player_kind as find_player_kind
 from .players.spec import make_player as make_player
@@ -56,6 +59,7 @@ __all__ = [
     "BLACK",
     "EMPTY",
     "WHITE",
+    "AnalysisServer",
     "Choice",
     "Evaluation",
     "Evaluator",
@@ -70,12 +74,14 @@ __all__ = [
     "Opening",
     "Player",
     "PlayerKind",
+    "PlayerSetting",
     "PlayerSpec",
     "PolicyModel",
     "Rollouts",
     "Rules",
     "Scores",
     "SearchModel",
+    "SearchPlayer",
     "SearchSettings",
     "Searched",
     "SgfGame",

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, TypeVar
 from toulmin.faults import ExitCode, Fault, FaultError
 
 if TYPE_CHECKING:
+    from concurrent.futures import ProcessPoolExecutor
+
     import torch
 
 T = TypeVar("T")
@@ -35,26 +37,47 @@ class Pool:
         """``function`` of each piece, in the order of the pieces."""
         return map(function, pieces)
 
+    @contextlib.contextmanager
+    def kept(self) -> Generator[None]:
+        """A context in which processes stay from one :meth:`map` to the next."""
+        yield
+
 
 class ProcessPool(Pool):
     """Runs pieces in ``workers`` processes; results keep the order of the pieces, so nothing depends on timing.
 
-    Pieces and function must pickle. Each process starts fresh, so that threads of this one are not copied.
+    Pieces and function must pickle. Each process starts fresh, so that threads of this one are not copied. They end
+    with each :meth:`map`, except within :meth:`kept`.
     """
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
+        self._executor: ProcessPoolExecutor | None = None
+
+    def _started(self) -> ProcessPoolExecutor:
+        from concurrent.futures import ProcessPoolExecutor
+        from multiprocessing import get_context
+
+        return ProcessPoolExecutor(self.workers, mp_context=get_context("spawn"))
+
+    @contextlib.contextmanager
+    def kept(self) -> Generator[None]:
+        """A context in which processes stay from one :meth:`map` to the next."""
+        with self._started() as self._executor:
+            try:
+                yield
+            finally:
+                self._executor = None
 
     def map(self, function: Callable[[T], R], pieces: Iterable[T]) -> Iterator[R]:
         """``function`` of each piece, in the order of the pieces.
 
         :raises FaultError: a process was killed.
         """
-        from concurrent.futures import ProcessPoolExecutor
         from concurrent.futures.process import BrokenProcessPool
-        from multiprocessing import get_context
 
-        with ProcessPoolExecutor(self.workers, mp_context=get_context("spawn")) as executor:
+        kept = self._executor
+        with self._started() if kept is None else contextlib.nullcontext(kept) as executor:
             try:
                 yield from executor.map(function, pieces)
             except BrokenProcessPool:

@@ -130,7 +130,7 @@ class AttackStudy(Study):
     def inputs(self) -> tuple[Input, ...]:
         """The networks of the victims and the independent players, and the positions."""
         players = (*self.victims, *self.independents)
-        nets = tuple(self.input(f"net of {one.label}", one.net) for one in players if one.net is not None)
+        nets = tuple(self.input(role, net) for one in players for role, net in one.net_roles())
         return nets if self.positions is None else (*nets, self.input("positions", self.positions))
 
     def cost(self) -> Cost:

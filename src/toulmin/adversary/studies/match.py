@@ -59,7 +59,8 @@ class AdversaryMatch(AttackStudy):
 
     def inputs(self) -> tuple[Input, ...]:
         """All networks, the adversary's first."""
-        own = () if self.adversary.net is None else (self.input("adversary", self.adversary.net),)
+        nets = self.adversary.nets
+        own = tuple(self.input(role, net) for role, net in zip(("adversary", "adversary's model"), nets, strict=False))
         return (*own, *super().inputs())
 
     def collect(self, run: Run) -> Items:

@@ -167,6 +167,7 @@ class AdversaryTraining(AttackStudy):
                     seed=run.seed,
                     device=device,
                     callbacks=[_Advance(advance)],
+                    pool=run.pool,
                 )
             curves[name] = [{key: row[key] for key in _TRAITS if key in row} for row in trained.curve]
             player = self._player(name, f"file:{trained.network.resolve()}")

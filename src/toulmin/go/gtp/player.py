@@ -13,7 +13,7 @@ from toulmin.go.engine.points import vertex_of
 from toulmin.go.engine.rules import BLACK, WHITE
 from toulmin.go.gtp.client import Engine, Refusal
 from toulmin.go.players.player import FORFEIT, Choice, Player
-from toulmin.go.players.spec import PlayerKind, PlayerSpec, Setting
+from toulmin.go.players.spec import PlayerKind, PlayerSetting, PlayerSpec
 
 if TYPE_CHECKING:
     from toulmin.go.engine.games import Games
@@ -83,7 +83,7 @@ class EnginePlayer:
         return action
 
 
-def _make(spec: PlayerSpec, _: Setting) -> Player:
+def _make(spec: PlayerSpec, _: PlayerSetting) -> Player:
     return EnginePlayer(spec.label, spec.command, spec.timeout)
 
 

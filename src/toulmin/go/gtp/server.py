@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -18,8 +18,11 @@ from toulmin.faults import Fault, FaultError
 from toulmin.go.engine.game import Game
 from toulmin.go.engine.points import action_of, handicap_points, vertex_of
 from toulmin.go.engine.rules import WHITE, Rules
+from toulmin.go.gtp.analysis import move_infos
 from toulmin.go.gtp.protocol import Answer, Command, colour_of, format_answer, parse_command
 from toulmin.go.players.player import FORFEIT, RESIGN, Choice, Player
+from toulmin.go.players.searching import SearchPlayer
+from toulmin.go.search.analysis import analyse
 from toulmin.go.sgf import read_sgf, replay
 
 LONGEST_LINE = 1 << 16
@@ -63,6 +66,7 @@ class GtpServer:
             "time_left": (lambda _: "", 3, 3),
             "kata-get-rules": (lambda _: self.game.rules.compact(), 0, 0),
             "kata-set-rules": (self._set_rules, 1, None),
+            "kata-analyze": (self._analyze, 0, None),
             "toulmin-estimate": (self._estimate, 1, 1),
         }
 
@@ -71,16 +75,29 @@ class GtpServer:
         command = parse_command(line)
         if command is None:
             return ""
-        return format_answer(self._answer(command))
+        answer = self._answer(command)
+        if command.name == "kata-analyze" and answer.ok:  # its lines begin below the sign of success
+            return f"={'' if answer.number is None else answer.number}\n{answer.text}\n\n"
+        return format_answer(answer)
 
     def serve(self, lines: TextIO, out: TextIO) -> None:
-        """Answer every line until ``quit`` or the end of the input."""
+        """Answer every line until ``quit`` or the end of the input.
+
+        An analysis is answered at once, and its blank line follows when the controller asks for something else.
+        """
+        open_ = False
         while not self.closed:
             line = lines.readline(LONGEST_LINE)
+            if open_:
+                out.write("\n")
+            open_ = False
+            answer = self.answer(line) if line else ""
+            if "\ninfo move " in answer:
+                open_, answer = True, answer[:-1]
+            out.write(answer)
+            out.flush()
             if not line:
                 break
-            out.write(self.answer(line))
-            out.flush()
 
     def _answer(self, command: Command) -> Answer:
         handler, least, most = self._commands.get(command.name, (None, 0, None))
@@ -201,6 +218,25 @@ class GtpServer:
             raise FaultError(Fault("gtp.player", "this player does not evaluate positions"))
         return f"black_wins {choice.black_wins:.4f} black_leads {choice.black_leads:.2f}"
 
+    def _analyze(self, words: tuple[str, ...]) -> str:
+        """One line of the moves that a search of the player's visits has visited, seen by the side to move.
+
+        KataGo's command goes on searching until the next command; here the search ends at its visits, and the answer is
+        open until then. An interval, which says how often to report, is accepted and has no use.
+        """
+        colour = self.game.to_move
+        for word in words:
+            if word != "interval" and not (word.isascii() and word.isdigit()):
+                colour = colour_of(word)
+        games = self.game.games.take([0])
+        games.set_to_move(0, colour)
+        if not isinstance(self.player, SearchPlayer) or self.player.settings.visits < 2:
+            raise FaultError(Fault("gtp.player", "this player does not search positions with two visits or more"))
+        if games.finished[0]:
+            raise FaultError(Fault("gtp.finished", "the game is over"))
+        found = analyse(games, 0, self.player.evaluator, self.player.settings, self._generator)
+        return " ".join(_analysis_line(info, colour) for info in move_infos(found, games.size))
+
     def _undo(self, _: tuple[str, ...]) -> str:
         if not self.game.moves:
             raise FaultError(Fault("gtp.undo", "cannot undo"))
@@ -218,3 +254,14 @@ class GtpServer:
             return ""  # a stone that is on the board at the end counts: these rules remove nothing
         stones = np.flatnonzero(self.game.games.stones()[0])
         return " ".join(vertex_of(int(action), self.game.size) for action in stones)
+
+
+def _analysis_line(info: dict[str, Any], colour: int) -> str:
+    """A move as ``kata-analyze`` reports it, seen by the side to move."""
+    seen = dict(info)
+    if colour == WHITE:
+        seen |= {name: 1 - info[name] for name in ("winrate", "lcb")}
+        seen |= {name: -info[name] for name in ("scoreLead", "utility", "utilityLcb")}
+    names = ("move", "visits", "utility", "winrate", "scoreLead", "prior", "lcb", "utilityLcb", "order")
+    told = " ".join(f"{name} {seen[name]:.6g}" if name != "move" else f"{name} {seen[name]}" for name in names)
+    return f"info {told} pv {' '.join(info['pv'])}"

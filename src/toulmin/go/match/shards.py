@@ -60,7 +60,7 @@ def shards_of(study: Match, run: Run) -> list[MatchShard]:
     """All the shards, in the order of play; their files are in ``run.workdir`` and named by study and seed."""
     from toulmin.go.match.opening import draw_openings, read_openings
 
-    located = {p.net: str(study.resolver.locate(p.net)) for p in study.players if p.net is not None}
+    located = {net: str(study.resolver.locate(net)) for p in study.players for net in p.nets}
     key = sha256_of_json([study.inputs_hash(), run.seed])[:12]
     rules, starts = study.parsed_rules(), []
     if study.positions is not None:

@@ -142,7 +142,7 @@ class Match(Study):
 
     def inputs(self) -> tuple[Input, ...]:
         """The nets, one for each player that has one, and the positions."""
-        nets = tuple(self.input(f"net of {p.label}", p.net) for p in self.players if p.net is not None)
+        nets = tuple(self.input(role, net) for p in self.players for role, net in p.net_roles())
         return nets if self.positions is None else (*nets, self.input("positions", self.positions))
 
     def cost(self) -> Cost:

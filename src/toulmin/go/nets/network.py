@@ -67,7 +67,9 @@ def can_pack(device: torch.device, dtype: torch.dtype) -> bool:
 
 
 def _constant(values: NDArray[np.floating]) -> nn.Parameter:
-    return nn.Parameter(torch.from_numpy(np.ascontiguousarray(values)), requires_grad=False)
+    # strides of a side of length 1 may be anything, and a product's last bits depend on them
+    plain = torch.from_numpy(np.ascontiguousarray(values)).clone(memory_format=torch.contiguous_format)
+    return nn.Parameter(plain, requires_grad=False)
 
 
 class _Convolve(nn.Module):

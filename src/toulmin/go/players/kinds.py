@@ -6,23 +6,23 @@ Making a player loads its implementation; naming its kind does not.
 from __future__ import annotations
 
 from toulmin.go.players.player import Player
-from toulmin.go.players.spec import PlayerKind, PlayerSpec, Setting
+from toulmin.go.players.spec import PlayerKind, PlayerSetting, PlayerSpec
 
 
-def _hard_coded(spec: PlayerSpec, _: Setting) -> Player:
+def _hard_coded(spec: PlayerSpec, _: PlayerSetting) -> Player:
     from toulmin.go.players.hardcoded import HardCoded
 
     return HardCoded(spec.kind)
 
 
-def _rollouts(spec: PlayerSpec, setting: Setting) -> Player:
+def _rollouts(spec: PlayerSpec, setting: PlayerSetting) -> Player:
     from toulmin.go.players.searching import SearchPlayer
     from toulmin.go.search.rollouts import Rollouts
 
     return SearchPlayer(spec.label, Rollouts(spec.playouts, setting.seed), spec.search, spec.passing)
 
 
-def _policy(spec: PlayerSpec, setting: Setting) -> Player:
+def _policy(spec: PlayerSpec, setting: PlayerSetting) -> Player:
     from toulmin.go.nets import Evaluator
     from toulmin.go.players.searching import PolicyPlayer
 
@@ -30,7 +30,7 @@ def _policy(spec: PlayerSpec, setting: Setting) -> Player:
     return PolicyPlayer(spec.label, evaluator, spec.search.temperature, spec.passing)
 
 
-def _net(spec: PlayerSpec, setting: Setting) -> Player:
+def _net(spec: PlayerSpec, setting: PlayerSetting) -> Player:
     from toulmin.go.nets import Evaluator
     from toulmin.go.players.searching import SearchPlayer
 

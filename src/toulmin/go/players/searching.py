@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from toulmin.go.engine.passing import Passing, allowed_actions
 from toulmin.go.players.player import Choice
 from toulmin.go.search.choice import choose_by_visits, sample
-from toulmin.go.search.mcts import Evaluates, search
+from toulmin.go.search.mcts import Evaluates, Searched, search
+from toulmin.go.search.memory import Remembering
 from toulmin.go.search.settings import SearchSettings, Temperature
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ class SearchPlayer:
     def __init__(
         self, name: str, evaluator: Evaluates, settings: SearchSettings, passing: Passing = "standard"
     ) -> None:
-        self.name, self.evaluator, self.settings = name, evaluator, settings
+        self.name, self.settings = name, settings
+        self.evaluator = Remembering(evaluator, settings.reuse) if settings.reuse else evaluator
         self.passing: Passing = passing
 
     def choose(self, games: Games, rows: Rows, generators: Sequence[np.random.Generator]) -> list[Choice]:
@@ -34,11 +36,13 @@ class SearchPlayer:
         if not len(rows):
             return []
         allowed = allowed_actions(games, rows, self.passing)
-        found = search(games, rows, self.evaluator, self.settings, generators, allowed)
+        found = self.searched(games, rows, generators, allowed)
         moves = games.move_count[rows]
         return [
             Choice(
-                choose_by_visits(found, which, self.settings.temperature.at(int(moves[which]), games.size), generator),
+                choose_by_visits(
+                    found, which, self.settings.temperature.at(int(moves[which]), games.size), generator, self.settings
+                ),
                 black_wins=float(found.black_wins[which]),
                 black_leads=float(found.black_leads[which]),
                 ownership=found.ownership[which],
@@ -47,6 +51,12 @@ class SearchPlayer:
             )
             for which, generator in enumerate(generators)
         ]
+
+    def searched(
+        self, games: Games, rows: Rows, generators: Sequence[np.random.Generator], allowed: NDArray[np.bool_]
+    ) -> Searched:
+        """The search of the positions."""
+        return search(games, rows, self.evaluator, self.settings, generators, allowed)
 
     def close(self) -> None:
         """Nothing is held."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Setting:
+class PlayerSetting:
     """Where a player is made: ``locate`` turns the reference of a net into a path; the run's seed and its device."""
 
     locate: Callable[[str], str]
@@ -39,15 +39,16 @@ class PlayerKind:
 
     ``needs``: what must be given, a ``net``, a ``command``, or nothing. ``evaluates``: it evaluates positions and has a
     passing behaviour; ``searches``: it also searches them, with ``SearchSettings.visits`` visits (one visit where it
-    does not). ``options``: names of further settings.
+    does not). ``options``: names of further settings, and ``more_nets`` the references of networks among them.
     """
 
     name: str
-    make: Callable[[PlayerSpec, Setting], Player]
+    make: Callable[[PlayerSpec, PlayerSetting], Player]
     needs: Literal["nothing", "net", "command"] = "nothing"
     evaluates: bool = False
     searches: bool = False
     options: tuple[str, ...] = ()
+    more_nets: Callable[[PlayerSpec], tuple[str, ...]] | None = None
 
 
 _REGISTRY: Registry[PlayerKind] = Registry("toulmin.players", "player", "go.player", PlayerKind)
@@ -103,7 +104,21 @@ class PlayerSpec(BaseModel, frozen=True, extra="forbid"):
         if unknown := sorted(set(self.options) - set(kind.options)):
             near = difflib.get_close_matches(unknown[0], kind.options) or list(kind.options) or ["none"]
             raise ValueError(f"{self.kind} has no option {unknown[0]}; it has {', '.join(near)}")
+        try:
+            _ = self.nets
+        except FaultError as error:
+            raise ValueError("; ".join(fault.message for fault in error.faults)) from None
         return self
+
+    @property
+    def nets(self) -> tuple[str, ...]:
+        """References of all the networks it is made of, its own first."""
+        more = find_player_kind(self.kind).more_nets
+        return (() if self.net is None else (self.net,)) + (() if more is None else more(self))
+
+    def net_roles(self) -> list[tuple[str, str]]:
+        """What each of :attr:`nets` is to this player, and its reference: the inputs of a study."""
+        return [(f"net of {self.label}" + ("'s model" if at else ""), net) for at, net in enumerate(self.nets)]
 
     @property
     def visits(self) -> int:
@@ -131,15 +146,17 @@ def parse_player(text: str) -> PlayerSpec:
         gtp:COMMAND AND ARGUMENTS
 
     A reference without a scheme is a file. Settings of one player follow it, each after a comma: ``name=TEXT``,
-    ``passing=BEHAVIOUR``, ``temperature=EARLY[-LATE]``, ``visits=N``, ``device=DEVICE``, as in
-    ``net:NET@16,name=hardened,passing=avoid_pass_alive``.
+    ``passing=BEHAVIOUR``, ``temperature=EARLY[-LATE]``, ``visits=N``, ``device=DEVICE``, and the options of its kind,
+    as in ``net:NET@16,name=hardened,passing=avoid_pass_alive``.
 
     :raises FaultError: ``go.player``.
     """
-    text, *settings = re.split(r",(?=(?:name|passing|temperature|visits|device)=)", text)
+    name = re.split("[:@,]", text)[0]
+    kind = find_player_kind(name)
+    known = "|".join(("name", "passing", "temperature", "visits", "device", *kind.options))
+    text, *settings = re.split(rf",(?=(?:{known})=)", text)
     head, _, rest = text.partition(":")
     name, at, visits = head.partition("@")
-    kind = find_player_kind(name)
     fields: dict[str, object] = {"kind": name}
     if at and (kind.needs != "nothing" or not kind.searches):
         raise FaultError(Fault("go.player", f"{name} takes no visits here", name=text))
@@ -161,6 +178,7 @@ def parse_player(text: str) -> PlayerSpec:
     elif rest:
         raise FaultError(Fault("go.player", f"nothing may follow {name}", name=text))
     search: dict[str, object] = {}
+    options: dict[str, object] = {}
     if at:
         if not visits.isdigit() or not 1 <= int(visits) <= 1_000_000:
             raise FaultError(Fault("go.player", f"visits are 1 to 1000000, not {visits!r}", name=text))
@@ -174,8 +192,12 @@ def parse_player(text: str) -> PlayerSpec:
             if not kind.searches:
                 raise FaultError(Fault("go.player", f"{name} does not search: it takes no visits", name=text))
             search[key] = value
+        elif key in kind.options:
+            options[key] = value
         else:
             fields[key] = value
+    if options:
+        fields["options"] = options
     if search:
         fields["search"] = search
     try:
@@ -189,4 +211,4 @@ def make_player(spec: PlayerSpec, locate: Callable[[str], str], seed: int = 0, d
 
     :raises FaultError: the net cannot be read, or there is no such program.
     """
-    return find_player_kind(spec.kind).make(spec, Setting(locate, seed, spec.device or device))
+    return find_player_kind(spec.kind).make(spec, PlayerSetting(locate, seed, spec.device or device))

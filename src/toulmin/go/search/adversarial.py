@@ -94,7 +94,7 @@ class SearchModel:
         found = search(games, rows, self.evaluator, self.settings, generators, allowed)
         moves = games.move_count[rows]
         at = [self.settings.temperature.at(int(move), games.size) for move in moves]
-        return np.stack([choice_chances(found, which, t) for which, t in enumerate(at)])
+        return np.stack([choice_chances(found, which, t, self.settings) for which, t in enumerate(at)])
 
 
 def adversarial_search(

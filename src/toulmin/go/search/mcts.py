@@ -110,7 +110,7 @@ class Searched:
     ``visits`` (n, actions) at the root, ``means`` (n, actions) the utility of each move (NaN where never visited),
     ``utility``, ``black_wins`` (a probability) and ``black_leads`` (points) of the root, (n,); ``ownership``
     (n, size, size) of the root as the evaluator gave it; ``prior`` (n, actions) as the root used it, -1 at moves that
-    were not allowed.
+    were not allowed; ``squares`` (n, actions) the mean square of the utility of each move; ``mover`` (n,) who moves.
     """
 
     visits: NDArray[np.int64]
@@ -120,6 +120,8 @@ class Searched:
     black_leads: Floats
     ownership: NDArray[np.float32]
     prior: NDArray[np.float32]
+    squares: Floats
+    mover: NDArray[np.int64]
     evaluations: int = 0
 
 
@@ -150,7 +152,7 @@ def search(
         found.append(made_by(games, rows[part], evaluator, settings, generators[part], masks).run())
     if len(found) == 1:
         return found[0]
-    names = ("visits", "means", "utility", "black_wins", "black_leads", "ownership", "prior")
+    names = ("visits", "means", "utility", "black_wins", "black_leads", "ownership", "prior", "squares", "mover")
     joined = {name: np.concatenate([getattr(one, name) for one in found]) for name in names}
     return Searched(**joined, evaluations=sum(one.evaluations for one in found))
 
@@ -179,7 +181,7 @@ class Search:
         self.mover = roots.to_move
         self.centre = np.zeros(count)
         prior, ownership, first = self._root(roots)
-        forest = Forest(count, self.nodes, self.games.actions, 3)
+        self.forest = forest = Forest(count, self.nodes, self.games.actions, 3)
         forest.plant(prior, roots.to_move, first)
         if settings.visits > 1:
             self.speculative = self._speculate(forest)
@@ -201,6 +203,8 @@ class Search:
             black_leads=means[:, 2],
             ownership=ownership,
             prior=prior,
+            squares=forest.root_squares(),
+            mover=self.mover,
             evaluations=self.evaluations,
         )
 

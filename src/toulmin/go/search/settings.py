@@ -31,15 +31,18 @@ class Temperature(BaseModel, frozen=True, extra="forbid"):
 
 
 class SearchSettings(BaseModel, frozen=True, extra="forbid"):
-    """PUCT search as KataGo does it, without its later additions (uncertainty weights, graph search, LCB choice).
+    """PUCT search as KataGo does it, without its later additions (uncertainty weights, graph search).
 
     With N visits below a node the exploration constant is ``cpuct + cpuct_log · ln((N + cpuct_base) / cpuct_base)``;
-    the utility of a leaf is win - loss, plus ``static_score`` and ``dynamic_score`` times the expected value of
-    2/pi · atan((score - centre) / (scale · size)), with centre 0, scale 2 for the first, and for the second 0.8 of
-    the root's expected score, scale ``dynamic_scale``. With ``noise`` the urgency of unvisited moves at the root is
-    not reduced. ``conservative_pass`` hides from the net, at the root only, that a pass would end the game.
-    ``symmetry`` random draws one of the 8 for each evaluation; the root is the mean over ``root_symmetries`` of them.
-    ``leaves`` of one tree are evaluated together, under ``virtual_loss``.
+    the utility of a leaf is win - loss, plus ``static_score`` and ``dynamic_score`` times the expected value of 2/pi ·
+    atan((score - centre) / (scale · size)), with centre 0, scale 2 for the first, and for the second 0.8 of the root's
+    expected score, scale ``dynamic_scale``. With ``noise`` the urgency of unvisited moves at the root is not reduced.
+    ``conservative_pass`` hides from the net, at the root only, that a pass would end the game. ``symmetry`` random
+    draws one of the 8 for each evaluation; the root is the mean over ``root_symmetries`` of them. ``leaves`` of one
+    tree are evaluated together, under ``virtual_loss``. With ``choice`` "lcb" the move of the best lower confidence
+    bound, ``lcb_stdevs`` standard errors below its mean, is preferred to the most visited one
+    (:func:`toulmin.go.search.choice.selection_weights`). With ``reuse`` a player keeps that many evaluations from one
+    move to the next (:class:`toulmin.go.search.memory.Remembering`).
     """
 
     visits: Annotated[int, Field(ge=1, le=1_000_000)] = 64
@@ -60,5 +63,9 @@ class SearchSettings(BaseModel, frozen=True, extra="forbid"):
     leaves: Annotated[int, Field(ge=1, le=64)] = 1
     virtual_loss: Positive = 1.0
     temperature: Temperature = Temperature()
+    choice: Literal["visits", "lcb"] = "visits"
+    lcb_stdevs: Positive = 5.0
+    lcb_least_visits: Annotated[float, Field(ge=0, le=1)] = 0.15
+    reuse: Annotated[int, Field(ge=0, le=10_000_000)] = 0
     conservative_pass: bool = False
     draw_equivalent_wins: Annotated[float, Field(ge=0, le=1)] = 0.5

@@ -1,9 +1,10 @@
 """Many search trees side by side, in flat arrays, with compiled descent and backup.
 
-A :class:`Forest` holds T trees of at most N nodes over A actions. Node 0 of a tree is its root. A node keeps the
-prior over its actions (-1 where an action is illegal), the child behind every action (-1 where none), who moves (1 or
-2), its visits and the sums of K values over its visits. Values are seen by player 1; column 0 is the utility that the
-search maximises for player 1 and minimises for player 2, the others are carried along for reports.
+A :class:`Forest` holds T trees of at most N nodes over A actions. Node 0 of a tree is its root. A node keeps the prior
+over its actions (-1 where an action is illegal), the child behind every action (-1 where none), who moves (1 or 2), its
+visits and the sums of K values over its visits, and of the square of the first of them. Values are seen by player 1;
+column 0 is the utility that the search maximises for player 1 and minimises for player 2, the others are carried along
+for reports.
 
 Selection at a node with utility U and children i of prior P_i, visits n_i and mean utility q_i (all for the mover),
 with N the sum of the n_i:
@@ -173,7 +174,7 @@ def _descend(
 
 
 @kernel
-def _backup(visits, pending, total, trees, kind, path, length, values):
+def _backup(visits, pending, total, square, trees, kind, path, length, values):
     for which in range(trees.shape[0]):
         if kind[which] == BUSY:
             continue
@@ -182,6 +183,7 @@ def _backup(visits, pending, total, trees, kind, path, length, values):
             node = path[which, step]
             pending[tree, node] -= 1
             visits[tree, node] += 1
+            square[tree, node] += values[which, 0] * values[which, 0]
             for column in range(values.shape[1]):
                 total[tree, node, column] += values[which, column]
 
@@ -221,6 +223,7 @@ class Forest:
         self.visits = np.zeros((trees, nodes), np.int32)
         self.pending = np.zeros((trees, nodes), np.int32)
         self.total = np.zeros((trees, nodes, columns))
+        self.square = np.zeros((trees, nodes))
         self.mover = np.ones((trees, nodes), np.int8)
         self.ended = np.zeros((trees, nodes), np.bool_)
         self.known = np.zeros((trees, nodes), np.bool_)
@@ -292,15 +295,14 @@ class Forest:
 
     def backup(self, descent: Descent, values: NDArray[np.float64]) -> None:
         """Add the leaf values (B, K; seen by player 1) to every node on the way from the roots."""
-        _backup(
-            self.visits, self.pending, self.total, descent.trees, descent.kind, descent.path, descent.length, values
-        )
+        d = descent
+        _backup(self.visits, self.pending, self.total, self.square, d.trees, d.kind, d.path, d.length, values)
 
     def plant(self, prior: NDArray[np.float32], mover: NDArray[np.int64], values: NDArray[np.float64]) -> None:
         """Give every root its prior, its mover and its first visit."""
         self.prior[:, 0], self.mover[:, 0] = prior, mover
         self.visits[:, 0], self.known[:, 0] = 1, True
-        self.total[:, 0] = values
+        self.total[:, 0], self.square[:, 0] = values, values[:, 0] ** 2
 
     def root_visits(self) -> NDArray[np.int64]:
         """Visits of each action at the root, (T, A)."""
@@ -311,6 +313,25 @@ class Forest:
         count = self._of_children(self.visits, 0)
         total = self._of_children(self.total[:, :, column], 0.0)
         return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+
+    def root_squares(self) -> NDArray[np.float64]:
+        """Mean square of the utility of each action at the root, (T, A); NaN where it was never visited."""
+        count = self._of_children(self.visits, 0)
+        total = self._of_children(self.square, 0.0)
+        return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+
+    def variation(self, tree: int, action: int, most: int = 12) -> list[int]:
+        """The action at a root and the most visited ones after it, at most ``most`` in all; of equals the likelier."""
+        found, node = [action], int(self.child[tree, 0, action])
+        while len(found) < most and node >= 0 and self.known[tree, node]:
+            child = self.child[tree, node]
+            count = np.where(child >= 0, self.visits[tree, np.maximum(child, 0)], 0)
+            if not count.any():
+                break
+            best = int(np.lexsort((self.prior[tree, node], count))[-1])
+            found.append(best)
+            node = int(child[best])
+        return found
 
     def means(self) -> NDArray[np.float64]:
         """Mean values of the roots, (T, K)."""

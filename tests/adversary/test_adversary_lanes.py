@@ -1,0 +1,99 @@
+"""Games in lanes: the same in any number of processes, and a run of them resumes to the same bytes."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+from small_nets import make_network
+
+from toulmin.adversary import Attack, ReplayBuffer, train_adversary
+from toulmin.adversary.amcts import Replay
+from toulmin.adversary.lanes import Lanes
+from toulmin.go import PlayerSpec, write_network
+from toulmin.studies import Pool, ProcessPool
+
+AMCTS = {"method": "amcts", "decisions": 30, "minibatch": 16, "minibatches": 2, "kept": 60, "search": {"visits": 4}}
+
+
+@pytest.fixture
+def victim(tmp_path):
+    path = tmp_path / "victim.bin.gz"
+    path.write_bytes(write_network(make_network(8, seed=9)))
+    return PlayerSpec.model_validate({"kind": "net", "net": str(path), "search": {"visits": 1}})
+
+
+def attack(victim: PlayerSpec, **more) -> Attack:
+    fields = {"shape": {"blocks": 1, "channels": 8}, "learner": {"decisions": 60}, "opening_moves": 1, **more}
+    return Attack.against(victim, size=3, komi=0.5, slots=6, lanes=3, **fields)
+
+
+def lanes(plan: Attack, folder, pool: Pool | None = None) -> Lanes:
+    network = make_network(8, seed=5)
+    replay = Replay(ReplayBuffer(folder, 60), plan.learner, 2) if plan.learner.method == "amcts" else None
+    located = {reference: reference for reference in plan.references()}
+    return Lanes(plan, lambda: network, located, pool or Pool(), seed=2, replay=replay)
+
+
+def assert_equal(one, other) -> None:
+    for a, b in zip(one, other, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_batch_is_that_of_every_lane_and_all_games_count(victim, tmp_path):
+    games = lanes(attack(victim), tmp_path)
+    batch = next(games)
+    assert len(batch.action) == games.decisions >= 60
+    assert games.finished == len(games.last)
+    assert {outcome.colour for outcome in games.last} == {1, 2}
+    first = [position["slots"][0]["moves"] for position in games.positions]
+    assert len({json.dumps(moves) for moves in first}) > 1  # lanes draw numbers of their own
+    assert games.evaluations == sum(position["evaluations"] for position in games.positions)
+
+
+@pytest.mark.parametrize("learner", [{"decisions": 60}, AMCTS])
+def test_a_stream_goes_on_bit_for_bit_from_its_position(victim, tmp_path, learner):
+    plan = attack(victim, learner=learner)
+    one = lanes(plan, tmp_path / "one")
+    next(one)
+    kept = json.loads(json.dumps(one.position()))
+    other = lanes(plan, tmp_path / "one")
+    other.seek(kept)
+    for _ in range(2):
+        expected, found = next(one), next(other)
+        for a, b in zip(expected, found, strict=True) if isinstance(expected, list) else [(expected, found)]:
+            assert_equal(a, b)
+    assert other.position() == one.position()
+
+
+def test_the_next_victim_comes_in_every_lane(victim, tmp_path):
+    stages = [{"victim": {"kind": "random"}, "threshold": 0.0, "window": 4}, {"victim": victim.model_dump()}]
+    fields = {"size": 3, "komi": 0.5, "slots": 6, "lanes": 3, "stages": stages, "learner": {"decisions": 60}}
+    games = lanes(Attack.model_validate(fields), tmp_path)
+    next(games)
+    assert games.stage == 1
+    assert {outcome.stage for outcome in games.last} == {0}  # those games had begun
+    for _ in range(3):
+        next(games)
+    assert {slot["stage"] for position in games.positions for slot in position["slots"]} == {1}
+
+
+@pytest.mark.parametrize("learner", [{"decisions": 60, "minibatch": 30}, AMCTS])
+def test_two_processes_train_what_one_trains(victim, tmp_path, learner):
+    plan = attack(victim, learner=learner, updates=2)
+    trained = [
+        train_adversary(plan, tmp_path / name, str, seed=4, pool=pool)
+        for name, pool in (("one", None), ("two", ProcessPool(2)))
+    ]
+    assert trained[0].network.read_bytes() == trained[1].network.read_bytes()
+    assert trained[0].curve == trained[1].curve
+
+
+@pytest.mark.parametrize("fields", [{"lanes": 4}, {"lanes": 6}])
+def test_lanes_share_the_slots_evenly(victim, fields):
+    with pytest.raises(ValidationError, match="slots cannot be shared"):
+        Attack.against(victim, slots=6, **fields)
+    with pytest.raises(ValidationError, match="one lane"):
+        Attack.against(PlayerSpec(kind="gtp", command=("gnugo",)), slots=6, lanes=2)
