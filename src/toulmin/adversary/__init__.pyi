@@ -6,6 +6,8 @@ from .blind_spots import judge as judge
 from .blind_spots import proves_capture as proves_capture
 from .buffer import ReplayBuffer as ReplayBuffer
 from .buffer import SearchedMoves as SearchedMoves
+from .defence import Defence as Defence
+from .defence import defence_rounds as defence_rounds
 from .episodes import Decisions as Decisions
 from .episodes import VictimGames as VictimGames
 from .ppo import ppo_step as ppo_step
@@ -15,18 +17,21 @@ from .settings import NetworkShape as NetworkShape
 from .settings import PpoSettings as PpoSettings
 from .settings import Stage as Stage
 from .studies.blindspot import BlindSpot as BlindSpot
+from .studies.defence import AdversaryDefence as AdversaryDefence
 from .studies.match import AdversaryMatch as AdversaryMatch
 from .studies.train import AdversaryTraining as AdversaryTraining
 from .training import TrainedAdversary as TrainedAdversary
 from .training import train_adversary as train_adversary
 
 __all__ = [
+    "AdversaryDefence",
     "AdversaryMatch",
     "AdversaryTraining",
     "AmctsSettings",
     "Attack",
     "BlindSpot",
     "Decisions",
+    "Defence",
     "DoomedPosition",
     "NetworkShape",
     "PpoSettings",
@@ -36,6 +41,7 @@ __all__ = [
     "Stage",
     "TrainedAdversary",
     "VictimGames",
+    "defence_rounds",
     "doomed_positions",
     "judge",
     "ppo_step",
