@@ -2,23 +2,27 @@
 
     python benchmarks/victimplay.py --net NET.bin.gz [--sizes 7 9] [--updates 2] [--processes 1 2] [--device cpu]
 
-PPO trains an adversary from the victim's weights; ``matches`` are games without training; A-MCTS plays games with 32
-visits against the victim's raw policy. Figures are per CPU-second of the process on a CPU, per second of the clock
-elsewhere.
+PPO trains an adversary from the victim's weights; A-MCTS plays games with 32 visits against the victim's raw policy.
+Figures are per CPU-second of the process on a CPU, per second of the clock elsewhere. With ``--lanes`` a training run
+of that many lanes is played by each number of processes in turn: per second of the clock, beside the CPU seconds that
+all processes spent.
 """
 
 from __future__ import annotations
 
 import argparse
+import resource
+import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from toulmin.adversary import Attack, VictimGames, ppo_step
+from toulmin.adversary import AmctsSettings, Attack, VictimGames, ppo_step, train_adversary
 from toulmin.go import (
     Evaluator,
     Games,
@@ -31,6 +35,7 @@ from toulmin.go import (
     make_player,
     read_network,
 )
+from toulmin.studies import ProcessPool
 from toulmin.training import State
 
 KOMI = {7: 8.5, 8: 9.5}
@@ -99,6 +104,34 @@ def amcts(net: str, size: int, device: str, visits: int = 32, slots: int = 16, m
     return {"moves/s": slots * moves / spent, "evaluations/s, both nets": counted / spent}
 
 
+def in_lanes(net: str, size: int, given: argparse.Namespace, processes: int, method: str) -> dict[str, float]:
+    """A training run in lanes, played by ``processes``: what the clock and what all processes spent."""
+    attack = attack_on(net, size, given.decisions, given.slots)
+    learner = attack.learner
+    if method == "amcts":
+        learner = AmctsSettings(decisions=given.decisions, search=SearchSettings(visits=32))
+    attack = attack.model_copy(update={"lanes": given.lanes, "updates": given.updates, "learner": learner})
+    pool = ProcessPool(processes) if processes > 1 else None
+    with tempfile.TemporaryDirectory() as folder:
+        clock_start, spent = time.perf_counter(), _cpu_seconds()
+        trained = train_adversary(
+            attack, Path(folder), lambda reference: reference.removeprefix("file:"), device=given.device, pool=pool
+        )
+        seconds, spent = time.perf_counter() - clock_start, _cpu_seconds() - spent
+    return {
+        "games/s": trained.games / seconds,
+        "games per CPU-second": trained.games / spent,
+        "own evaluations/s": trained.curve[-1]["evaluations"] / seconds,
+        "CPU-seconds": spent,
+        "games": trained.games,
+    }
+
+
+def _cpu_seconds() -> float:
+    """Of this process and of those that it waited for."""
+    return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+
+
 def raw(net: str, size: int, device: str, batch: int) -> dict[str, float]:
     """Evaluations and input features per second."""
     now = clock(device)
@@ -123,6 +156,7 @@ def main() -> None:
     parser.add_argument("--decisions", type=int, default=1024)
     parser.add_argument("--slots", type=int, default=64)
     parser.add_argument("--processes", type=int, nargs="+", default=[1])
+    parser.add_argument("--lanes", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -132,7 +166,12 @@ def main() -> None:
             ("A-MCTS, 32 visits", amcts(given.net, size, given.device)),
         ):
             print(f"{size}x{size} {name}: " + ", ".join(f"{k} {v:.4g}" for k, v in found.items()), flush=True)
-        for processes in given.processes:
+        for processes in given.processes if given.lanes else ():
+            for method in ("ppo", "amcts"):
+                found = in_lanes(given.net, size, given, processes, method)
+                text = ", ".join(f"{k} {v:.4g}" for k, v in found.items())
+                print(f"{size}x{size} {method}, {given.lanes} lanes, {processes} processes: {text}", flush=True)
+        for processes in () if given.lanes else given.processes:
             with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
                 task = (given.net, size, given.updates, given.device, given.slots, given.decisions)
                 results = [one.result() for one in [pool.submit(ppo, *task) for _ in range(processes)]]

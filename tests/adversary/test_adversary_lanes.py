@@ -13,7 +13,7 @@ from toulmin.adversary import Attack, ReplayBuffer, train_adversary
 from toulmin.adversary.amcts import Replay
 from toulmin.adversary.lanes import Lanes
 from toulmin.go import PlayerSpec, write_network
-from toulmin.studies import Pool, ProcessPool
+from toulmin.studies import Pool, ProcessPool, RayPool
 
 AMCTS = {"method": "amcts", "decisions": 30, "minibatch": 16, "minibatches": 2, "kept": 60, "search": {"visits": 4}}
 
@@ -91,9 +91,31 @@ def test_two_processes_train_what_one_trains(victim, tmp_path, learner):
     assert trained[0].curve == trained[1].curve
 
 
+@pytest.mark.slow
+def test_two_ray_workers_train_what_one_process_trains(victim, tmp_path):
+    pytest.importorskip("ray")
+    plan = attack(victim, updates=2)
+    one = train_adversary(plan, tmp_path / "one", str, seed=4)
+    two = train_adversary(plan, tmp_path / "two", str, seed=4, pool=RayPool(2))
+    assert one.network.read_bytes() == two.network.read_bytes()
+    assert one.curve == two.curve
+
+
 @pytest.mark.parametrize("fields", [{"lanes": 4}, {"lanes": 6}])
 def test_lanes_share_the_slots_evenly(victim, fields):
     with pytest.raises(ValidationError, match="slots cannot be shared"):
         Attack.against(victim, slots=6, **fields)
     with pytest.raises(ValidationError, match="one lane"):
         Attack.against(PlayerSpec(kind="gtp", command=("gnugo",)), slots=6, lanes=2)
+
+
+def test_the_published_curricula_are_checkpoints_then_visits():
+    attack = Attack.curriculum("cyclic", ["file:a", "file:b"], (1, 4, 16), size=9, komi=6.5)
+    faced = [(stage.victim.net, stage.victim.search.visits, stage.victim.passing) for stage in attack.stages]
+    hard = "avoid_pass_alive"
+    assert faced == [("file:a", 1, hard), ("file:b", 1, hard), ("file:b", 4, hard), ("file:b", 16, hard)]
+    assert {stage.threshold for stage in attack.stages} == {0.75}
+    assert (attack.learner.method, attack.learner.search.visits, attack.learner.search.noise) == ("amcts", 600, True)
+    assert attack.parsed_rules().suicide
+    simple = Attack.curriculum("pass", ["file:a"], (1,), learner={"method": "ppo"})
+    assert (simple.victim.passing, simple.learner.method) == ("standard", "ppo")

@@ -188,4 +188,13 @@ def test_fingerprints_are_cached_by_identity_of_the_file(tmp_path, monkeypatch) 
 def test_pools_keep_order() -> None:
     # a function of the standard library: another process must be able to import it
     assert list(Pool().map(math.factorial, range(5))) == [1, 1, 2, 6, 24]
-    assert list(ProcessPool(2).map(math.factorial, range(5))) == [1, 1, 2, 6, 24]
+    pool = ProcessPool(2)
+    assert list(pool.map(math.factorial, range(5))) == [1, 1, 2, 6, 24]
+    with pool.kept():  # the same processes from one call to the next
+        started = []
+        for _ in range(2):
+            assert list(pool.map(math.factorial, [4, 0])) == [24, 1]
+            started.append(set(pool._executor._processes))
+        assert started[0] <= started[1]
+        assert len(started[1]) <= 2
+    assert pool._executor is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
@@ -158,6 +159,34 @@ class Attack(BaseModel, frozen=True, extra="forbid"):
     def null(self) -> Attack:
         """The same training without a victim: its updates, its start, ordinary self-play, and no early end."""
         return self.model_copy(update={"opponent": "itself", "stop_at": 1.0})
+
+    @classmethod
+    def curriculum(
+        cls,
+        attack: Literal["pass", "cyclic"],
+        nets: Sequence[str],
+        visits: Sequence[int] = (1, 2, 4, 8, 16, 32, 64),
+        *,
+        threshold: float = 0.75,
+        **more: object,
+    ) -> Attack:
+        """The curricula of Wang et al. 2022: checkpoints ``nets`` at the first number of visits, then the last at more.
+
+        The pass attack faces the victim as it passes by default; the cyclic attack a victim that passes only when all
+        other moves are in its own pass-alive territory, so that passing cannot be what is exploited. The learner is
+        A-MCTS-S at the paper's 600 visits, the rules Tromp-Taylor's with suicide, unless ``more`` says otherwise.
+        """
+        passing = "standard" if attack == "pass" else "avoid_pass_alive"
+        faced = [*((net, visits[0]) for net in nets), *((nets[-1], count) for count in visits[1:])]
+        stages = [
+            {
+                "victim": {"kind": "net", "net": net, "search": {"visits": count}, "passing": passing},
+                "threshold": threshold,
+            }
+            for net, count in faced
+        ]
+        search = {**AmctsSettings().search.model_dump(), "visits": 600}
+        return cls.model_validate({"stages": stages, "learner": {"method": "amcts", "search": search}, **more})
 
     @classmethod
     def against(cls, victim: PlayerSpec, **more: object) -> Attack:

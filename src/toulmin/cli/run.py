@@ -28,6 +28,7 @@ def run(
     device: str = typer.Option("cpu", help="Where tensors live: cpu, cuda, ..."),
     threads: int = typer.Option(1, min=1, help="Threads of tensor operations."),
     processes: int = typer.Option(1, min=1, help="Processes for studies whose work comes in pieces."),
+    ray: bool = typer.Option(False, "--ray", help="Run pieces as tasks of a Ray cluster instead of processes."),
     seed: int | None = typer.Option(
         None, help="Seed of the run, 0 if not given. Evidence of another seed is then not shown instead of running."
     ),
@@ -39,14 +40,14 @@ def run(
     """
     from toulmin.cli.progress import BarProgress
     from toulmin.evidence import Store
-    from toulmin.studies import Pool, ProcessPool, Run, execute, find_current
+    from toulmin.studies import Pool, ProcessPool, RayPool, Run, execute, find_current
 
     kept = Store(store)
     asked = _asked(study, preset, settings, subject, kept, trust_mtime=trust_mtime, download=download)
     evidence = None if force else find_current(asked, kept, seed=seed if asked.seed_changes_data() else None)
     ran = evidence is None
     if evidence is None:
-        pool = ProcessPool(processes) if processes > 1 else Pool()
+        pool = RayPool(processes) if ray else ProcessPool(processes) if processes > 1 else Pool()
         setting = Run(Path(store) / "work", BarProgress(), pool, device=device, threads=threads, seed=seed or 0)
         evidence = execute(asked, kept, setting)
     if as_json:

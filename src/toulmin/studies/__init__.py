@@ -20,7 +20,7 @@ from toulmin.studies.pieces import Json, interval_over_seeds, keep_piece, seed_m
 from toulmin.studies.reference_kinds import cached_subject_folder
 from toulmin.studies.references import Reference, ReferenceKind, Resolver, find_reference_kind, parse_reference
 from toulmin.studies.registry import Registry
-from toulmin.studies.run import Pool, ProcessPool, Progress, Run
+from toulmin.studies.run import Pool, ProcessPool, Progress, RayPool, Run
 from toulmin.studies.study import Cost, Doubt, Input, Items, MeasureSpec, Study, Summary
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "Pool",
     "ProcessPool",
     "Progress",
+    "RayPool",
     "Reference",
     "ReferenceKind",
     "Registry",

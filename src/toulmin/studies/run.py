@@ -6,9 +6,9 @@ import contextlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from toulmin.faults import ExitCode, Fault, FaultError
+from toulmin.faults import ExitCode, Fault, FaultError, require_extra
 
 if TYPE_CHECKING:
     from concurrent.futures import ProcessPoolExecutor
@@ -84,6 +84,56 @@ class ProcessPool(Pool):
                 message = "a worker process ended without an answer: it was killed, most often because memory ran out"
                 hint = "fewer processes at once need less memory; what was checkpointed is kept"
                 raise FaultError(Fault("run.worker_died", message, hint=hint), ExitCode.LIMIT) from None
+
+
+def _apply(function: Callable[[T], R], piece: T) -> R:
+    """``function`` of a piece; Ray takes no built-in function for a task."""
+    return function(piece)
+
+
+class RayPool(Pool):
+    """Runs pieces as tasks of a Ray cluster: one that is running (``address``), else one of ``workers`` started here.
+
+    Results keep the order of the pieces. Pieces and function must pickle, and files that pieces name must be where the
+    workers are.
+    """
+
+    def __init__(self, workers: int, address: str | None = None) -> None:
+        self.workers, self.address = workers, address
+
+    def map(self, function: Callable[[T], R], pieces: Iterable[T]) -> Iterator[R]:
+        """``function`` of each piece, in the order of the pieces.
+
+        :raises FaultError: Ray is not installed, or there is no cluster at the address.
+        """
+        with self.kept():
+            ray = require_extra("ray", "ray")
+            remote = ray.remote(_apply)
+            waiting: list[Any] = []
+            for piece in pieces:
+                waiting.append(remote.remote(function, piece))
+                if len(waiting) >= 2 * self.workers:  # pieces are handed out as results come in
+                    yield ray.get(waiting.pop(0))
+            for reference in waiting:
+                yield ray.get(reference)
+
+    @contextlib.contextmanager
+    def kept(self) -> Generator[None]:
+        """A context in which the cluster stays from one :meth:`map` to the next."""
+        ray = require_extra("ray", "ray")
+        if ray.is_initialized():
+            yield
+            return
+        here = {} if self.address else {"num_cpus": self.workers, "include_dashboard": False}
+        try:
+            ray.init(address=self.address, log_to_driver=False, logging_level="error", **here)
+        except ConnectionError as error:
+            message = str(error).splitlines()[0]
+            raise FaultError(Fault("run.ray", message, name=self.address or ""), ExitCode.MISSING) from None
+        try:
+            yield
+        finally:
+            ray.shutdown()
 
 
 @dataclass(frozen=True)
