@@ -167,7 +167,7 @@ def _refused(field: str, message: str) -> FaultError:
 
 def _game(query: Mapping[str, Any]) -> Game:
     """The position before the first move."""
-    size = query.get("boardXSize")
+    size: Any = query.get("boardXSize")
     if size != query.get("boardYSize"):
         raise _refused("boardYSize", "boards are square")
     if not _is_count(size) or not 2 <= size <= 19:
