@@ -48,7 +48,7 @@ class Unlearn(Study):
     """
 
     kind: ClassVar = "routing.unlearn"
-    version: ClassVar = 1
+    version: ClassVar = 2
     measures: ClassVar = {}
     presets: ClassVar = {
         "tiny": {"seeds": 2, "rows": 3600, "steps": 8, "methods": ["base", "filtered", "parameter", "random_labels"],
