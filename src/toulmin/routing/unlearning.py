@@ -242,7 +242,7 @@ def fit_output_bias(
 ) -> Float[Tensor, " V"]:
     """The bias b with the least mean -ln softmax(logits + b)[target] + ridge |b|^2 / 2, by Newton's method.
 
-    With p the softmax: gradient mean(p) - (share of each target) + ridge b, Hessian diag(mean(p)) - mean(p p^T) + ridge.
+    With p the softmax: gradient mean(p) - share of each target + ridge b, Hessian diag(mean(p)) - mean(p p^T) + ridge.
     A step is halved until the loss falls. The ridge keeps the bias of tokens that are no target finite.
     """
     bias = torch.zeros(logits.shape[-1], dtype=torch.float64)
