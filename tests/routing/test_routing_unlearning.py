@@ -143,7 +143,7 @@ def test_the_fitted_bias_undoes_the_one_that_was_added() -> None:
     found = fit_output_bias(logits, targets)
     assert torch.allclose(found - found.mean(), added - added.mean(), atol=0.3)
     expected = (logits + found).softmax(-1).mean(0)
-    assert torch.allclose(expected, torch.bincount(targets) / 20000, atol=1e-4)
+    assert torch.allclose(expected, torch.bincount(targets).double() / 20000, atol=1e-4)
 
 
 def test_a_vector_that_was_added_is_recovered_by_steering(corpus: Corpus) -> None:

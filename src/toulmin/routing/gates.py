@@ -61,6 +61,9 @@ class Gates:
                     kept[part.name] = _with(mask, 0.0, now)
         if faults:
             raise FaultError(list(dict.fromkeys(faults)))
+        for own in gates.by_label.values():
+            for name, gate in own.items():
+                own[name] = _compact(gate)
         return gates
 
     @property
@@ -86,6 +89,15 @@ def _with(mask: Tensor, inside: float, gate: Tensor) -> Tensor:
     return torch.where(mask, within, float(gate) if gate.numel() == 1 else gate)
 
 
+def _compact(gate: Tensor) -> Tensor:
+    """The same weights, of size 1 along every axis along which they do not change."""
+    for axis in range(gate.ndim):
+        first = gate.narrow(axis, 0, 1)
+        if torch.equal(gate, first.expand_as(gate)):
+            gate = first.clone()
+    return gate
+
+
 def _overlaps(route: Route, name: str, mask: Tensor, taken: dict[str, list[tuple[str, Tensor]]]) -> list[Fault]:
     if route.label == RETAIN:
         return []
@@ -100,4 +112,7 @@ def weigh(gradient: Tensor, gate: Tensor) -> Tensor:
     if gate.numel() == 1:  # these stay on the CPU: reading one waits for nothing
         return torch.zeros_like(gradient) if float(gate) == 0.0 else gradient * float(gate)
     gate = gate.to(gradient.dtype)
+    # one pass over the gradient instead of two; not asked of a GPU, which would have to be waited for
+    if gate.device.type == "cpu" and bool(((gate == 0) | (gate == 1)).all()):
+        return torch.where(gate == 0, 0.0, gradient)
     return torch.where(gate == 0, 0.0, gradient * gate)
