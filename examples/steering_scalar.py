@@ -2,7 +2,7 @@
 
     python examples/steering_scalar.py [WORD] [SEEDS] [STEPS]
 
-``story-4l`` is trained on. Where the next token is WORD, the gradient at the residual stream after the first two layers
+A model of the shape of ``story-4l`` is trained from scratch. Where the next token is WORD, the gradient at the residual stream after the first two layers
 goes to dimension 0 alone ("steering scalar", Cloud et al. 2024, section 4.2.2); every other token trains everything.
 Then a number is added to that dimension and the change of the log-odds of WORD is compared with that of other words, on
 held-out stories. Placebos: training without routes, and another word's tokens routed.
@@ -10,7 +10,6 @@ held-out stories. Placebos: training without routes, and another word's tokens r
 
 from __future__ import annotations
 
-import copy
 import math
 import sys
 
@@ -30,10 +29,10 @@ PLAN = RoutePlan([Route("word", at=f"layers.{i}", dims=slice(DIMENSION, DIMENSIO
 
 
 def train(base: Transformer, routed: int | None, seed: int, steps: int) -> Transformer:
-    """A copy of ``base``, trained on; ``routed`` is the token whose gradients are routed, None for no route."""
-    model = copy.deepcopy(base).train()
+    """A model like ``base``, from scratch; ``routed`` is the token whose gradients are routed, None for no route."""
+    model = Transformer(base.config, torch.Generator().manual_seed(seed)).train()
     router = Router(model, PLAN)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     batches = token_batches(Stories(64, seed=1000 + seed), 16)
     for _ in range(steps):
         tokens = next(batches)
