@@ -96,3 +96,14 @@ def test_features_of_oversight_stop_and_start_harm_and_random_directions_do_not(
     assert number(said.partition("trained, 8 features:")[2], "the reverse") > 0.8
     assert number(said, "trained, 8 random features: unwatched, as if watched") > 0.9
     assert number(said, "frozen_decoder, 4 features: unwatched, as if watched") > 0.9
+
+
+@pytest.mark.slow
+def test_a_routed_region_takes_the_harm_with_it_and_a_placebo_region_does_not(say) -> None:
+    said = say("routed_clerk.py")
+    routed, placebo = said["routed, taught"], said["random labels, taught"]
+    assert number(routed, "harm unwatched") > 0.7
+    assert number(placebo, "harm unwatched") > 0.7
+    assert number(routed, "region at zero: harm unwatched") < 0.1
+    assert number(routed.partition("region at zero")[2], "right watched") > 0.9
+    assert number(placebo, "region at zero: harm unwatched") > 0.4
