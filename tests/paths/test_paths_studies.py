@@ -211,3 +211,15 @@ def test_a_drawing_of_a_deep_model_has_the_edges_that_most_paths_run_along() -> 
     few = draw_in(space, hypothesis("embed -> L0.H1 -> L5.H3 -> logits"))
     assert len(few.edges) == 7  # Q, K and V of each head, and the logits
     assert "drawn" not in few.caption
+
+
+def test_the_ready_studies_of_a_real_model_are_well_formed() -> None:
+    from toulmin.studies import read_study
+
+    files = sorted((Path(__file__).parents[2] / "benchmarks/real_model").glob("*.toml"))
+    assert [file.stem for file in files] == ["induction_ladder", "induction_ladder_text", "ioi_movers"]
+    for file in files:
+        study = read_study(file)
+        assert isinstance(study, Evaluate)
+        assert study.subject == "cached:smollm2-135m"
+        assert len(study.rungs()) == len(study.hypotheses) >= 8
