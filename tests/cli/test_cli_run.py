@@ -42,12 +42,15 @@ def test_settings_of_the_command_line_replace_those_of_the_file(tmp_path) -> Non
 
 
 def test_another_seed_is_another_run_and_not_the_record_of_the_first(tmp_path) -> None:
-    first = record(toulmin("run", *BEHAVIOUR, "--json", cwd=tmp_path))
+    shown = toulmin("run", *BEHAVIOUR, "--json", cwd=tmp_path)
+    assert "tasks.behaviour: about 3 s" in shown.stderr  # what its study expects it to take
+    first = record(shown)
     seventh = record(toulmin("run", *BEHAVIOUR, "--seed", "7", "--json", cwd=tmp_path))
     assert (first["seeds"], seventh["seeds"]) == ([0], [7])
     again = toulmin("run", *BEHAVIOUR, "--seed", "7", cwd=tmp_path)
     assert "is still current" in again.stdout
     assert "(seed 7)" in again.stdout
+    assert "about" not in again.stderr  # nothing is run
     assert "note: fewer than 30 units behind accuracy" in again.stdout
 
 

@@ -14,6 +14,7 @@ import pytest
 from toulmin.evidence import Store
 from toulmin.faults import ExitCode, FaultError
 from toulmin.studies import (
+    Cost,
     Pool,
     ProcessPool,
     Progress,
@@ -91,6 +92,19 @@ def test_changed_inputs_are_seen(outside) -> None:
     assert find_current(study, store) is None
     faults = reproduce(kept, store, Run(outside / "work"), Resolver(outside, store))
     assert [(f.code, f.name) for f in faults] == [("evidence.stale", "file:tosses.txt")]
+
+
+@pytest.mark.parametrize(
+    ("cost", "said"),
+    [
+        (Cost(0.4), "about 1 s"),
+        (Cost(89), "about 89 s"),
+        (Cost(200), "about 3 min"),
+        (Cost(9000, 512 << 20), "about 2 h, 0.5 GiB"),
+    ],
+)
+def test_an_estimate_reads_in_its_unit(cost: Cost, said: str) -> None:
+    assert str(cost) == said
 
 
 def test_an_edited_item_does_not_re_derive_even_with_a_forged_hash(outside) -> None:

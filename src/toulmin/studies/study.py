@@ -45,10 +45,15 @@ class Doubt:
 
 @dataclass(frozen=True)
 class Cost:
-    """A rough estimate before running."""
+    """A rough estimate before running: seconds of one core, and bytes of memory where they are known."""
 
     seconds: float
     bytes: int = 0
+
+    def __str__(self) -> str:
+        unit, size = next((u, s) for u, s in (("h", 3600), ("min", 60), ("s", 1)) if self.seconds >= 1.5 * s or s == 1)
+        memory = f", {self.bytes / 2**30:.1f} GiB" if self.bytes else ""
+        return f"about {max(1, round(self.seconds / size))} {unit}{memory}"
 
 
 @dataclass(frozen=True)
@@ -149,9 +154,9 @@ class Study(BaseModel, ABC):
         """Whether a run with another seed collects other data; if not, several seeds are one observation."""
         return True
 
-    def cost(self) -> Cost:
-        """Estimated seconds and bytes."""
-        return Cost(seconds=60.0)
+    def cost(self) -> Cost | None:
+        """What ``toulmin run`` says before it starts; None where nobody has estimated it."""
+        return None
 
     @abstractmethod
     def collect(self, run: Run) -> Items:
