@@ -40,7 +40,7 @@ def interval_over_seeds(values: Iterable[float], level: float = 0.95) -> tuple[I
         return None, "one training run says nothing of how far another one would differ"
     if np.ptp(array) == 0:
         return None, f"all {len(array)} training runs gave the same number"
-    from scipy.special import stdtrit
+    from scipy.special import stdtrit  # pyright: ignore[reportMissingTypeStubs]
 
     half = float(stdtrit(len(array) - 1, (1 + level) / 2)) * float(array.std(ddof=1)) / math.sqrt(len(array))
     mean = float(array.mean())
