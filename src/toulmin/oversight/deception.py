@@ -58,8 +58,8 @@ def probe_deception(
     With ``held_out`` the probe is trained on the other two harmful questions, and tested on this one. ``fit``: desks of
     either kind to train it on.
     """
-    trained = [question for question in ACTIONS if question != held_out]
-    tested = ACTIONS if held_out is None else (held_out,)
+    trained: list[Question] = [question for question in ACTIONS if question != held_out]
+    tested: Sequence[Question] = ACTIONS if held_out is None else (held_out,)
     harmful, harmless = deception_desks(fit, 4 * seed, "train", trained)
     labels = torch.tensor([True] * fit + [False] * fit)
     activations = last_residuals(model, harmful + harmless).cpu()
