@@ -70,6 +70,7 @@ def test_the_variants_are_models_of_the_victim(victim):
 def test_moves_hold_visits_and_how_the_game_ended(victim, tmp_path, starts):
     games = stream(victim, tmp_path / "buffer", starts=starts)
     next(games)
+    assert games.replay is not None
     kept = games.replay.buffer.newest(0)
     assert len(kept.result) >= 30
     np.testing.assert_allclose(kept.policy.sum(axis=1), 1, atol=1e-6)

@@ -135,7 +135,7 @@ def test_an_optimised_attack_lowers_safety_below_the_naive_one(ground: Path) -> 
     assert found.measures["false_positives"].value <= 0.1
     table = next(t for t in found.tables if t.title.startswith("safety over"))
     assert len(table.rows) == 24
-    by_name = {row[0]: row for row in table.rows}
+    by_name: dict[Any, Any] = {row[0]: row for row in table.rows}
     assert by_name["defer at 5.0%"][2] == pytest.approx(found.measures["safety_trajectory"].value)
     assert by_name["defer at 50.0%"][2] > by_name["defer at 1.0%"][2]
     assert by_name["audit at 50.0%"][3] == 1.0 >= by_name["defer at 50.0%"][3]

@@ -208,6 +208,7 @@ def test_pools_keep_order() -> None:
         started = []
         for _ in range(2):
             assert list(pool.map(math.factorial, [4, 0])) == [24, 1]
+            assert pool._executor is not None
             started.append(set(pool._executor._processes))
         assert started[0] <= started[1]
         assert len(started[1]) <= 2

@@ -95,7 +95,7 @@ def test_a_search_that_remembers_visits_what_a_fresh_one_visits(games_at_once):
         one, other = (player.choose(games, rows, generators) for player in (fresh, kept))
         for a, b in zip(one, other, strict=True):
             np.testing.assert_array_equal(a.visits, b.visits)
-            np.testing.assert_allclose(a.black_wins, b.black_wins, atol=1e-6)
+            assert a.black_wins == pytest.approx(b.black_wins, abs=1e-6)
         games.play([choice.action for choice in one])
     memory = kept.evaluator
     assert isinstance(memory, Remembering)
@@ -107,6 +107,7 @@ def test_memory_is_bounded_and_tells_positions_apart():
 
     class Noted(Rollouts):
         def evaluate(self, games, rows=None, **more):
+            assert rows is not None
             calls.append(len(rows))
             return super().evaluate(games, rows, **more)
 
