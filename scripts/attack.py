@@ -18,7 +18,7 @@ import torch
 from toulmin.adversary import Attack, train_adversary
 from toulmin.go import PlayerSpec
 from toulmin.studies import ProcessPool
-from toulmin.training import Progress
+from toulmin.training import PrintProgress
 
 
 def main() -> None:
@@ -74,7 +74,7 @@ def main() -> None:
         lambda reference: reference.removeprefix("file:"),
         seed=given.seed,
         device=given.device,
-        callbacks=[Progress(every=5)],
+        callbacks=[PrintProgress(every=5)],
         seconds=given.seconds,
         pool=ProcessPool(given.processes) if given.processes > 1 else None,
     )

@@ -18,7 +18,7 @@ import torch
 from toulmin.adversary import Attack, train_adversary
 from toulmin.go import Match, PlayerSpec, scan_sgf, write_sgf
 from toulmin.studies import Run
-from toulmin.training import Progress
+from toulmin.training import PrintProgress
 
 KOMI = 8.5
 ASSET = Path(__file__).parents[1] / "src/toulmin/assets/go-5x5"
@@ -43,7 +43,7 @@ def main() -> None:
         updates=given.updates,
         checkpoint_every=10,
     )
-    trained = train_adversary(attack, given.work, str, seed=given.seed, callbacks=[Progress(every=5)])
+    trained = train_adversary(attack, given.work, str, seed=given.seed, callbacks=[PrintProgress(every=5)])
     ASSET.mkdir(exist_ok=True)
     network = ASSET / "network.bin.gz"
     shutil.copy(trained.network, network)

@@ -31,7 +31,7 @@ from toulmin.tasks import (
 from toulmin.training import (
     Checkpoint,
     Logger,
-    Progress,
+    PrintProgress,
     Schedule,
     start_positions,
     token_batches,
@@ -116,7 +116,7 @@ def main() -> None:
         token_batches(source(), BATCH),
         schedule,
         checkpoint=Checkpoint(chosen.work / "checkpoints", every=250, run=run),
-        callbacks=[Progress(every=50), Logger(chosen.work / "log.jsonl", every=25)],
+        callbacks=[PrintProgress(every=50), Logger(chosen.work / "log.jsonl", every=25)],
     )
     card = {
         "name": NAME,

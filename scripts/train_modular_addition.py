@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from toulmin.subjects import FeedForward, Transformer, TransformerConfig, save_subject
-from toulmin.training import Checkpoint, IndexedBatches, Progress, Schedule, State, fit, gradient_step
+from toulmin.training import Checkpoint, IndexedBatches, PrintProgress, Schedule, State, fit, gradient_step
 
 RATE, DECAY = 1e-3, 1.0
 
@@ -124,7 +124,7 @@ def main() -> None:
         IndexedBatches(lambda _: (pairs[train], answers[train])),
         Schedule(given.steps, RATE, kind="constant", warmup=10),
         Checkpoint(given.work or given.out / "work", run=run, every=500),
-        [TestLoss(pairs[test], answers[test]), Progress(every=100)],
+        [TestLoss(pairs[test], answers[test]), PrintProgress(every=100)],
     )
     with torch.no_grad():
         right = (last_logits(model, pairs[test]).argmax(-1) == answers[test]).double().mean()

@@ -24,7 +24,7 @@ from toulmin.subjects import Tokenizer, Transformer, TransformerConfig, load, sa
 from toulmin.training import (
     Checkpoint,
     IndexedBatches,
-    Progress,
+    PrintProgress,
     Schedule,
     generator_at,
     start_positions,
@@ -85,7 +85,7 @@ def train(organism: Organism, work: Path, steps: int) -> Transformer:
             Schedule(end, LR, "constant", warmup=60, cooldown=min(COOLDOWN, end - 60), floor=0.02),
             weight_decay=WEIGHT_DECAY,
             checkpoint=Checkpoint(work / organism.name, every=100, run=run),
-            callbacks=[Progress(every=50)],
+            callbacks=[PrintProgress(every=50)],
         )
     return model.eval()
 

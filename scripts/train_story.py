@@ -40,7 +40,7 @@ from toulmin.training import (
     Evaluate,
     IndexedBatches,
     Logger,
-    Progress,
+    PrintProgress,
     Schedule,
     generator_at,
     start_positions,
@@ -255,7 +255,7 @@ def main() -> None:
         weight_decay=WEIGHT_DECAY,
         checkpoint=Checkpoint(chosen.work / "checkpoints", every=200, keep=3, run=run),
         callbacks=[
-            Progress(every=50),
+            PrintProgress(every=50),
             Logger(chosen.work / "log.jsonl", every=50),
             Evaluate(measure, chosen.work / "measured.jsonl", every=200),
         ],

@@ -25,7 +25,7 @@ from toulmin.dictionaries import (
 from toulmin.faults import FaultError
 from toulmin.subjects import Transformer, TransformerConfig
 from toulmin.tasks import RepeatedTokens
-from toulmin.training import Checkpoint, IndexedBatches, Progress, Schedule, token_batches
+from toulmin.training import Checkpoint, IndexedBatches, PrintProgress, Schedule, token_batches
 
 SCHEDULE = Schedule(6, 1e-2, "constant")
 
@@ -215,7 +215,7 @@ def test_metrics_are_read_only_when_somebody_looks() -> None:
     """L0 is computed on steps that are reported, and is that of the codes."""
     seen: list[tuple[int, str]] = []
     model, made = tiny_model(), insertion("x", Objective(local=1.0, sparsity=0.1))
-    progress = Progress(every=4, report=lambda done, total, text: seen.append((done, text)))
+    progress = PrintProgress(every=4, report=lambda done, total, text: seen.append((done, text)))
     last = train_dictionaries(model, [made], batches(), SCHEDULE, callbacks=[progress])
     assert [done for done, _ in seen] == [4, 6]
     assert all("x/l0/L1.resid_pre" in text for _, text in seen)

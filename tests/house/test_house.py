@@ -143,3 +143,14 @@ def test_every_room_has_a_face_with_a_docstring() -> None:
     for path in sorted(SRC.iterdir()):
         if path.is_dir() and path.name not in ("__pycache__", "assets"):
             assert ast.get_docstring(ast.parse((path / "__init__.py").read_text(encoding="utf-8"))), path.name
+
+
+@pytest.mark.parametrize("name", ["Card", "Measure", "Metric", "Pair", "Progress", "Resolver", "Values"])
+def test_a_central_name_stands_for_one_class(name: str) -> None:
+    definitions = [
+        path.relative_to(SRC)
+        for path in SRC.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef) and node.name == name
+    ]
+    assert len(definitions) == 1, definitions

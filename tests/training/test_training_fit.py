@@ -23,7 +23,7 @@ from toulmin.training import (
     Checkpoint,
     IndexedBatches,
     Logger,
-    Progress,
+    PrintProgress,
     Rate,
     Schedule,
     State,
@@ -229,7 +229,7 @@ def test_progress_and_rate():
     assert rate.remaining == pytest.approx(8)
     out = io.StringIO()
     state, batches, step = regression()
-    fit(step, state, batches, Schedule(10, 1e-2), None, [Progress(every=5, out=out)])
+    fit(step, state, batches, Schedule(10, 1e-2), None, [PrintProgress(every=5, out=out)])
     lines = out.getvalue().splitlines()
     assert len(lines) == 2
     assert "step 10/10" in lines[1]

@@ -29,7 +29,7 @@ from toulmin.case.evidence.binding import Binder
 from toulmin.case.evidence.controls import check_controls, without_support
 from toulmin.case.evidence.doubts import attach_doubts
 from toulmin.case.evidence.registration import compare_with_lock
-from toulmin.case.evidence.resolve import Resolution, Resolver
+from toulmin.case.evidence.resolve import BindingResolver, Resolution
 from toulmin.case.evidence.subjects import check_subjects
 from toulmin.case.file.casefile import LOCK_NAME, Case, load_case
 from toulmin.case.file.contents import accepted_contents
@@ -150,7 +150,7 @@ def check_case(
     form = [fault for fault in faults + structural if severity(fault) == "invalid"]
     kept, store_faults = _open_store(case, store)
     faults += store_faults
-    resolver = Resolver(Binder(case, kept, trust_mtime), lock, today, rederive)
+    resolver = BindingResolver(Binder(case, kept, trust_mtime), lock, today, rederive)
     resolutions, bindings, binding_faults = _resolve_all(case, resolver)
     faults += structural + binding_faults
 
@@ -188,7 +188,9 @@ def _open_store(case: Case, given: str | Path | None) -> tuple[Store, list[Fault
     return Store(folder), []
 
 
-def _resolve_all(case: Case, resolver: Resolver) -> tuple[dict[str, Resolution], dict[str, Binding], list[Fault]]:
+def _resolve_all(
+    case: Case, resolver: BindingResolver
+) -> tuple[dict[str, Resolution], dict[str, Binding], list[Fault]]:
     faults: list[Fault] = []
     resolutions: dict[str, Resolution] = {}
     bindings: dict[str, Binding] = {}

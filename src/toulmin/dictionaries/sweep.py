@@ -30,7 +30,7 @@ from toulmin.dictionaries.sources import TokenSplit
 from toulmin.dictionaries.trainer import TrainingOptions, train_dictionaries
 from toulmin.faults import Fault, FaultError
 from toulmin.subjects import Transformer
-from toulmin.training import Callback, Checkpoint, Progress, Schedule, token_batches
+from toulmin.training import Callback, Checkpoint, PrintProgress, Schedule, token_batches
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def train_sweep(
         ]
         callbacks: list[Callback] = []
         if report is not None:
-            callbacks.append(Progress(every=20, report=lambda done, total, _, g=group: report(g, done, total)))
+            callbacks.append(PrintProgress(every=20, report=lambda done, total, _, g=group: report(g, done, total)))
         checkpoint = None
         if workdir is not None:
             about = {"batch": shape.batch, "steps": steps, "lr": shape.lr}

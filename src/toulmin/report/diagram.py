@@ -15,7 +15,7 @@ _SHOWN_FIRST = 30  # cards shown before the reader opens more
 
 
 @dataclass(frozen=True)
-class Card:
+class NodeCard:
     """An element (or away-link) and its boxes, left to right and top down."""
 
     key: str
@@ -51,8 +51,8 @@ class Line:
 class Diagram:
     """Everything the template draws. ``open_levels`` is how many layers are shown before the reader opens more."""
 
-    cards: tuple[Card, ...]
-    chips: tuple[Card, ...]
+    cards: tuple[NodeCard, ...]
+    chips: tuple[NodeCard, ...]
     lines: tuple[Line, ...]
     way: Way
     sizes: Mapping[Way, tuple[float, float]]
@@ -106,8 +106,8 @@ def draw_diagram(verdict: Verdict, tree: Outline, accepted: Collection[str] | No
     below = _below(tree)
     open_marks = {(edge.source, edge.target): edge.pattern for edge in verdict.edges if edge.pattern}
     way: Way = "td" if layouts["td"].width <= _ROOMY else "lr"
-    cards: list[Card] = []
-    chips: list[Card] = []
+    cards: list[NodeCard] = []
+    chips: list[NodeCard] = []
     lines: list[Line] = []
     for key, branch in tree.branches.items():
         node = verdict.nodes[branch.id]
@@ -117,7 +117,7 @@ def draw_diagram(verdict: Verdict, tree: Outline, accepted: Collection[str] | No
         state = (status, node.freshness is Freshness.STALE, branch.away, branch.level, branch.parent, *notes)
         extents = ",".join(map(str, extent(branch, "lr"))), ",".join(map(str, extent(branch, "td")))
         counts = len(branch.children), below[key]
-        cards.append(Card(key, branch.id, node.type, node.text, *state, *counts, *boxes, extents))
+        cards.append(NodeCard(key, branch.id, node.type, node.text, *state, *counts, *boxes, extents))
         if branch.parent is not None:
             shape = curve(layouts[way].cards[branch.parent], layouts[way].cards[key], way)
             lines.append(Line(branch.parent, key, branch.link, shape, node.dormant or node.label is Label.OUT))
@@ -131,6 +131,6 @@ def draw_diagram(verdict: Verdict, tree: Outline, accepted: Collection[str] | No
             name = f"{identifier}@{key}" if away else identifier
             mark = pattern_mark(open_marks.get((branch.id, identifier), ""))
             state = status, stale, away, branch.level, key, "", mark, 0, 0
-            chips.append(Card(name, identifier, chip.type, chip.text, *state, *boxes))
+            chips.append(NodeCard(name, identifier, chip.type, chip.text, *state, *boxes))
     sizes: dict[Way, tuple[float, float]] = {name: (plan.width, plan.height) for name, plan in layouts.items()}
     return Diagram(tuple(cards), tuple(chips), tuple(lines), way, sizes, _open_levels(tree))

@@ -7,7 +7,7 @@ import textwrap
 
 from toulmin.case import Verdict
 from toulmin.faults import Fault, FaultError
-from toulmin.report.diagram import Card, curve, draw_diagram
+from toulmin.report.diagram import NodeCard, curve, draw_diagram
 from toulmin.report.layout import CARD, CHIP, Way
 from toulmin.report.outline import outline
 from toulmin.report.pages import render
@@ -35,7 +35,7 @@ def wrap(text: str, letters: int = _CARD_LETTERS, lines: int = _LINES) -> list[s
     return textwrap.wrap(text, letters, max_lines=lines, placeholder="\u2026")
 
 
-def heading(card: Card) -> tuple[str, str, str]:
+def heading(card: NodeCard) -> tuple[str, str, str]:
     """A card's name, kind and state, as much of them as fits in one line: the state whole, then the name."""
     state = (card.status.word if card.status else "") + (", stale" if card.stale else "")
     kind = TYPE_WORDS.get(card.type, card.type)
@@ -44,7 +44,7 @@ def heading(card: Card) -> tuple[str, str, str]:
     return name, kind if len(name) + 1 + len(kind) <= room else "", state
 
 
-def _said(card: Card) -> str:
+def _said(card: NodeCard) -> str:
     """The text of a card, after what a pattern leaves open of it."""
     return f"{card.pattern} {card.text}".strip()
 

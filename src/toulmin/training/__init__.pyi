@@ -1,6 +1,6 @@
 from .callbacks import Callback as Callback
 from .callbacks import Logger as Logger
-from .callbacks import Progress as Progress
+from .callbacks import PrintProgress as PrintProgress
 from .callbacks import Rate as Rate
 from .checkpoint import Checkpoint as Checkpoint
 from .fit import Step as Step
@@ -24,7 +24,7 @@ __all__ = [
     "Evaluate",
     "IndexedBatches",
     "Logger",
-    "Progress",
+    "PrintProgress",
     "Rate",
     "Schedule",
     "State",

@@ -57,7 +57,7 @@ class Rate:
         return None if not self.per_second else max(0, self.total - self.done) / self.per_second
 
 
-class Progress:
+class PrintProgress:
     """Tells ``report(done, total, text)`` how far the run is; by default one line on stderr.
 
     The text has the rate (steps/s), the seconds remaining and the metrics.

@@ -39,7 +39,7 @@ class Resolution:
 
 
 @dataclass
-class Resolver:
+class BindingResolver:
     """Looks up the evidence of questions; records are verified and re-derived once."""
 
     binder: Binder
