@@ -145,7 +145,9 @@ def test_every_room_has_a_face_with_a_docstring() -> None:
             assert ast.get_docstring(ast.parse((path / "__init__.py").read_text(encoding="utf-8"))), path.name
 
 
-@pytest.mark.parametrize("name", ["Card", "Measure", "Metric", "Pair", "Progress", "Resolver", "Values"])
+@pytest.mark.parametrize(
+    "name", ["Card", "Edge", "Graph", "Measure", "Metric", "Pair", "Progress", "Resolver", "Values"]
+)
 def test_a_central_name_stands_for_one_class(name: str) -> None:
     definitions = [
         path.relative_to(SRC)

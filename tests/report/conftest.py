@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from toulmin.case import (
+    ArgumentEdge,
     Binding,
     Comparison,
     Dependencies,
-    Edge,
     Freshness,
     Health,
     InputState,
@@ -44,7 +44,7 @@ def grow_verdict(size: int, seed: int = 0) -> Verdict:
     """A random case of ``size`` elements: shared nodes, contexts beside, challenges of everything."""
     rng = random.Random(seed)
     nodes: dict[str, NodeVerdict] = {}
-    edges: list[Edge] = []
+    edges: list[ArgumentEdge] = []
 
     def add(kind: str, identifier: str, health: Health) -> None:
         text = " ".join(rng.choices(WORDS, k=rng.randint(4, 26))).capitalize() + "."
@@ -72,16 +72,16 @@ def grow_verdict(size: int, seed: int = 0) -> Verdict:
             targets = [
                 name for name, node in nodes.items() if node.type not in ("defeater", "context", "justification")
             ]
-            edges.append(Edge(identifier, rng.choice(targets), "attacks"))
+            edges.append(ArgumentEdge(identifier, rng.choice(targets), "attacks"))
         elif kind in ("assumption", "context", "justification"):
-            edges.append(Edge(parent, identifier, "in_context_of"))
+            edges.append(ArgumentEdge(parent, identifier, "in_context_of"))
         else:
-            edges.append(Edge(parent, identifier, "supported_by"))
+            edges.append(ArgumentEdge(parent, identifier, "supported_by"))
             if kind != "evidence":
                 grown.append(identifier)
     leaves = [name for name, node in nodes.items() if node.type == "evidence"]
     for _ in range(size // 12 if leaves else 0):
-        extra = Edge(rng.choice(grown), rng.choice(leaves), "supported_by")
+        extra = ArgumentEdge(rng.choice(grown), rng.choice(leaves), "supported_by")
         if extra not in edges:
             edges.append(extra)
     return Verdict(
@@ -205,16 +205,16 @@ def bound_verdict(record: Evidence) -> Verdict:
         )
     }
     edges = (
-        Edge("G1", "S1", "supported_by"),
-        Edge("G1", "C1", "in_context_of"),
-        Edge("S1", "G2", "supported_by"),
-        Edge("S1", "G3", "supported_by"),
-        Edge("G2", "E1", "supported_by"),
-        Edge("G3", "E1", "supported_by"),
-        Edge("G2", "A1", "in_context_of"),
-        Edge("G3", "A1", "in_context_of"),
-        Edge("D1", "G1", "attacks"),
-        Edge("D2", "G2->E1", "attacks"),
+        ArgumentEdge("G1", "S1", "supported_by"),
+        ArgumentEdge("G1", "C1", "in_context_of"),
+        ArgumentEdge("S1", "G2", "supported_by"),
+        ArgumentEdge("S1", "G3", "supported_by"),
+        ArgumentEdge("G2", "E1", "supported_by"),
+        ArgumentEdge("G3", "E1", "supported_by"),
+        ArgumentEdge("G2", "A1", "in_context_of"),
+        ArgumentEdge("G3", "A1", "in_context_of"),
+        ArgumentEdge("D1", "G1", "attacks"),
+        ArgumentEdge("D2", "G2->E1", "attacks"),
     )
     return Verdict(
         title="Induction",

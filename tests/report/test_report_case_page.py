@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from toulmin.case import Edge, Freshness, Health, NodeVerdict, Probability, Reason, Verdict, check_case
+from toulmin.case import ArgumentEdge, Freshness, Health, NodeVerdict, Probability, Reason, Verdict, check_case
 from toulmin.case.argument.cutsets import CutSets
 from toulmin.case.argument.sensitivity import Hinge, LeafEffect, Sensitivity, TornadoBar
 from toulmin.case.file.lock import HistoryEntry
@@ -90,7 +90,7 @@ def test_the_page_says_everything_the_verdict_says(bound_verdict: Verdict, recor
 
 def test_a_record_bound_twice_is_drawn_once(bound_verdict: Verdict, record: Evidence) -> None:
     twin = replace(bound_verdict.nodes["E1"], id="E2")
-    edges = (*bound_verdict.edges, Edge("G3", "E2", "supported_by"))
+    edges = (*bound_verdict.edges, ArgumentEdge("G3", "E2", "supported_by"))
     verdict = replace(bound_verdict, nodes={**bound_verdict.nodes, "E2": twin}, edges=edges)
     page = render_case(verdict, evidence={record.id: record})
     assert page.count("Logit difference per prompt</h4>") == 1

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from toulmin.evidence import Board, Chart, FeatureIndex, Figure, Graph, Heatmap
-from toulmin.evidence.figures import Edge, Example, Feature, Game, Move, Node, Ownership
+from toulmin.evidence import Board, Chart, FeatureIndex, Figure, GraphFigure, Heatmap
+from toulmin.evidence.figures import Example, Feature, FigureEdge, Game, Move, Node, Ownership
 from toulmin.faults import FaultError
 from toulmin.report import render_figure
 from toulmin.report.charts import chart_svg
@@ -63,12 +63,12 @@ def figures(word: str = "word") -> list[Figure]:
             text=((word, ""),),
             **two,
         ),
-        Graph(
+        GraphFigure(
             nodes=(
                 Node(id=word, layer=0, group=word, position=0, facts={word: 1.0}),
                 Node(id="b", layer=1, position=0),
             ),
-            edges=(Edge(source=word, target="b", weight=-1, group=word, facts={word: word}),),
+            edges=(FigureEdge(source=word, target="b", weight=-1, group=word, facts={word: word}),),
             layers=(word, "l1"),
             positions=(word,),
             unit=word,
@@ -134,12 +134,15 @@ def test_hostile_words_run_nothing(open_page) -> None:
             lambda: Heatmap(title="t", x_labels=("a",), y_labels=("b",), values=((1,),), low=((0,),)),
             "both low and high",
         ),
-        (lambda: Graph(title="t", nodes=(Node(id="a", layer=0), Node(id="a", layer=1))), "same id"),
+        (lambda: GraphFigure(title="t", nodes=(Node(id="a", layer=0), Node(id="a", layer=1))), "same id"),
         (
-            lambda: Graph(title="t", nodes=(Node(id="a", layer=0),), edges=(Edge(source="a", target="z"),)),
+            lambda: GraphFigure(title="t", nodes=(Node(id="a", layer=0),), edges=(FigureEdge(source="a", target="z"),)),
             "unknown nodes: z",
         ),
-        (lambda: Graph(title="t", nodes=(Node(id="a", layer=0, position=1),), positions=("x",)), "position 1 of 1"),
+        (
+            lambda: GraphFigure(title="t", nodes=(Node(id="a", layer=0, position=1),), positions=("x",)),
+            "position 1 of 1",
+        ),
         (lambda: Move(colour="b", x=1), "both coordinates"),
         (lambda: Example(tokens=("a", "b"), activations=(1.0,)), "2 tokens but 1"),
         (lambda: Feature(id="a", unknown=1), "Extra inputs"),  # pyright: ignore[reportCallIssue]
@@ -231,7 +234,7 @@ def test_graph_nodes_never_overlap() -> None:
         for head in range(6)
         if rng.random() < 0.6
     ]
-    drawing = lay_out_graph(Graph(title="t", nodes=tuple(nodes), positions=tuple("abcde")))
+    drawing = lay_out_graph(GraphFigure(title="t", nodes=tuple(nodes), positions=tuple("abcde")))
     boxes = [Box(n.x, n.y, n.width, n.height) for n in drawing.nodes]
     assert not any(a.meets(b) for i, a in enumerate(boxes) for b in boxes[:i])
     by_id = {n.node.id: n for n in drawing.nodes}

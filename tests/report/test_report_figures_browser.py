@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from toulmin.evidence import Board, FeatureIndex, Graph, Heatmap
-from toulmin.evidence.figures import Edge, Example, Feature, Game, Move, Node, Ownership
+from toulmin.evidence import Board, FeatureIndex, GraphFigure, Heatmap
+from toulmin.evidence.figures import Example, Feature, FigureEdge, Game, Move, Node, Ownership
 from toulmin.report import render_figure
 
 pytestmark = pytest.mark.browser
@@ -156,15 +156,15 @@ def test_tables_sort_by_number_and_by_name(open_page) -> None:
 
 
 def test_a_circuit_shows_what_a_node_reads(open_page) -> None:
-    graph = Graph(
+    graph = GraphFigure(
         title="t",
         nodes=tuple(
             Node(id=name, layer=layer, facts={"exact": 0.25}) for layer, name in enumerate(("embed", "L0.H1", "logits"))
         ),
         edges=(
-            Edge(source="embed", target="L0.H1", weight=2.0),
-            Edge(source="L0.H1", target="logits", weight=-1.0),
-            Edge(source="embed", target="logits", weight=0.1),
+            FigureEdge(source="embed", target="L0.H1", weight=2.0),
+            FigureEdge(source="L0.H1", target="logits", weight=-1.0),
+            FigureEdge(source="embed", target="logits", weight=0.1),
         ),
     )
     page = open_page(render_figure(graph))

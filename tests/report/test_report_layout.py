@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toulmin.case import Edge, Freshness, Health, NodeVerdict, Verdict
+from toulmin.case import ArgumentEdge, Freshness, Health, NodeVerdict, Verdict
 from toulmin.faults import ExitCode
 from toulmin.report.layout import CARD, Box, Way, lay_out
 from toulmin.report.outline import outline
@@ -19,7 +19,7 @@ from toulmin.report.outline import outline
 Grow = Callable[..., Verdict]
 
 
-def verdict_of(edges: list[Edge], root: str = "G1") -> Verdict:
+def verdict_of(edges: list[ArgumentEdge], root: str = "G1") -> Verdict:
     kinds = {"G": "goal", "E": "evidence", "A": "assumption", "C": "context", "D": "defeater", "S": "strategy"}
     names = dict.fromkeys([root, *(end for edge in edges for end in (edge.source, *edge.target.split("->")))])
     nodes = {n: NodeVerdict(n, kinds[n[0]], n, Health.SUPPORTED, Freshness.CURRENT) for n in names}
@@ -28,10 +28,10 @@ def verdict_of(edges: list[Edge], root: str = "G1") -> Verdict:
 
 def test_shared_nodes_are_drawn_once_nearest_to_the_root() -> None:
     edges = [
-        Edge("G1", "G2", "supported_by"),
-        Edge("G2", "G3", "supported_by"),
-        Edge("G3", "E1", "supported_by"),
-        Edge("G1", "E1", "supported_by"),
+        ArgumentEdge("G1", "G2", "supported_by"),
+        ArgumentEdge("G2", "G3", "supported_by"),
+        ArgumentEdge("G3", "E1", "supported_by"),
+        ArgumentEdge("G1", "E1", "supported_by"),
     ]
     tree = outline(verdict_of(edges))
     assert [(b.key, b.parent, b.away, b.level) for b in tree.branches.values()] == [
@@ -46,12 +46,12 @@ def test_shared_nodes_are_drawn_once_nearest_to_the_root() -> None:
 
 def test_contexts_stand_beside_and_attacks_are_branches() -> None:
     edges = [
-        Edge("G1", "A1", "in_context_of"),
-        Edge("G1", "G2", "supported_by"),
-        Edge("G2", "A1", "in_context_of"),
-        Edge("D1", "G1->G2", "attacks"),
-        Edge("D2", "A1", "attacks"),
-        Edge("D3", "D1", "attacks"),
+        ArgumentEdge("G1", "A1", "in_context_of"),
+        ArgumentEdge("G1", "G2", "supported_by"),
+        ArgumentEdge("G2", "A1", "in_context_of"),
+        ArgumentEdge("D1", "G1->G2", "attacks"),
+        ArgumentEdge("D2", "A1", "attacks"),
+        ArgumentEdge("D3", "D1", "attacks"),
     ]
     tree = outline(verdict_of(edges))
     assert tree.branches["G1"].beside == [("A1", False)]
@@ -65,10 +65,10 @@ def test_contexts_stand_beside_and_attacks_are_branches() -> None:
 
 def test_circles_of_attacks_end_and_loose_elements_are_named() -> None:
     edges = [
-        Edge("D1", "G1", "attacks"),
-        Edge("D2", "D1", "attacks"),
-        Edge("D1", "D2", "attacks"),
-        Edge("G7", "E7", "supported_by"),
+        ArgumentEdge("D1", "G1", "attacks"),
+        ArgumentEdge("D2", "D1", "attacks"),
+        ArgumentEdge("D1", "D2", "attacks"),
+        ArgumentEdge("G7", "E7", "supported_by"),
     ]
     tree = outline(verdict_of(edges))
     assert [branch.key for branch in tree.branches.values()] == ["G1", "D1", "D2", "D1@D2"]
@@ -78,7 +78,7 @@ def test_circles_of_attacks_end_and_loose_elements_are_named() -> None:
 
 def test_known_layout() -> None:
     """Two leaves touch with the gap between them and the parent stands over their middle."""
-    edges = [Edge("G1", "E1", "supported_by"), Edge("G1", "E2", "supported_by")]
+    edges = [ArgumentEdge("G1", "E1", "supported_by"), ArgumentEdge("G1", "E2", "supported_by")]
     plan = lay_out(outline(verdict_of(edges)), "lr")
     first, second, root = plan.cards["E1"], plan.cards["E2"], plan.cards["G1"]
     assert second.y - first.y == CARD[1] + 16
@@ -116,10 +116,10 @@ def test_nothing_overlaps_in_any_tree(grown: list[tuple[int, int]]) -> None:
     edges, claims = [], ["G1"]
     for index, (parent, beside) in enumerate(grown):
         claim = f"G{index + 2}"
-        edges.append(Edge(claims[parent % len(claims)], claim, "supported_by"))
-        edges += [Edge(claim, f"C{index}.{k}", "in_context_of") for k in range(beside)]
+        edges.append(ArgumentEdge(claims[parent % len(claims)], claim, "supported_by"))
+        edges += [ArgumentEdge(claim, f"C{index}.{k}", "in_context_of") for k in range(beside)]
         if parent % 5 == 0:
-            edges.append(Edge(claim, "E1", "supported_by"))
+            edges.append(ArgumentEdge(claim, "E1", "supported_by"))
         claims.append(claim)
     tree = outline(verdict_of(edges))
     for way in ("lr", "td"):
@@ -136,7 +136,7 @@ def test_nothing_overlaps_in_any_tree(grown: list[tuple[int, int]]) -> None:
 
 
 def test_deep_arguments_are_laid_out() -> None:
-    edges = [Edge(f"G{i}", f"G{i + 1}", "supported_by") for i in range(1, 1500)]
+    edges = [ArgumentEdge(f"G{i}", f"G{i + 1}", "supported_by") for i in range(1, 1500)]
     assert len(lay_out(outline(verdict_of(edges)), "lr").cards) == 1500
 
 

@@ -8,10 +8,10 @@ from toulmin.case.argument.health import Freshness, Health, Label, Outcome
 from toulmin.case.argument.probability import conservative_bayes
 from toulmin.case.argument.sensitivity import Hinge, LeafEffect, Sensitivity, TornadoBar
 from toulmin.case.argument.verdict import (
+    ArgumentEdge,
     Binding,
     Comparison,
     Dependencies,
-    Edge,
     InputState,
     NodeVerdict,
     Probability,
@@ -52,6 +52,7 @@ from toulmin.case.running import Ran, RunReport, Work, accept_case, reproduce_le
 __all__ = [
     "DIAGNOSTICS",
     "Acceptance",
+    "ArgumentEdge",
     "Assumption",
     "Binding",
     "Case",
@@ -65,7 +66,6 @@ __all__ = [
     "Defeater",
     "Dependencies",
     "Diagnostic",
-    "Edge",
     "Element",
     "EvidenceNode",
     "Freshness",

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from toulmin.circuits.circuit import Circuit
 from toulmin.circuits.edge_scores import EdgeScores
 from toulmin.circuits.edges import parse_edge, receiver_components
-from toulmin.evidence import Chart, Graph, Heatmap, format_number
-from toulmin.evidence.figures import Edge, Node
+from toulmin.evidence import Chart, GraphFigure, Heatmap, format_number
+from toulmin.evidence.figures import FigureEdge, Node
 
 if TYPE_CHECKING:
     from toulmin.circuits.discovery.agreement import AttributionAgreement
@@ -33,7 +33,7 @@ def draw_circuit(
     title: str = "The circuit",
     tokens: Sequence[str] = (),
     most: int = 400,
-) -> Graph:
+) -> GraphFigure:
     """The circuit by layers, bottom to top; edges weighted by their score, a column a token where edges have positions.
 
     Edges of one head's Q, K and V inputs are told apart by group. A component that is split into terms is drawn with a
@@ -47,7 +47,7 @@ def draw_circuit(
     graph, placed = circuit.graph, circuit.positions is not None
     columns = tuple(tokens) if tokens else tuple(str(i) for i in range(circuit.positions or 0))
     layer_of = _layers(circuit)
-    edges: list[Edge] = []
+    edges: list[FigureEdge] = []
     used: dict[str, Node] = {}
 
     def node(name: str, position: int | None) -> str:
@@ -69,12 +69,14 @@ def draw_circuit(
                 weight = float(value[position] if value.ndim and position is not None else np.sum(value))
             ends = node(graph.sources[source], position), node(components[receiver], position)
             edges.append(
-                Edge(source=ends[0], target=ends[1], weight=weight, group=slot, facts={"edge": name, "score": weight})
+                FigureEdge(
+                    source=ends[0], target=ends[1], weight=weight, group=slot, facts={"edge": name, "score": weight}
+                )
             )
     for source, (component, term) in graph.split_terms.items():
         for end in [n for n in used.values() if n.label == source and term]:
             inner = node(component, end.position)
-            edges.append(Edge(source=inner, target=end.id, weight=0.0, group="term"))
+            edges.append(FigureEdge(source=inner, target=end.id, weight=0.0, group="term"))
     if not used:
         node("embed", 0 if placed else None)
     names = ("embed", *_layer_names(circuit), "logits")
@@ -82,7 +84,7 @@ def draw_circuit(
     what = f"{whole} of {graph.n_edges * (circuit.positions or 1)} edges"
     if len(circuit) < whole:
         what += f" ({len(circuit)} drawn, {'of largest score' if scores is not None else 'nearest to the output'})"
-    return Graph(
+    return GraphFigure(
         title=title,
         caption=f"{what}; an edge's width is the size of its score, its colour the input it feeds.",
         alt=f"A circuit of {what} over {len(used)} components.",

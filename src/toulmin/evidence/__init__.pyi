@@ -7,7 +7,7 @@ from .figures import Board as Board
 from .figures import Chart as Chart
 from .figures import FeatureIndex as FeatureIndex
 from .figures import Figure as Figure
-from .figures import Graph as Graph
+from .figures import GraphFigure as GraphFigure
 from .figures import Heatmap as Heatmap
 from .interval import Interval as Interval
 from .intervals import bootstrap as bootstrap
@@ -40,7 +40,7 @@ __all__ = [
     "Evidence",
     "FeatureIndex",
     "Figure",
-    "Graph",
+    "GraphFigure",
     "Heatmap",
     "InputRecord",
     "Interval",

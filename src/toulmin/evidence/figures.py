@@ -1,8 +1,8 @@
 """Figures as data: what a study found, kept so that any renderer can draw it and any reader can check it.
 
 Five kinds, told apart by ``kind``: :class:`Chart` (a Vega-Lite specification with its data inside), :class:`Heatmap`
-(a grid of numbers with intervals), :class:`Graph` (components of a model and weighted edges), :class:`Board` (games of
-Go) and :class:`FeatureIndex` (sparse features with the contexts that activate them most).
+(a grid of numbers with intervals), :class:`GraphFigure` (components of a model and weighted edges), :class:`Board`
+(games of Go) and :class:`FeatureIndex` (sparse features with the contexts that activate them most).
 
 A figure holds no colour, no pixel and no markup. It is frozen, validated (every number finite, every length equal to
 the one it must match, nothing fetched from a network), and the same figure always gives the same JSON. Numpy arrays and
@@ -57,7 +57,7 @@ class Heatmap(FigureBase):
 
 
 class Node(FigurePart):
-    """A node of a :class:`Graph`: ``layer`` from 0 at the bottom, ``position`` an index into its positions."""
+    """A node of a :class:`GraphFigure`: ``layer`` from 0 at the bottom, ``position`` an index into its positions."""
 
     id: str = Field(min_length=1)
     label: str = ""
@@ -68,7 +68,7 @@ class Node(FigurePart):
     facts: Facts = Field(default_factory=dict)
 
 
-class Edge(FigurePart):
+class FigureEdge(FigurePart):
     """A directed edge; ``weight`` may be negative, its size is the width; ``group``, if any, chooses the colour."""
 
     source: str
@@ -78,7 +78,7 @@ class Edge(FigurePart):
     facts: Facts = Field(default_factory=dict)
 
 
-class Graph(FigureBase):
+class GraphFigure(FigureBase):
     """Components of a model and the edges between them, drawn by layer: a circuit, a hypothesis, an interaction graph.
 
     ``layers`` names layers from the bottom; ``positions`` names columns (tokens), if nodes have positions; ``unit`` is
@@ -87,13 +87,13 @@ class Graph(FigureBase):
 
     kind: Literal["graph"] = "graph"
     nodes: tuple[Node, ...] = Field(min_length=1)
-    edges: tuple[Edge, ...] = ()
+    edges: tuple[FigureEdge, ...] = ()
     layers: tuple[str, ...] = ()
     positions: tuple[str, ...] = ()
     unit: str = ""
 
     @model_validator(mode="after")
-    def _check(self) -> Graph:
+    def _check(self) -> GraphFigure:
         ids = {node.id for node in self.nodes}
         if len(ids) != len(self.nodes):
             raise ValueError("two nodes have the same id")
@@ -222,18 +222,18 @@ class FeatureIndex(FigureBase):
         return self
 
 
-Figure: TypeAlias = Annotated[Chart | Heatmap | Graph | Board | FeatureIndex, Field(discriminator="kind")]
+Figure: TypeAlias = Annotated[Chart | Heatmap | GraphFigure | Board | FeatureIndex, Field(discriminator="kind")]
 
 __all__ = [
     "Board",
     "Chart",
-    "Edge",
     "Example",
     "Feature",
     "FeatureIndex",
     "Figure",
+    "FigureEdge",
     "Game",
-    "Graph",
+    "GraphFigure",
     "Heatmap",
     "Move",
     "Node",

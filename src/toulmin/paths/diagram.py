@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from toulmin.evidence import Graph as Drawing
-from toulmin.evidence.figures import Edge, Node
+from toulmin.evidence import GraphFigure as Drawing
+from toulmin.evidence.figures import FigureEdge, Node
 from toulmin.patching import ALL_PATHS, NO_PATHS, ROOT, Graph, PathSet, Port, split_name
 from toulmin.paths.explained import count_text
 from toulmin.paths.hypothesis import Hypothesis
@@ -53,7 +53,7 @@ def draw_in(space: Space, hypothesis: Hypothesis, baseline: Hypothesis | None = 
     drawn = dict(sorted(along.items(), key=lambda entry: (-entry[1], entry[0]))[:MOST])
     total = max(1, made.count())
     edges = tuple(
-        Edge(
+        FigureEdge(
             source=source,
             target=target,
             weight=count / total,

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-from toulmin.evidence import Graph
-from toulmin.evidence.figures import Edge, Facts, Node
+from toulmin.evidence import GraphFigure
+from toulmin.evidence.figures import Facts, FigureEdge, Node
 from toulmin.report.numbers import format_number
 from toulmin.report.pages import Fragment, render
 
@@ -39,7 +39,7 @@ class PlacedNode:
 class PlacedEdge:
     """An edge, its curve, and how it is drawn."""
 
-    edge: Edge
+    edge: FigureEdge
     path: str
     width: float
     opacity: float
@@ -68,7 +68,7 @@ def _width(node: Node) -> float:
     return max(34.0, len(node.label or node.id) * _CHARACTER + _PADDING)
 
 
-def _boxes(graph: Graph) -> tuple[dict[str, tuple[float, float, float]], dict[int, float], float]:
+def _boxes(graph: GraphFigure) -> tuple[dict[str, tuple[float, float, float]], dict[int, float], float]:
     """x, y and width of each node, the middle of each position's column, and the total width."""
     cells: dict[tuple[int, int], list[Node]] = defaultdict(list)
     for node in graph.nodes:
@@ -105,7 +105,7 @@ def _curve(source: tuple[float, float, float], target: tuple[float, float, float
     return f"M{x0:.1f},{y0:.1f}C{x0:.1f},{y0 - bend:.1f} {x1:.1f},{y1 + bend:.1f} {x1:.1f},{y1:.1f}"
 
 
-def lay_out_graph(graph: Graph) -> Drawing:
+def lay_out_graph(graph: GraphFigure) -> Drawing:
     """Place every node and edge; the same graph always gives the same drawing."""
     boxes, middles, width = _boxes(graph)
     top = max(node.layer for node in graph.nodes)
@@ -145,7 +145,7 @@ def lay_out_graph(graph: Graph) -> Drawing:
     )
 
 
-def render_graph(graph: Graph) -> Fragment:
+def render_graph(graph: GraphFigure) -> Fragment:
     """The drawing, its key, and the edges as a table."""
     groups = list(dict.fromkeys(node.group for node in graph.nodes if node.group))
     edge_groups = list(dict.fromkeys(edge.group for edge in graph.edges if edge.group))

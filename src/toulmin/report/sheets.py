@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
-from toulmin.case import Edge, Label, Verdict
+from toulmin.case import ArgumentEdge, Label, Verdict
 from toulmin.report.diagram import draw_diagram
 from toulmin.report.drawings import render_diagram
 from toulmin.report.headline import arms_of
@@ -51,7 +51,7 @@ def _part(verdict: Verdict, names: Collection[str]) -> Verdict:
     return replace(verdict, nodes=nodes, edges=edges)
 
 
-def _aim(edge: Edge) -> str:
+def _aim(edge: ArgumentEdge) -> str:
     """The element at which an edge points; of an attack on a step, the claim above it."""
     return edge.target.partition("->")[0]
 

@@ -19,13 +19,13 @@ from toulmin.basis.studies.data import (
 from toulmin.evidence import (
     Chart,
     Figure,
-    Graph,
+    GraphFigure,
     Measure,
     PositiveControl,
     Table,
     content_of,
 )
-from toulmin.evidence.figures import Edge, Facts, Node
+from toulmin.evidence.figures import Facts, FigureEdge, Node
 from toulmin.studies import (
     Cost,
     Doubt,
@@ -328,9 +328,9 @@ def _strongest(edges: Any, mask: Any, constant: bool, most: int = 16) -> list[li
     return [[int(i) // width, int(i) % width, float(values[i])] for i in order if values[i] > 0]
 
 
-def _draw(graph: list[list[list[float]]], sections: list[str], subject: str) -> Graph:
+def _draw(graph: list[list[list[float]]], sections: list[str], subject: str) -> GraphFigure:
     nodes: dict[str, Node] = {}
-    edges: list[Edge] = []
+    edges: list[FigureEdge] = []
     for number, kept in enumerate(graph):
         largest = max((strength for *_, strength in kept), default=1.0)
         for after, before, strength in kept:
@@ -341,10 +341,10 @@ def _draw(graph: list[list[list[float]]], sections: list[str], subject: str) -> 
             for name, layer, feature in ends:
                 nodes.setdefault(name, Node(id=name, label=str(feature), layer=layer))
             facts: Facts = {"interaction": strength}
-            edges.append(Edge(source=ends[0][0], target=ends[1][0], weight=strength / largest, facts=facts))
+            edges.append(FigureEdge(source=ends[0][0], target=ends[1][0], weight=strength / largest, facts=facts))
     layers = (*(section.split(" to ")[0] for section in sections), sections[-1].split(" to ")[1])
     ordered = sorted(nodes.values(), key=lambda node: (node.layer, int(node.label)))
-    return Graph(
+    return GraphFigure(
         title="Strongest interactions in the Local Interaction Basis",
         caption=f"{subject}: at most 16 of the edges needed in each section; width by strength within the section.",
         nodes=tuple(ordered) or (Node(id="none", layer=0),),

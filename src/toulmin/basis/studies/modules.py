@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 
 from toulmin.basis.studies.data import BasisName, Prepared, build_basis, over_models, prepare
 from toulmin.basis.studies.interaction import BASIS_DOUBTS
-from toulmin.evidence import Chart, Figure, Graph, Measure, PositiveControl, Table, content_of
-from toulmin.evidence.figures import Edge, Node
+from toulmin.evidence import Chart, Figure, GraphFigure, Measure, PositiveControl, Table, content_of
+from toulmin.evidence.figures import FigureEdge, Node
 from toulmin.studies import Cost, Doubt, Input, Items, Json, MeasureSpec, Run, Study, Summary, keep_piece
 
 MODULARITY_DOUBT = Doubt(
@@ -281,7 +281,7 @@ def _strongest(
     return {"nodes": list(nodes.values()), "edges": edges}
 
 
-def _draw(graph: dict[str, Any], sites: list[str], subject: str) -> Graph:
+def _draw(graph: dict[str, Any], sites: list[str], subject: str) -> GraphFigure:
     nodes = [
         Node(
             id=f"{site}.{feature}",
@@ -294,7 +294,7 @@ def _draw(graph: dict[str, Any], sites: list[str], subject: str) -> Graph:
         for site, feature, community, label in sorted(graph["nodes"], key=lambda node: (node[0], node[2], node[1]))
     ]
     edges = [
-        Edge(
+        FigureEdge(
             source=f"{int(number)}.{int(before)}",
             target=f"{int(number) + 1}.{int(after)}",
             weight=weight,
@@ -302,7 +302,7 @@ def _draw(graph: dict[str, Any], sites: list[str], subject: str) -> Graph:
         )
         for number, after, before, weight in graph["edges"]
     ]
-    return Graph(
+    return GraphFigure(
         title="Modules of features",
         caption=f"{subject}: at most 30 interactions of each section, between the 12 heaviest features of each site; "
         "modules by colour. Names are the frequency and kind of wave that the feature is most about, or its number.",

@@ -12,7 +12,7 @@ from toulmin.case.argument.health import Freshness, Health, Label, Outcome
 from toulmin.faults import ExitCode, Fault
 
 
-class Edge(NamedTuple):
+class ArgumentEdge(NamedTuple):
     """A line of the diagram. ``kind``: supported_by, strengthened_by, in_context_of, attacks, control.
 
     ``pattern`` is what a GSN pattern leaves open of it: a multiplicity (``1..n``) or a choice (``1 of 3``).
@@ -184,7 +184,7 @@ class Verdict:
     reasons: tuple[Reason, ...]  #: why, the worst class first
     faults: tuple[Fault, ...]  #: diagnostics, C001...
     nodes: Mapping[str, NodeVerdict] = field(default_factory=dict[str, NodeVerdict])
-    edges: tuple[Edge, ...] = ()
+    edges: tuple[ArgumentEdge, ...] = ()
     resting: tuple[Dependencies, ...] = ()
     probability: Probability | None = None
     checked_on: str = ""
@@ -208,7 +208,7 @@ def json_data(value: object) -> Any:
         return int(value)
     if isinstance(value, Enum):
         return value.value
-    if isinstance(value, (Edge, Probability)):
+    if isinstance(value, (ArgumentEdge, Probability)):
         return value._asdict()
     if is_dataclass(value):
         return {entry.name: json_data(getattr(value, entry.name)) for entry in fields(value)}

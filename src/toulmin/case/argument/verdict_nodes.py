@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from toulmin.case.argument.graph import Argument
 from toulmin.case.argument.health import Freshness
 from toulmin.case.argument.reasons import Explainer
-from toulmin.case.argument.verdict import Edge, NodeVerdict, Probability
+from toulmin.case.argument.verdict import ArgumentEdge, NodeVerdict, Probability
 from toulmin.case.file.casefile import Case
 from toulmin.case.file.elements import Claim, Defeater, Element, EvidenceNode, Module
 from toulmin.case.file.structure import supports_of
@@ -62,23 +62,23 @@ def node_verdicts(
     return nodes
 
 
-def edges_of(case: Case, attached: Sequence[Defeater]) -> tuple[Edge, ...]:
+def edges_of(case: Case, attached: Sequence[Defeater]) -> tuple[ArgumentEdge, ...]:
     """Every line of the diagram, each once."""
-    edges: dict[Edge, None] = {}
+    edges: dict[ArgumentEdge, None] = {}
     for identifier, element in case.nodes.items():
         marks = _open_marks(element)
         for child in supports_of(element):
-            edges[Edge(identifier, child, "supported_by", marks.get(child, ""))] = None
+            edges[ArgumentEdge(identifier, child, "supported_by", marks.get(child, ""))] = None
         if isinstance(element, Claim):
             for child in element.strengthened_by:
-                edges[Edge(identifier, child, "strengthened_by", marks.get(child, ""))] = None
+                edges[ArgumentEdge(identifier, child, "strengthened_by", marks.get(child, ""))] = None
             for context in element.in_context_of:
-                edges[Edge(identifier, context, "in_context_of", marks.get(context, ""))] = None
+                edges[ArgumentEdge(identifier, context, "in_context_of", marks.get(context, ""))] = None
         elif isinstance(element, EvidenceNode) and element.control not in (None, "self"):
-            edges[Edge(identifier, element.control or "", "control")] = None
+            edges[ArgumentEdge(identifier, element.control or "", "control")] = None
     for defeater in (*case.challenges, *attached):
         for target in defeater.attacks:
-            edges[Edge(defeater.id, target, "attacks")] = None
+            edges[ArgumentEdge(defeater.id, target, "attacks")] = None
     return tuple(edges)
 
 

@@ -82,6 +82,8 @@ class DeceptionProbe(DeskStudy):
 
         measures = {name: share(name) for name in (*CONDITIONS, "false_positives")}
         ends = [m.interval for m in measures.values() if m.interval]
+        # sorted, because stored metadata have their keys in another order than those that were just collected
+        layers = ", ".join(f"{name} {layer}" for name, layer in sorted(items.metadata["layers"].items()))
         chart = Chart.points_with_intervals(
             list(measures),
             [m.value for m in measures.values()],
@@ -89,7 +91,7 @@ class DeceptionProbe(DeskStudy):
             [end.high for end in ends],
             title="Harmful desks that a probe flags at 1% false positives",
             unit="rate",
-            caption=f"Layers: {', '.join(f'{name} {layer}' for name, layer in items.metadata['layers'].items())}.",
+            caption=f"Layers: {layers}.",
             alt=", ".join(f"{name} {m.value:.2f}" for name, m in measures.items()),
         )
         return Summary(measures, figures=(chart,))
