@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import toulmin as package
 from toulmin.faults import FaultError
 from toulmin.studies import parse_settings
 
@@ -52,6 +54,13 @@ def test_another_seed_is_another_run_and_not_the_record_of_the_first(tmp_path) -
     assert "(seed 7)" in again.stdout
     assert "about" not in again.stderr  # nothing is run
     assert "note: fewer than 30 units behind accuracy" in again.stdout
+
+
+def test_no_time_is_promised_for_a_subject_from_elsewhere(tmp_path) -> None:
+    shutil.copytree(Path(package.__file__).parent / "assets" / "induction-2l", tmp_path / "mine")
+    shown = toulmin("run", *BEHAVIOUR, "--subject", "dir:mine", cwd=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    assert "about" not in shown.stderr
 
 
 def test_a_seed_that_draws_nothing_is_said_to_change_nothing(tmp_path) -> None:

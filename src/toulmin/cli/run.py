@@ -47,7 +47,9 @@ def run(
     evidence = None if force else find_current(asked, kept, seed=seed if asked.seed_changes_data() else None)
     ran = evidence is None
     if evidence is None:
-        if (cost := asked.cost()) is not None:
+        # the estimates were made on subjects of this package; for a larger model they would mislead
+        subject_of = str(getattr(asked, "subject", None) or "embedded:")
+        if subject_of.startswith("embedded:") and (cost := asked.cost()) is not None:
             typer.echo(f"{asked.kind}: {cost}", err=True)
         pool = RayPool(processes) if ray else ProcessPool(processes) if processes > 1 else Pool()
         setting = Run(Path(store) / "work", BarProgress(), pool, device=device, threads=threads, seed=seed or 0)

@@ -155,7 +155,7 @@ class Study(BaseModel, ABC):
         return True
 
     def cost(self) -> Cost | None:
-        """What ``toulmin run`` says before it starts; None where nobody has estimated it."""
+        """What ``toulmin run`` says before it starts, for subjects that ship with the package; None: not estimated."""
         return None
 
     @abstractmethod
