@@ -49,10 +49,9 @@ class Estimate(TabularResult):
             self.n_states,
             self.passes,
             self.bytes_per_pair / 2**20,
-            kind,
         )
-        columns = ("paths", "copies", "most at a node", "forward passes", "MiB a pair", "the same as")
-        return (Table(title="What the hypothesis takes", columns=columns, rows=(row,)),)
+        columns = ("paths", "copies", "most at a node", "forward passes", "MiB a pair")
+        return (Table(title=f"What the hypothesis takes; it is {kind}", columns=columns, rows=(row,)),)
 
 
 def describe(
