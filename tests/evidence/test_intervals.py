@@ -10,6 +10,7 @@ from toulmin.evidence import (
     bootstrap_mean,
     bootstrap_ratio,
     clopper_pearson,
+    interval_over_seeds,
     mean_interval,
     wilson,
     zero_failure_upper,
@@ -181,3 +182,11 @@ def test_few_clusters_in_part_failed_have_the_exact_interval_of_their_sum() -> N
     assert interval is not None
     assert interval.low == pytest.approx(clopper_pearson(1, 2).low, abs=1e-12)
     assert interval.high == clopper_pearson(2, 2).high == 1.0
+
+
+def test_the_interval_over_seeds_is_students() -> None:
+    interval, _ = interval_over_seeds([1.0, 2.0, 3.0, 4.0, 5.0])
+    assert interval is not None
+    assert interval.low == pytest.approx(3 - 2.7764451 * np.sqrt(2.5 / 5))  # t(0.975, 4) from a table
+    assert interval_over_seeds([1.0])[0] is None
+    assert interval_over_seeds([1.0, 1.0])[0] is None

@@ -53,6 +53,24 @@ def test_items_round_trip(tmp_path) -> None:
         assert after[name].dtype == before[name].dtype
 
 
+def test_what_is_collected_has_the_order_of_what_is_stored(tmp_path) -> None:
+    columns = {"b": np.array([1.0, 2.0]), "a": np.array([3.0, 4.0])}
+    arrays = {"z": np.zeros(2), "y": np.ones(2)}
+    items = Items(["u", "v"], columns, arrays=arrays, metadata={"q": {"d": (1, 2), "c": 3}, "p": 4})
+    write_items(items, tmp_path)
+    stored = read_items(tmp_path)
+    for before, after in ((items.columns, stored.columns), (items.arrays, stored.arrays)):
+        assert list(before) == list(after) == sorted(after)
+    assert json.dumps(items.metadata) == json.dumps(stored.metadata) == '{"p": 4, "q": {"c": 3, "d": [1, 2]}}'
+
+
+@pytest.mark.parametrize(("value", "code"), [(float("nan"), "items.not_finite"), ({1, 2}, "items.metadata")])
+def test_metadata_that_cannot_be_kept_are_a_fault(value: object, code: str) -> None:
+    with pytest.raises(FaultError) as caught:
+        Items(["u"], metadata={"q": value})
+    assert [(fault.code, fault.name) for fault in caught.value.faults] == [(code, "metadata")]
+
+
 def test_items_refuse_what_is_not_evidence() -> None:
     with pytest.raises(FaultError, match=r"items\.not_finite.*\[value\].*\[1\]") as caught:
         Items(["a", "b"], {"value": np.array([0.0, np.nan])})

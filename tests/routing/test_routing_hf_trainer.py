@@ -37,13 +37,21 @@ def rows(routed: bool = True) -> list[dict[str, torch.Tensor]]:
     ]
 
 
-def trainer(net: GPT2LMHeadModel, folder: Path, data: list[dict[str, torch.Tensor]], **settings: Any) -> RoutedTrainer:
+def trainer(
+    net: GPT2LMHeadModel,
+    folder: Path,
+    data: list[dict[str, torch.Tensor]],
+    plan: RoutePlan = ACTIVATION,
+    block: bool = False,
+    **changed: Any,
+) -> RoutedTrainer:
+    settings: dict[str, Any] = {"optim": "sgd", **changed}
     arguments = TrainingArguments(
-        output_dir=str(folder), per_device_train_batch_size=4, max_steps=2, learning_rate=0.1, optim="sgd",
+        output_dir=str(folder), per_device_train_batch_size=4, max_steps=2, learning_rate=0.1,
         lr_scheduler_type="constant", max_grad_norm=0.0, remove_unused_columns=False, report_to=[], use_cpu=True,
         save_strategy="no", logging_strategy="no", disable_tqdm=True, **settings,
     )  # fmt: skip
-    return RoutedTrainer(plan=ACTIVATION, model=net, args=arguments, train_dataset=data)
+    return RoutedTrainer(plan=plan, block=block, model=net, args=arguments, train_dataset=data)
 
 
 def test_the_trainer_moves_the_weights_as_a_plain_loop_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,6 +85,16 @@ def test_the_trainer_moves_the_weights_as_a_plain_loop_does(tmp_path: Path, monk
         assert torch.allclose(a, b, rtol=1e-5, atol=1e-7), name
     first = "transformer.h.1.mlp.c_fc.weight"
     assert not torch.allclose(by_trainer.state_dict()[first], unrouted.state_dict()[first], atol=1e-6)
+
+
+@pytest.mark.parametrize("block", [True, False])
+def test_weight_decay_moves_what_is_excluded_unless_updates_are_blocked(tmp_path: Path, block: bool) -> None:
+    net = model()
+    before = net.state_dict()["transformer.wte.weight"].clone()
+    plan = RoutePlan([Route("forget", params="transformer.h.*.mlp", rows_or_cols=slice(24, 32), kind="parameter")])
+    every = [{**row, "route": torch.tensor(0)} for row in rows()]
+    trainer(net, tmp_path, every, plan, block, optim="adamw_torch", weight_decay=0.5).train()
+    assert torch.equal(net.state_dict()["transformer.wte.weight"], before) == block
 
 
 def test_a_batch_without_labels_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from toulmin.faults import FaultError
 from toulmin.routing import Route, RoutePlan, Router, ablate, expand, freeze_excluded, profile, region_span
+from toulmin.routing.gates import Gates
 
 FORGET = slice(12, 16)
 ACTIVATION = RoutePlan([Route("forget", at="blocks.*.mlp.act", dims=FORGET, inside=1.0, outside=-0.75)])
@@ -345,3 +346,9 @@ def test_an_activation_of_any_shape_and_axis() -> None:
     grad = first.weight.grad
     assert grad is not None
     assert [bool((grad[c] != 0).any()) for c in range(4)] == [False, True, False, False]
+
+
+def test_the_gate_of_whole_rows_is_kept_as_one_number_a_row() -> None:
+    gates = Gates.build(Net(), PARAMETER).by_label[0]
+    shapes = {name: tuple(gate.shape) for name, gate in gates.items() if gate.numel() > 1}
+    assert set(shapes.values()) == {(16,), (16, 1), (1, 16)}

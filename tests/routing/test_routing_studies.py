@@ -18,15 +18,7 @@ from toulmin.routing.images import load_images, read_png
 from toulmin.routing.router import Router
 from toulmin.routing.studies.oversight import Oversight
 from toulmin.routing.studies.partition import CONDITIONS, Partition
-from toulmin.studies import Run, find_study, interval_over_seeds, keep_piece
-
-
-def test_the_interval_over_seeds_is_students() -> None:
-    interval, _ = interval_over_seeds([1.0, 2.0, 3.0, 4.0, 5.0])
-    assert interval is not None
-    assert interval.low == pytest.approx(3 - 2.7764451 * np.sqrt(2.5 / 5))  # t(0.975, 4) from a table
-    assert interval_over_seeds([1.0])[0] is None
-    assert interval_over_seeds([1.0, 1.0])[0] is None
+from toulmin.studies import Run, find_study, keep_piece
 
 
 def test_a_piece_is_computed_once(tmp_path: Path) -> None:

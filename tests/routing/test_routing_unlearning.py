@@ -135,6 +135,20 @@ def test_the_fitted_bias_is_the_log_frequency_where_the_model_knows_nothing() ->
     assert torch.allclose(bias.softmax(0), torch.tensor([0.6, 0.3, 0.1], dtype=torch.float64), atol=1e-6)
 
 
+def test_the_ridge_pulls_the_fitted_bias_towards_zero() -> None:
+    targets = torch.tensor([0] * 7 + [1] * 3)
+    bias = fit_output_bias(torch.zeros(10, 3, dtype=torch.float64), targets, ridge=0.5)
+    shares = torch.tensor([0.7, 0.3, 0.0], dtype=torch.float64)
+    assert torch.allclose(bias.softmax(0) - shares + 0.5 * bias, torch.zeros(3, dtype=torch.float64), atol=1e-6)
+
+
+def test_a_bias_far_from_zero_is_fitted_in_a_few_steps() -> None:
+    logits = torch.tensor([[12.0, 0.0]], dtype=torch.float64).repeat(10, 1)  # the first full step is far too long
+    targets = torch.tensor([0] * 4 + [1] * 6)
+    bias = fit_output_bias(logits, targets, iterations=10)
+    assert (logits + bias).softmax(-1)[0].tolist() == pytest.approx([0.4, 0.6], abs=1e-3)
+
+
 def test_the_fitted_bias_undoes_the_one_that_was_added() -> None:
     rng = torch.Generator().manual_seed(0)
     logits = torch.randn(20000, 6, generator=rng, dtype=torch.float64)

@@ -14,6 +14,7 @@ from .intervals import bootstrap as bootstrap
 from .intervals import bootstrap_mean as bootstrap_mean
 from .intervals import bootstrap_ratio as bootstrap_ratio
 from .intervals import clopper_pearson as clopper_pearson
+from .intervals import interval_over_seeds as interval_over_seeds
 from .intervals import mean_interval as mean_interval
 from .intervals import wilson as wilson
 from .intervals import zero_failure_upper as zero_failure_upper
@@ -60,6 +61,7 @@ __all__ = [
     "content_of",
     "format_number",
     "inputs_hash",
+    "interval_over_seeds",
     "join_groups",
     "mean_interval",
     "sha256_of_bytes",

@@ -14,13 +14,15 @@ median bias z0 and the acceleration a of the jackknife over clusters.
 A bootstrap says nothing of what it has not seen: of fewer than 10 clusters, or of clusters that are all alike, it gives
 an interval that is too narrow or has no width. :func:`mean_interval` is the one rule for means that go into evidence:
 for values 0 and 1 an interval that is exact over clusters, else none (and the reason) below 10 clusters or without
-variance, else the bootstrap. :class:`toulmin.evidence.Measure` refuses any other.
+variance, else the bootstrap. :class:`toulmin.evidence.Measure` refuses any other bootstrap.
+
+Means over a few training runs are close to normal: :func:`interval_over_seeds` is Student's.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from statistics import NormalDist
 from typing import Any, Literal
 
@@ -309,3 +311,21 @@ def bootstrap_ratio(
         point = float(change(np.array([tops.sum() / bottoms.sum()]))[0])
         jack = change(left_out)
     return _interval(draws, jack, point, level, method, k)
+
+
+def interval_over_seeds(values: Iterable[float], level: float = 0.95) -> tuple[Interval | None, str | None]:
+    """Student's t interval of the mean over independent training runs, or the reason why there is none.
+
+    mean +- t(level, n - 1) s / sqrt(n): runs of a few seeds are too few for a bootstrap, and their means are close to
+    normal; whoever doubts that reads the values themselves in the items.
+    """
+    array = np.array(list(values), dtype=float)
+    if len(array) < 2:
+        return None, "one training run says nothing of how far another one would differ"
+    if np.ptp(array) == 0:
+        return None, f"all {len(array)} training runs gave the same number"
+    from scipy.special import stdtrit  # pyright: ignore[reportMissingTypeStubs]
+
+    half = float(stdtrit(len(array) - 1, (1 + level) / 2)) * float(array.std(ddof=1)) / math.sqrt(len(array))
+    mean = float(array.mean())
+    return Interval(low=mean - half, high=mean + half, level=level, method=f"Student t over {len(array)} seeds"), None

@@ -39,6 +39,9 @@ class Items:
     record must know of the data, and becomes its ``notes``. ``contents`` identifies what was asked of each unit (a hash
     of the input, :func:`content_of`): units with one content are one cluster whatever their ids, and have together the
     weight of one in a mean.
+
+    Names of columns, arrays and metadata are in sorted order from the start, as they are once they are stored, so that
+    no summary can depend on the order in which they were collected.
     """
 
     units: Sequence[str]
@@ -69,9 +72,16 @@ class Items:
             if column.dtype.kind == "f" and not np.isfinite(column).all():
                 where = np.argwhere(~np.isfinite(column))[0].tolist()
                 faults.append(Fault("items.not_finite", f"NaN or infinite at {where}", name=name))
+        try:
+            object.__setattr__(self, "metadata", json.loads(canonical_json(dict(self.metadata))))
+        except (TypeError, ValueError) as error:  # no JSON value, or NaN
+            code = "items.not_finite" if isinstance(error, ValueError) else "items.metadata"
+            faults.append(Fault(code, str(error), name="metadata"))
         if faults:
             numerical = any(f.code == "items.not_finite" for f in faults)
             raise FaultError(faults, ExitCode.NUMERICAL if numerical else ExitCode.INVALID)
+        for name in ("columns", "arrays"):
+            object.__setattr__(self, name, dict(sorted(getattr(self, name).items())))
         if self.contents is not None and len(set(self.contents)) < len(self.contents):
             object.__setattr__(self, "clusters", join_groups(self.clusters or self.units, self.contents))
 

@@ -112,7 +112,4 @@ def weigh(gradient: Tensor, gate: Tensor) -> Tensor:
     if gate.numel() == 1:  # these stay on the CPU: reading one waits for nothing
         return torch.zeros_like(gradient) if float(gate) == 0.0 else gradient * float(gate)
     gate = gate.to(gradient.dtype)
-    # one pass over the gradient instead of two; not asked of a GPU, which would have to be waited for
-    if gate.device.type == "cpu" and bool(((gate == 0) | (gate == 1)).all()):
-        return torch.where(gate == 0, 0.0, gradient)
     return torch.where(gate == 0, 0.0, gradient * gate)

@@ -16,11 +16,12 @@ from toulmin.studies.execution import (
     reproduce,
 )
 from toulmin.studies.kinds import find_study, study_kinds
-from toulmin.studies.pieces import Json, interval_over_seeds, keep_piece, seed_measure
+from toulmin.studies.pieces import Json, keep_piece
 from toulmin.studies.reference_kinds import cached_subject_folder
 from toulmin.studies.references import Reference, ReferenceKind, Resolver, find_reference_kind, parse_reference
 from toulmin.studies.registry import Registry
 from toulmin.studies.run import Pool, ProcessPool, Progress, RayPool, Run
+from toulmin.studies.seeds import seed_measure
 from toulmin.studies.study import Cost, Doubt, Input, Items, MeasureSpec, Study, Summary
 
 __all__ = [
@@ -47,7 +48,6 @@ __all__ = [
     "find_current",
     "find_reference_kind",
     "find_study",
-    "interval_over_seeds",
     "keep_piece",
     "made_by_this_code",
     "parse_reference",

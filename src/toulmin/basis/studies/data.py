@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from toulmin.evidence import Interval, Measure, mean_interval
+from toulmin.evidence import Interval, Measure, interval_over_seeds, mean_interval
 from toulmin.faults import ExitCode, Fault, FaultError
-from toulmin.studies import MeasureSpec, Resolver, interval_over_seeds
+from toulmin.studies import MeasureSpec, Resolver
 
 if TYPE_CHECKING:
     from torch import Tensor

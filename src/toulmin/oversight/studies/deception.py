@@ -82,8 +82,7 @@ class DeceptionProbe(DeskStudy):
 
         measures = {name: share(name) for name in (*CONDITIONS, "false_positives")}
         ends = [m.interval for m in measures.values() if m.interval]
-        # sorted, because stored metadata have their keys in another order than those that were just collected
-        layers = ", ".join(f"{name} {layer}" for name, layer in sorted(items.metadata["layers"].items()))
+        layers = ", ".join(f"{name} {layer}" for name, layer in items.metadata["layers"].items())
         chart = Chart.points_with_intervals(
             list(measures),
             [m.value for m in measures.values()],

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from toulmin.evidence import Chart, Heatmap, Items, Table
+from toulmin.evidence import Chart, Heatmap, Items, Table, interval_over_seeds
 from toulmin.studies import (
     Cost,
     Doubt,
@@ -18,7 +18,6 @@ from toulmin.studies import (
     Run,
     Study,
     Summary,
-    interval_over_seeds,
     keep_piece,
     seed_measure,
 )

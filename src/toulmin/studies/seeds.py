@@ -1,0 +1,18 @@
+"""Measures over seeds: each training run is one unit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from toulmin.evidence import Measure, interval_over_seeds
+from toulmin.studies.study import MeasureSpec
+
+
+def seed_measure(spec: MeasureSpec, values: Iterable[float]) -> Measure:
+    """The mean over seeds as a measure of evidence, with Student's interval or the reason why there is none."""
+    each = [float(value) for value in values]
+    interval, reason = interval_over_seeds(each)
+    mean = sum(each) / len(each)
+    return Measure(
+        value=mean, unit=spec.unit, better=spec.better, interval=interval, no_interval=reason, n=len(each), n_of="seeds"
+    )
