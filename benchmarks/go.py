@@ -2,6 +2,7 @@
 
     python benchmarks/go.py --net NET.bin.gz [--katago PATH/katago] [--spiel PEER/bin/python] [--positions 64]
                             [--sizes 9 19] [--batches 1 8 32 64] [--types float32 bfloat16] [--threads 1 2]
+                            [--repeats 3] [--peer-batch 32]
 
 Evaluations include the input features, ladders among them, computed anew for every position. KataGo (analysis mode, one
 visit a position, one Eigen thread, buffers of the board's size, no symmetry) evaluates the same positions in the same
@@ -20,6 +21,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,7 +36,7 @@ logAllRequests = false
 logAllResponses = false
 numAnalysisThreads = {threads}
 numSearchThreadsPerAnalysisThread = 1
-nnMaxBatchSize = 32
+nnMaxBatchSize = {threads}
 nnCacheSizePowerOfTwo = 16
 nnMutexPoolSizePowerOfTwo = 8
 numNNServerThreadsPerModel = 1
@@ -48,6 +50,7 @@ maxBoardXSizeForNNBuffer = {size}
 maxBoardYSizeForNNBuffer = {size}
 """
 WARM = 4
+TOLD: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 1800.0}
 
 
 def positions(size: int, count: int) -> Games:
@@ -119,7 +122,7 @@ def katago(binary: str, net: str, games: Games, threads: int) -> tuple[float, li
         def run(asked: list[str]) -> tuple[float, dict[int, float]]:
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
             command = [binary, "analysis", "-model", net, "-config", config.name]
-            done = subprocess.run(command, input="\n".join(asked) + "\n", capture_output=True, text=True, check=True)
+            done = subprocess.run(command, input="\n".join(asked) + "\n", check=True, **TOLD)
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             answers = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
             problems = [a["error"] for a in answers if "error" in a]
@@ -149,7 +152,7 @@ def playouts(size: int, games: int, spiel: str | None, repeats: int) -> None:
             ours = max(ours, games / (time.process_time() - start))
         if spiel:
             command = [spiel, str(worker), str(size), str(games), str(seed)]
-            answer = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+            answer = json.loads(subprocess.run(command, check=True, **TOLD).stdout)
             theirs, length = max(theirs, games / answer["cpu_seconds"]), answer["moves"] / games
     print(f"playouts {size}x{size}: {ours:.0f} per CPU-second, {moves / games:.0f} moves each", flush=True)
     if spiel:

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from small_attacks import attack_on
 from small_nets import make_network
 from stopping import StopAt
 
-from toulmin.adversary import AmctsSettings, Attack, ReplayBuffer, SearchedMoves, Stage, train_adversary
+from toulmin.adversary import AmctsSettings, ReplayBuffer, SearchedMoves, Stage, train_adversary
 from toulmin.adversary.amcts import Replay, SearchedGames, imitation_losses, victim_model
 from toulmin.faults import FaultError
 from toulmin.go import (
@@ -25,28 +26,13 @@ from toulmin.go import (
     TrainableNetwork,
     input_features,
     make_player,
-    write_network,
 )
 from toulmin.training import State
-
-LEARNER = {"method": "amcts", "decisions": 30, "minibatch": 16, "minibatches": 2, "kept": 60, "search": {"visits": 6}}
-
-
-@pytest.fixture
-def victim(tmp_path):
-    path = tmp_path / "victim.bin.gz"
-    path.write_bytes(write_network(make_network(8, seed=9)))
-    return PlayerSpec.model_validate({"kind": "net", "net": str(path), "search": {"visits": 1}})
-
-
-def attack(victim: PlayerSpec, **more) -> Attack:
-    shape = {"blocks": 1, "channels": 8}
-    return Attack.against(victim, size=3, komi=0.5, slots=6, shape=shape, learner=LEARNER, **more)
 
 
 def stream(victim: PlayerSpec, folder, seed: int = 0, starts=(), **more) -> SearchedGames:
     module = TrainableNetwork(make_network(8, seed=4))
-    plan = attack(victim, **more)
+    plan = attack_on(victim, **more)
     assert isinstance(plan.learner, AmctsSettings)
     models = [victim_model(stage.victim, plan.learner, str) for stage in plan.stages]
     players = [make_player(stage.victim, str) for stage in plan.stages]
@@ -117,6 +103,23 @@ def test_the_losses_are_those_of_the_formula():
     assert float(found["loss"]) == pytest.approx(float(total), abs=1e-5)
 
 
+def test_minibatches_are_drawn_anew_by_update_and_by_seed(tmp_path):
+    shapes = {"planes": (2, 2, 22), "numbers": (19,), "legal": (5,), "policy": (5,), "ownership": (2, 2)}
+    columns: Any = {name: np.zeros((20, *shapes.get(name, ())), np.float32) for name in SearchedMoves._fields}
+    moves = SearchedMoves(**columns)._replace(result=np.arange(20, dtype=np.float32))
+
+    def drawn(name: str, seed: int) -> list[list[float]]:
+        replay = Replay(
+            ReplayBuffer(tmp_path / name, kept=20), AmctsSettings(minibatch=8, minibatches=2, kept=20), seed
+        )
+        return [batch.result.tolist() for _ in range(3) for batch in replay(moves)]
+
+    first = drawn("one", 1)
+    assert first == drawn("again", 1)
+    assert len({tuple(batch) for batch in [*first, *drawn("other", 2)]}) == 12
+    assert [path.name for path in (tmp_path / "one").iterdir()] == ["moves-000002.npz"]  # the newest 20 moves
+
+
 def test_the_buffer_keeps_the_newest_moves_and_names_a_damaged_file(tmp_path):
     def moves(count: int, mark: float) -> SearchedMoves:
         shapes = {"planes": (2, 2, 22), "numbers": (19,), "legal": (5,), "policy": (5,), "ownership": (2, 2)}
@@ -141,7 +144,7 @@ def test_the_buffer_keeps_the_newest_moves_and_names_a_damaged_file(tmp_path):
 
 
 def test_a_run_goes_on_with_the_same_bytes(victim, tmp_path):
-    plan = attack(victim, updates=4, checkpoint_every=2)
+    plan = attack_on(victim, updates=4, checkpoint_every=2)
     whole = train_adversary(plan, tmp_path / "whole", str)
     assert whole.curve[-1]["policy_loss"] > 0
 
@@ -155,7 +158,7 @@ def test_a_run_goes_on_with_the_same_bytes(victim, tmp_path):
 def test_a_curriculum_of_victims_is_modelled_stage_by_stage(victim, tmp_path):
     weak = victim.model_copy(update={"name": "weak", "search": victim.search.model_copy(update={"visits": 2})})
     stages = (Stage(victim=weak, threshold=0.0, window=4), Stage(victim=victim))
-    plan = attack(victim).model_copy(update={"stages": stages})
+    plan = attack_on(victim).model_copy(update={"stages": stages})
     assert isinstance(plan.learner, AmctsSettings)
     module = TrainableNetwork(make_network(8, seed=4))
     models = [victim_model(stage.victim, plan.learner, str) for stage in stages]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from toulmin.adversary import AdversaryDefence, Attack, Defence, defence_rounds
+from toulmin.adversary import AdversaryDefence, Attack, Defence, defence_rounds, train_adversary
 from toulmin.adversary.defence import attack_until_broken, defence_against
-from toulmin.evidence import Store
+from toulmin.evidence import Items, Store
 from toulmin.go import PlayerSpec, read_network
 from toulmin.studies import Resolver, Run, execute, re_derive
 
@@ -47,6 +51,58 @@ def test_rounds_go_on_from_what_the_folder_holds(tmp_path):
     assert one.parameters == other.parameters
     assert (one.trunk.conv.weights != other.trunk.conv.weights).any()
     assert second.victim.parent.name == "defence-1"
+
+
+def test_each_round_starts_from_what_the_last_one_left(tmp_path, monkeypatch):
+    plans: dict[str, Attack] = {}
+
+    def noting(plan: Attack, folder: Path, *given, **settings):
+        plans[folder.name] = plan
+        return train_adversary(plan, folder, *given, **settings)
+
+    monkeypatch.setattr("toulmin.adversary.defence.train_adversary", noting)
+    attack = TINY.attack.model_copy(update={"updates": 1})
+    resolver = Resolver()
+    found = defence_rounds(attack, Defence(updates=1), 2, tmp_path, lambda one: str(resolver.locate(one)))
+    assert list(plans) == ["attack-0", "defence-1", "attack-1", "defence-2", "attack-2"]
+    victims = [attack.victim.net, *(f"file:{one.victim.resolve()}" for one in found[1:])]
+    assert [plans[f"attack-{number}"].victim.net for number in range(3)] == victims
+    assert [plans[f"defence-{number}"].start for number in (1, 2)] == victims[:2]
+    adversaries = [f"file:{one.adversary.resolve()}" for one in found]
+    assert [plans[f"defence-{number}"].victim.net for number in (1, 2)] == adversaries[:2]
+    assert not any(one.defence_reached for one in found)  # 200 games are not over after one update
+
+
+def test_measures_by_hand():
+    """Two seeds of two rounds: the costs of the first and the last attack, and games against one's own teacher."""
+    names = ("seed", "round", "games", "broken", "defence_games")
+    rows = [(0, 0, 100, 1, 0), (0, 1, 300, 1, 50), (0, 2, 200, 0, 60)]
+    rows += [(1, 0, 50, 1, 0), (1, 1, 60, 0, 10), (1, 2, 150, 1, 20)]
+    won = {(0, 1): 3, (1, 2): 1, (1, 1): 9, (2, 2): 8, (0, 2): 7}  # adversary, victim: of 10 games
+    matrix = [
+        {"seed": 0, "first": f"adversary {one}", "second": f"victim {other}", "won": count, "games": 10}
+        for (one, other), count in won.items()
+    ]
+    items = Items(
+        units=[f"seed {seed}, round {number}" for seed, number, *_ in rows],
+        columns={name: np.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)},
+        metadata={"matrix": json.dumps(matrix)},
+    )
+    study = AdversaryDefence.model_validate({**TINY.model_dump(), "rounds": 2, "seeds": 2})
+    summary = study.summarise(items)
+    found = {name: measure.value for name, measure in summary.measures.items()}
+    assert found == pytest.approx(
+        {
+            "games_to_break": 75,
+            "games_to_rebreak": 175,
+            "cost_ratio": 2.5,
+            "broken_again": 0.5,
+            "defence_holds": 16 / 20,
+        }
+    )
+    assert summary.measures["broken_again"].n == 4
+    assert summary.measures["defence_holds"].n == 20
+    assert summary.tables[0].rows == tuple(rows)
 
 
 def test_the_record_of_a_defence(tmp_path):

@@ -9,39 +9,46 @@ import sys
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from small_attacks import AMCTS, attack_on
 from small_nets import make_network
 
 from toulmin.adversary import Attack, ReplayBuffer, train_adversary
 from toulmin.adversary.amcts import Replay
 from toulmin.adversary.lanes import Lanes
-from toulmin.go import PlayerSpec, write_network
+from toulmin.go import PlayerSpec
 from toulmin.studies import Pool, ProcessPool
-
-AMCTS = {"method": "amcts", "decisions": 30, "minibatch": 16, "minibatches": 2, "kept": 60, "search": {"visits": 4}}
-
-
-@pytest.fixture
-def victim(tmp_path):
-    path = tmp_path / "victim.bin.gz"
-    path.write_bytes(write_network(make_network(8, seed=9)))
-    return PlayerSpec.model_validate({"kind": "net", "net": str(path), "search": {"visits": 1}})
 
 
 def attack(victim: PlayerSpec, **more) -> Attack:
-    fields = {"shape": {"blocks": 1, "channels": 8}, "learner": {"decisions": 60}, "opening_moves": 1, **more}
-    return Attack.against(victim, size=3, komi=0.5, slots=6, lanes=3, **fields)
+    return attack_on(victim, **{"lanes": 3, "learner": {"decisions": 60}, "opening_moves": 1, **more})
 
 
-def lanes(plan: Attack, folder, pool: Pool | None = None) -> Lanes:
+def lanes(plan: Attack, folder, seed: int = 2) -> Lanes:
     network = make_network(8, seed=5)
-    replay = Replay(ReplayBuffer(folder, 60), plan.learner, 2) if plan.learner.method == "amcts" else None
+    replay = Replay(ReplayBuffer(folder, 60), plan.learner, seed) if plan.learner.method == "amcts" else None
     located = {reference: reference for reference in plan.references()}
-    return Lanes(plan, lambda: network, located, pool or Pool(), seed=2, replay=replay)
+    return Lanes(plan, lambda: network, located, Pool(), seed=seed, replay=replay)
 
 
 def assert_equal(one, other) -> None:
     for a, b in zip(one, other, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_each_lane_has_its_share_and_a_seed_of_its_own(victim, tmp_path):
+    one, other = (lanes(attack(victim, learner={"decisions": 61}), tmp_path, seed) for seed in (2, 3))
+    assert (one.lane.slots, one.lane.learner.decisions) == (2, 21)
+    assert len({*one.seeds, *other.seeds}) == 6
+
+
+def test_games_in_lanes_begin_with_the_positions_given(victim, tmp_path):
+    positions = tmp_path / "positions.sgf"
+    positions.write_bytes(b"(;GM[1]SZ[3]AB[aa]AW[cc]PL[W])(;GM[1]SZ[3];B[bb])")
+    games = lanes(attack(victim, positions=str(positions)), tmp_path)
+    next(games)
+    slots = [slot for position in games.positions if position for slot in position["slots"]]
+    assert {slot["start"] for slot in slots} == {0, 1}
+    assert all(slot["moves"][0] == 4 for slot in slots if slot["start"] == 1)
 
 
 def test_a_batch_is_that_of_every_lane_and_all_games_count(victim, tmp_path):
@@ -124,10 +131,10 @@ def test_lanes_share_the_slots_evenly(victim, fields):
 
 
 def test_the_published_curricula_are_checkpoints_then_visits():
-    attack = Attack.curriculum("cyclic", ["file:a", "file:b"], (1, 4, 16), size=9, komi=6.5)
+    attack = Attack.curriculum("cyclic", ["file:a", "file:b"], (2, 4, 16), size=9, komi=6.5)
     faced = [(stage.victim.net, stage.victim.search.visits, stage.victim.passing) for stage in attack.stages]
     hard = "avoid_pass_alive"
-    assert faced == [("file:a", 1, hard), ("file:b", 1, hard), ("file:b", 4, hard), ("file:b", 16, hard)]
+    assert faced == [("file:a", 2, hard), ("file:b", 2, hard), ("file:b", 4, hard), ("file:b", 16, hard)]
     assert {stage.threshold for stage in attack.stages} == {0.75}
     assert attack.learner.method == "amcts"
     assert (attack.learner.method, attack.learner.search.visits, attack.learner.search.noise) == ("amcts", 600, True)

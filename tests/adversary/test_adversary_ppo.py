@@ -12,6 +12,7 @@ from toulmin.adversary import Attack, Decisions, PpoSettings, ppo_step, train_ad
 from toulmin.faults import FaultError
 from toulmin.go import Games, PlayerSpec, Rules, SearchSettings, make_player, read_network
 from toulmin.go.nets import Evaluator, TrainableNetwork, input_features
+from toulmin.go.players.hardcoded import HardCoded
 from toulmin.training import Checkpoint, State
 
 PASS = PlayerSpec(kind="pass")
@@ -117,3 +118,14 @@ def test_a_run_that_stopped_goes_on_as_if_it_had_not(tmp_path):
     assert read_network(resumed.network).name == "adversary"
     with pytest.raises(FaultError, match="other_run"):
         train_adversary(attack(6), folder, str)
+
+
+def test_victims_are_closed_when_training_is_interrupted(tmp_path, monkeypatch):
+    closed: list[str] = []
+    monkeypatch.setattr(HardCoded, "close", lambda player: closed.append(player.name))
+    attack = Attack.against(
+        PlayerSpec(kind="random"), size=3, komi=0.5, slots=4, learner={"decisions": 20, "minibatch": 20}
+    )
+    with pytest.raises(KeyboardInterrupt):
+        train_adversary(attack, tmp_path, str, callbacks=[StopAt(1)])
+    assert closed == ["random"]

@@ -80,28 +80,31 @@ def train_adversary(
     )
     module = TrainableNetwork(start).to(device)
     folder.mkdir(parents=True, exist_ok=True)
-    stream = _stream(attack, module, folder, locate, seed, device, pool or Pool())
+    pool = pool or Pool()
+    stream = _stream(attack, module, folder, locate, seed, device, pool)
     if isinstance(attack.learner, PpoSettings):
         step = ppo_step(attack.learner, device, seed)
     else:
         step = amcts_step(attack.learner, device)
     step = _counting(step, stream)
-    state = State(module, torch.optim.Adam(module.parameters(), lr=attack.learner.lr))
+    rate = attack.learner.lr
+    state = State(module, torch.optim.Adam(module.parameters(), lr=rate))
     run = {"attack": attack.model_dump(mode="json"), "seed": seed, "start": start.sha256}
     checkpoint = Checkpoint(folder / "checkpoints", attack.checkpoint_every, run=run)
     curve = Logger(folder / "curve.jsonl", every=1)
     checkpoint.resume(state, stream)
     network = folder / "adversary.bin.gz"
-    with (pool or Pool()).kept():
-        begun = time.monotonic()
-        while state.step < attack.updates and not stream.reached:
-            if seconds is not None and time.monotonic() - begun >= seconds:
-                break
-            piece = min(attack.updates, state.step + attack.checkpoint_every)
-            fit(step, state, stream, Schedule(piece, attack.learner.lr, "constant"), checkpoint, [curve, *callbacks])
-            _write(network, module.export("adversary"))
-    if isinstance(stream, VictimGames):
-        for victim in stream.victims:
+    try:
+        with pool.kept():
+            begun = time.monotonic()
+            while state.step < attack.updates and not stream.reached:
+                if seconds is not None and time.monotonic() - begun >= seconds:
+                    break
+                schedule = Schedule(min(attack.updates, state.step + attack.checkpoint_every), rate, "constant")
+                fit(step, state, stream, schedule, checkpoint, [curve, *callbacks])
+                _write(network, module.export("adversary"))
+    finally:
+        for victim in stream.victims if isinstance(stream, VictimGames) else ():
             victim.close()
     if not network.exists():
         _write(network, module.export("adversary"))

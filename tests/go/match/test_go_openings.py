@@ -66,6 +66,12 @@ def test_a_record_from_before_set_up_stones_is_read(walls):
     assert other.digest != record.digest
 
 
+def test_white_may_move_first_on_an_empty_board():
+    games = Games(1, 5)
+    Opening((12,), to_move=2).begin(games, 0)
+    assert games.history(0) == [(2, 12)]
+
+
 @pytest.mark.parametrize(
     ("sgf", "why"),
     [

@@ -213,9 +213,7 @@ class AdversaryDefence(Study):
             for which, (a, b) in enumerate(match.pairings()):
                 first, second = match.players[a].label, match.players[b].label
                 played = [record for record, at in zip(records, items["pairing"].tolist(), strict=True) if at == which]
-                won = sum(
-                    record.winner(record.score_rules) == ("b" if record.black == first else "w") for record in played
-                )
+                won = sum(record.won_by(first) for record in played)
                 found.append({"seed": seed, "first": first, "second": second, "won": won, "games": len(played)})
         return found
 

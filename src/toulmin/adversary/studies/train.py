@@ -129,9 +129,9 @@ class AdversaryTraining(AttackStudy):
         """The networks of the victims, the stages and the start, and the positions."""
         start = () if self.attack.start is None else (self.input("start", self.attack.start),)
         stages = tuple(
-            self.input(f"net of stage {number + 1}", stage.victim.net)
+            self.input(f"{'model' if at else 'net'} of stage {number + 1}", net)
             for number, stage in enumerate(self.attack.stages[:-1])
-            if stage.victim.net is not None
+            for at, net in enumerate(stage.victim.nets)
         )
         positions = () if self.attack.positions is None else (self.input("training positions", self.attack.positions),)
         return (*start, *stages, *positions, *super().inputs())

@@ -18,10 +18,6 @@ if TYPE_CHECKING:
     from toulmin.go.match.study import Match
 
 
-def _won_by(game: GameRecord, label: str, score: float) -> bool:
-    return game.winner(score) == ("b" if game.black == label else "w")
-
-
 def _interval(games: Sequence[GameRecord], won: Sequence[bool]) -> Interval:
     """Of the rate of wins, over the openings of the games."""
     interval, reason = mean_interval(np.array(won, dtype=float), clusters=[game.given for game in games])
@@ -36,10 +32,10 @@ def pairings_table(
     rows: list[tuple[str | int | float | None, ...]] = []
     for number, ((first, second), games) in enumerate(zip(study.pairings(), by_pairing, strict=True)):
         a, b = study.players[first], study.players[second]
-        wins = sum(_won_by(game, a.label, game.score_rules) for game in games)
-        losses = sum(_won_by(game, b.label, game.score_rules) for game in games)
-        area = sum(_won_by(game, a.label, game.score_area) for game in games)
-        interval = _interval(games, [_won_by(game, a.label, game.score_rules) for game in games])
+        wins = sum(game.won_by(a.label) for game in games)
+        losses = sum(game.won_by(b.label) for game in games)
+        area = sum(game.won_by(a.label, game.score_area) for game in games)
+        interval = _interval(games, [game.won_by(a.label) for game in games])
         rows.append(
             (
                 a.label,
@@ -101,7 +97,7 @@ def visits_chart(study: Match, by_pairing: Sequence[Sequence[GameRecord]]) -> Ch
             player, opponent = study.players[mine], study.players[other]
             siblings = {p.visits for p in study.players if (p.kind, p.net) == (player.kind, player.net)}
             if player.visits and len(siblings) > 1 and (opponent.kind, opponent.net) != (player.kind, player.net):
-                won = [_won_by(game, player.label, game.score_rules) for game in games]
+                won = [game.won_by(player.label) for game in games]
                 interval = _interval(games, won)
                 series = f"against {opponent.label}"
                 points.append((series, player.visits, sum(won) / len(games), interval.low, interval.high))

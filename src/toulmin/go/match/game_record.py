@@ -71,6 +71,10 @@ class GameRecord:
             return "void"
         return "draw" if score == 0 else "b" if score > 0 else "w"
 
+    def won_by(self, label: str, score: float | None = None) -> bool:
+        """Whether the player of that label won, counting by ``score`` (by default that under the rules)."""
+        return self.winner(self.score_rules if score is None else score) == ("b" if self.black == label else "w")
+
     @property
     def result(self) -> str:
         """The result under the rules, as an SGF says it: ``B+3.5``, ``W+R``, ``W+F``, ``0``, ``Void``."""

@@ -109,7 +109,7 @@ def draw_openings(
     for index in range(count):
         start = starts[index % len(starts)] if starts else None
         drawn = Opening()
-        for attempt in range(50):
+        for attempt in range(50 if moves else 1):  # without random moves there is nothing to try again
             drawn = draw_opening(moves, size, rules, np.random.default_rng((seed, 7919, index, attempt)), start)
             if drawn not in found:
                 break

@@ -221,11 +221,7 @@ def win_rate(
     :param area: by the Tromp-Taylor score instead of that under the rules.
     """
     chosen = [index for index in range(len(games)) if among is None or among[index]]
-    won = [
-        games[index].winner(games[index].score_area if area else games[index].score_rules)
-        == ("b" if games[index].black == label else "w")
-        for index in chosen
-    ]
+    won = [games[index].won_by(label, games[index].score_area if area else None) for index in chosen]
     return _proportion(won, np.asarray(openings)[chosen], "higher")
 
 
