@@ -135,7 +135,7 @@ def main() -> None:
         if given.rib:
             jobs["rib"] = [given.peer, WORKER, given.rib, folder, folder / "rib", given.batch]
         for job, command in jobs.items():
-            done = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True)
+            done = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True, timeout=3600)
             print(job, done.stdout.strip().splitlines()[-1], flush=True)
         if given.rib:
             compare(load_file(folder / "ours"), load_file(folder / "rib"))

@@ -105,6 +105,12 @@ def test_edges_that_carry_nothing_are_not_needed() -> None:
     needed = edges_needed(chain, x, graph.rotations, graph.edges, 0, error, tolerance=1e-9, lower_is_better=True)
     assert needed.count == 4
     assert needed.whole == 0
+    for most in (1, 2):  # the first scores of the same bisection, and the fewest edges among them that were enough
+        early = edges_needed(
+            chain, x, graph.rotations, graph.edges, 0, error, tolerance=1e-9, lower_is_better=True, most=most
+        )
+        assert list(early.tested.items()) == list(needed.tested.items())[: most + 1]
+        assert early.count == min(count for count, score in early.tested.items() if score < 1e-9)
     curve = ablate_edges(chain, x, graph.rotations, graph.edges, 0, [0, 1, 2, 3, 4, 30], error)
     assert curve[4] < 1e-20
     assert curve[30] == 0

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from toulmin.basis import (
     folded_chain,
@@ -181,6 +183,17 @@ def test_every_basis_has_an_inverse_and_keeps_the_constant_apart(basis, centred:
             torch.testing.assert_close(features @ rotation.C_inverse, at)
 
 
+def test_a_random_basis_is_a_rotation_drawn_from_its_seed() -> None:
+    chain, x = folded_chain(weights((6, 7, 5, 3))), data()
+    first, same, other = (random_basis(chain, [x], seed=seed).rotations for seed in (0, 0, 1))
+    for a, b, c in zip(first, same, other, strict=True):
+        axes = a.C[:-1, 1:]
+        torch.testing.assert_close(axes @ axes.T, torch.eye(len(axes), dtype=torch.float64))
+        assert float(axes.abs().max()) < 0.99  # no axis is a neuron
+        assert torch.equal(a.C, b.C)
+        assert not torch.allclose(a.C, c.C)
+
+
 def test_the_svd_basis_of_a_linear_section_is_that_of_its_weights() -> None:
     generator = torch.Generator().manual_seed(3)
     weight = torch.randn(7, 6, generator=generator, dtype=torch.float64)
@@ -201,21 +214,31 @@ def test_bad_input_is_named() -> None:
     config = TransformerConfig(n_layers=1, d_model=4, n_heads=1, d_head=4, d_vocab=5, n_ctx=3, d_mlp=4)
     with pytest.raises(FaultError, match=r"L0\.resid_mid"):
         transformer_chain(Transformer(config), ["L0.resid_pre", "L0.middle"], 3)
+    # attention that adds positions to queries and keys is no function of the stream alone; its MLP is
+    model = Transformer(replace(config, positions="shortformer"))
+    assert transformer_chain(model, ["L0.resid_mid", "L0.resid_post"], 3).sites == ("L0.resid_mid", "L0.resid_post")
+    with pytest.raises(FaultError, match="shortformer"):
+        transformer_chain(model, ["L0.resid_pre", "L0.resid_mid"], 3)
 
 
 def test_a_graph_is_read_as_it_was_written(tmp_path: Path) -> None:
     found = local_interaction_basis(folded_chain(weights((6, 7, 5, 3))), [data()])
-    labels = {"layers.0": [f"f{n}" for n in range(found.rotations[0].width)]}
+    labels = {r.site: [f"{r.site} {n}" for n in range(r.width)] for r in found.rotations}
     save_graph(tmp_path / "graph.safetensors", found, labels)
     again, read = load_graph(tmp_path / "graph.safetensors")
     assert read == labels
+    save_graph(tmp_path / "again", again, dict(reversed(labels.items())))
+    assert (tmp_path / "again").read_bytes() == (tmp_path / "graph.safetensors").read_bytes()
     for a, b in zip(found.rotations, again.rotations, strict=True):
         assert (a.site, a.kept, a.constant) == (b.site, b.kept, b.constant)
         for name in ("C", "C_inverse", "strength", "spectrum"):
             assert torch.equal(getattr(a, name), getattr(b, name))
     assert all(torch.equal(a, b) for a, b in zip(found.edges, again.edges, strict=True))
-    with pytest.raises(FaultError, match=r"basis\.labels"):
-        save_graph(tmp_path / "other", found, {"nowhere": ["a"]})
+    for wrong in ({"nowhere": ["a"]}, {"layers.0": ["a"]}):
+        with pytest.raises(FaultError, match=r"basis\.labels"):
+            save_graph(tmp_path / "other", found, wrong)
     (tmp_path / "bad").write_text("nothing")
-    with pytest.raises(FaultError, match=r"basis\.file"):
-        load_graph(tmp_path / "bad")
+    save_file({"a": torch.zeros(1)}, tmp_path / "tensors")
+    for name in ("bad", "tensors", "missing"):
+        with pytest.raises(FaultError, match=r"basis\.file"):
+            load_graph(tmp_path / name)

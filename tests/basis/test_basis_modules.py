@@ -97,14 +97,50 @@ def test_rewiring_keeps_degrees_and_weights() -> None:
     assert ((other > 0).sum(1) == (w > 0).sum(1)).all()
     np.testing.assert_allclose(np.sort(other[other > 0]), np.sort(w[w > 0]))
     assert ((other > 0) != (w > 0)).any()
+    assert not np.allclose(other.sum(1), w.sum(1))  # the weights are shuffled too
 
 
 def test_weights_are_logarithms_without_the_constant() -> None:
     eye = torch.eye(2)
     rotation = Rotation("a", eye, eye, torch.ones(2), torch.ones(2), 2, True)
-    graph = InteractionGraph((rotation,), (torch.tensor([[5.0, 100.0], [5.0, 0.01]]),))
-    np.testing.assert_allclose(interaction_weights(graph, [0.1])[0], [[0, 3], [0, 0]])
-    with pytest.raises(FaultError, match=r"basis\.modules"):
-        interaction_weights(graph, [])
+    edges = torch.tensor([[5.0, 100.0], [5.0, 0.01]])
+    np.testing.assert_allclose(interaction_weights(InteractionGraph((rotation,), (edges,)), [0.1])[0], [[0, 3], [0, 0]])
+    # between two sites with a constant, neither what comes from one nor what goes to one counts
+    graph = InteractionGraph((rotation, rotation), (edges.T.contiguous(), edges))
+    np.testing.assert_allclose([w.sum() for w in interaction_weights(graph, [0.001, 0.1])], [1, 3])
+    for smallest in ([], [0.1], [0.1, 0.0]):
+        with pytest.raises(FaultError, match=r"basis\.modules"):
+            interaction_weights(graph, smallest)
     with pytest.raises(FaultError, match="no edges"):
         modules([np.zeros((2, 2))])
+
+
+def test_a_higher_resolution_gives_more_communities_and_weighs_the_null_term() -> None:
+    blocks = np.kron(np.eye(4), np.ones((3, 3)))
+    blocks[:6, :6] += 0.5
+    blocks[6:, 6:] += 0.5
+    assert modules([blocks], rewired=1, resolution=0.5).count == 2
+    assert modules([blocks], rewired=1, resolution=1.5).count == 4
+    halves = [np.repeat([0, 1], 6)] * 2  # all weight within, half of it in each
+    assert modularity([blocks], halves, resolution=1.5) == pytest.approx(1 - 1.5 / 2)
+    uneven = np.zeros((7, 7))
+    uneven[:2, :2] = uneven[2:, 2:] = 1
+    assert find_communities([uneven])[0][0].tolist() == [1, 1, 0, 0, 0, 0, 0]  # the largest is number 0
+    # features without an edge belong to no community and change nothing
+    wider = [np.pad(blocks, ((0, 1), (0, 1)))]
+    found, quality = find_communities(wider)
+    assert (found[0][-1], found[1][-1]) == (-1, -1)
+    assert quality == pytest.approx(find_communities([blocks])[1])
+
+
+def test_the_excess_is_over_the_mean_of_rewired_graphs_whose_communities_are_kept() -> None:
+    rng = np.random.default_rng(3)
+    weights = [rng.random((7, 6)) * (rng.random((7, 6)) > 0.5), rng.random((5, 7)) * (rng.random((5, 7)) > 0.5)]
+    result = modules(weights, rewired=4, trials=2, seed=5)
+    assert len(set(result.null.tolist())) > 1
+    assert result.excess == pytest.approx(result.modularity - result.null.mean())
+    rng = np.random.default_rng(5)
+    for number, (quality, communities) in enumerate(zip(result.null, result.null_communities, strict=True)):
+        again, expected = find_communities([rewire(w, rng) for w in weights], trials=2, seed=5 + number)
+        assert quality == expected
+        assert all((a == b).all() for a, b in zip(communities, again, strict=True))

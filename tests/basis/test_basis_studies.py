@@ -6,14 +6,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from toulmin.basis.studies.degeneracy import Degeneracy, within_cells
+from toulmin.basis import folded_chain, neuron_basis, pca_basis, svd_basis, with_constant
+from toulmin.basis.groups.population import GroupData, group_data
+from toulmin.basis.groups.tables import group_table, isotypic_projectors
+from toulmin.basis.studies.data import BasisName, Prepared, build_basis, over_models, prepare
+from toulmin.basis.studies.degeneracy import PREDICTORS, Degeneracy, within_cells
 from toulmin.basis.studies.interaction import Interaction
 from toulmin.basis.studies.modules import ModulesStudy
-from toulmin.evidence import Evidence, Store
+from toulmin.evidence import Evidence, Items, Store
 from toulmin.faults import FaultError
 from toulmin.report import render_figure
-from toulmin.studies import Run, Study, execute, re_derive
+from toulmin.studies import Resolver, Run, Study, execute, re_derive
+from toulmin.subjects import Mlp
 
 
 def run(study: Study, folder) -> Evidence:
@@ -38,6 +44,11 @@ def test_correlations_are_taken_within_cells() -> None:
     assert within_cells(np.array([1.0, 1, 2, 2]), np.array([1.0, 2, 3, 4]), np.array(["a"] * 4)) == pytest.approx(
         np.corrcoef([1.5, 1.5, 3.5, 3.5], [1, 2, 3, 4])[0, 1]
     )
+    # ranks of a cell are shares of its size: 2 networks, and 4 in the other order
+    a, b = np.array([0.0, 1, 0, 1, 2, 3]), np.array([0.0, 1, 3, 2, 1, 0])
+    inner = 4 * np.var([1 / 4, 2 / 4, 3 / 4, 1])
+    outer = 2 * np.var([1 / 2, 1])
+    assert within_cells(a, b, np.array([*"xxyyyy"])) == pytest.approx((outer - inner) / (outer + inner))
 
 
 def test_degeneracy_of_a_population(tmp_path) -> None:
@@ -94,6 +105,118 @@ def test_modules_of_modular_addition(tmp_path) -> None:
 def test_wrong_configurations_are_refused(change: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Interaction.model_validate({**Interaction.presets["tiny"], **change})
+
+
+@pytest.mark.parametrize("change", [{"groups": ("Z5", "Z5")}, {"widths": (6, 6)}, {"widths": (0,)}])
+def test_wrong_populations_are_refused(change: dict) -> None:
+    with pytest.raises(ValueError, match=r"twice|greater than or equal to 1"):
+        Degeneracy.model_validate({**Degeneracy.presets["tiny"], **change})
+
+
+def test_what_is_measured_of_a_network_whose_weights_are_waves() -> None:
+    """Two neurons that always fire and are waves over the group, and one that never fires."""
+    table, a = group_data("Z5", 0.8), np.arange(5)
+    everything = torch.arange(25)
+    data = GroupData("Z5", table.inputs, table.products, everything, everything)
+    projectors, study = isotypic_projectors(group_table("Z5")), Degeneracy.preset("tiny")
+    for second, count in ((1, 1), (2, 2)):
+        model = Mlp((10, 3, 5)).double()
+        first = model.layers[0]
+        assert isinstance(first, torch.nn.Linear)
+        with torch.no_grad():
+            first.weight.zero_()
+            first.weight[0, :5] = torch.from_numpy(np.cos(2 * np.pi * a / 5))
+            first.weight[1, :5] = torch.from_numpy(np.sin(2 * np.pi * second * a / 5))
+            first.bias.copy_(torch.tensor([50.0, 50.0, -50.0]))
+        row = study._measure_network(model, data, projectors, 0)
+        assert row["dead"] == 1
+        assert row["spectral"] == pytest.approx(2)
+        assert row["representations"] == pytest.approx(count)
+        assert row["free"] == 53 - row["rank"]
+
+
+def test_networks_whose_chains_disagree_are_left_out_of_the_learning_coefficient() -> None:
+    order = np.arange(8.0)
+    columns = {name: order for name in (*PREDICTORS, "loss", "gap", "valid", "seed")}
+    columns |= {"accuracy": np.full(8, 0.5), "r_hat": np.ones(8), "cell": np.array(["Z5/6"] * 8)}
+    columns["llc"], columns["r_hat"] = np.array([*order[:-1], -1.0]), np.array([1.0] * 7 + [9.0])
+    metadata = {"planted": [["dead", 1, 84, 84, 84], ["dead", 3, 66, 65, 66]]}
+    found = Degeneracy.preset("tiny").summarise(Items([f"n{n}" for n in range(8)], columns, metadata=metadata))
+    assert (found.measures["rho.llc"].value, found.measures["rho.llc"].n) == (pytest.approx(1), 7)
+    assert (found.measures["rho.rank"].value, found.measures["rho.rank"].n) == (pytest.approx(1), 8)
+    assert found.measures["llc_refused"].value == pytest.approx(1 / 8)
+    assert found.positive_control is not None
+    assert not found.positive_control.detected
+    assert found.positive_control.measures["formula_exact"].value == 0.5
+
+
+def test_pairs_are_split_and_scored_on_those_held_out() -> None:
+    prepared = prepare("embedded:addition-23", Resolver(), "modular_addition", share=0.7, sequences=1, length=2, seed=0)
+    assert (len(prepared.build), len(prepared.test), prepared.modulus) == (370, 159, 23)
+    together = torch.cat([prepared.build.float(), prepared.test]).flatten(1)
+    assert prepared.everything is not None
+    assert together.unique(dim=0).shape == prepared.everything.float().flatten(1).unique(dim=0).shape
+    outputs = prepared.chain.activations(prepared.test)[-1]
+    assert prepared.score(outputs) > 0.95
+    assert prepared.score(outputs.roll(1, -1)) < 0.05
+
+
+def planted() -> Prepared:
+    """A permutation of four numbers with weights: one edge for each output is all that is needed."""
+    weight = torch.zeros(5, 4, dtype=torch.float64)
+    weight[[2, 0, 3, 1], [0, 1, 2, 3]] = torch.tensor([4.0, 3.0, 2.0, 1.0], dtype=torch.float64)
+    chain = folded_chain([weight])
+    x = with_constant(torch.randn(400, 1, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64) + 1)
+    target = chain.activations(x)[-1]
+    return Prepared(chain, x, x, lambda y: float((y - target).square().mean()), lower_is_better=True)
+
+
+def test_edges_needed_of_a_permutation_are_its_own(tmp_path) -> None:
+    prepared = planted()
+    study = Interaction.model_validate({**Interaction.presets["tiny"], "task": "language", "tolerance": 1e-9})
+    found = study._needed(prepared, "neurons", Run(tmp_path))
+    assert (found["needed"], found["possible"], found["whole"]) == ([4], [16], 0)
+    assert [[after, before - 1] for after, before, _ in found["graph"][0]] == [[0, 2], [1, 0], [2, 3], [3, 1]]
+    powers = np.array([strength for *_, strength in found["graph"][0]])
+    assert found["spread"] == pytest.approx([powers.sum() ** 2 / (np.square(powers).sum() * 16)])
+
+
+def test_bases_are_those_of_their_names() -> None:
+    prepared = planted()
+    makers: dict[BasisName, Any] = {"neurons": neuron_basis, "svd": svd_basis, "pca": pca_basis}
+    for name, make in makers.items():
+        found = build_basis(name, prepared, seed=0, max_bytes=1 << 20)
+        assert torch.equal(found.rotations[0].C, make(prepared.chain, [prepared.build]).rotations[0].C)
+    one, two = (build_basis("random", prepared, seed=seed, max_bytes=1 << 20).rotations[0].C for seed in (0, 1))
+    assert not torch.allclose(one, two)
+
+
+def test_ratios_are_geometric_means_and_intervals_stay_within_the_range() -> None:
+    """Two networks that need a half and twice, one that needs the same: no difference on average."""
+    study = Interaction.model_validate({**Interaction.presets["tiny"], "subjects": ("a:1", "a:2", "a:3")})
+    columns = {f"{name}/{basis}/0": np.full(3, 40.0) for name in ("needed", "spread") for basis in ("pca", "lib")}
+    columns |= {"needed/lib/0": np.array([20.0, 80.0, 40.0]), "whole": np.array([0.9, 1.0, 1.0])}
+    first = {"tested": [{"40": 1.0, "1": 0.1}], "graph": [[[0, 1, 2.0]]], "strength": [[2.0, 1.0]]}
+    planted = {"lib": 5, "pca": 20, "features": 5}
+    metadata = {"sections": ["x to y"], "first": {"pca": first, "lib": first}, "planted": planted}
+    found = study.summarise(Items(list(study.subjects), columns, metadata=metadata))
+    ratio = found.measures["ratio.lib"]
+    assert ratio.value == pytest.approx(1)
+    assert ratio.interval is not None
+    assert ratio.interval.low * ratio.interval.high == pytest.approx(1)
+    assert ratio.interval.high == pytest.approx(np.exp(4.302653 * np.log(2) / np.sqrt(3)), rel=1e-5)
+    assert found.measures["fewer.lib"].value == pytest.approx(1 / 3)
+    assert found.measures["equivalent.lib"].value == pytest.approx(1 / 3)
+    assert found.positive_control is not None
+    assert found.positive_control.detected
+    for wrong in ({"lib": 6}, {"pca": 5}):
+        items = Items(list(study.subjects), columns, metadata={**metadata, "planted": {**planted, **wrong}})
+        control = study.summarise(items).positive_control
+        assert control is not None
+        assert not control.detected
+    wide = over_models(ModulesStudy.measures["one_community"], np.array([0.1, 0.95])).interval
+    assert wide is not None
+    assert (wide.low, wide.high) == (0, 1)
 
 
 def test_a_model_of_another_kind_is_refused(tmp_path) -> None:

@@ -34,12 +34,14 @@ class Modules:
 
     :ivar communities: for each site the community of each feature, numbered by size from 0; -1 where a feature has no
         edge. The last site has those of the outputs.
-    :ivar modularity: Q; :ivar null: Q of rewired graphs, their communities searched for in the same way.
+    :ivar modularity: Q; :ivar null: Q of rewired graphs, their communities searched for in the same way;
+        :ivar null_communities: those communities, as in ``communities``.
     """
 
     communities: tuple[Int[np.ndarray, "F"], ...]
     modularity: float
     null: Float[np.ndarray, "R"]
+    null_communities: tuple[tuple[Int[np.ndarray, "F"], ...], ...] = ()
 
     @property
     def count(self) -> int:
@@ -94,10 +96,10 @@ def modules(
     communities, quality = find_communities(weights, resolution=resolution, trials=trials, seed=seed)
     rng = np.random.default_rng(seed)
     null = [
-        find_communities([rewire(w, rng) for w in weights], resolution=resolution, trials=trials, seed=seed + n)[1]
+        find_communities([rewire(w, rng) for w in weights], resolution=resolution, trials=trials, seed=seed + n)
         for n in range(rewired)
     ]
-    return Modules(tuple(communities), quality, np.array(null))
+    return Modules(tuple(communities), quality, np.array([q for _, q in null]), tuple(tuple(c) for c, _ in null))
 
 
 def find_communities(

@@ -13,7 +13,7 @@ from toulmin.basis.build import InteractionGraph
 from toulmin.basis.rotation import Rotation
 from toulmin.faults import ExitCode, Fault, FaultError
 
-_FORMAT = "toulmin.basis 1"
+_KEY = "toulmin.basis"
 _TENSORS = ("C", "C_inverse", "strength", "spectrum")
 
 
@@ -37,7 +37,8 @@ def save_graph(path: Path | str, graph: InteractionGraph, labels: Mapping[str, S
         for name in _TENSORS:
             tensors[f"{number}.{name}"] = getattr(rotation, name).contiguous().clone()
         about.append({"site": rotation.site, "kept": rotation.kept, "constant": rotation.constant})
-    header = {"format": _FORMAT, "rotations": json.dumps(about), "labels": json.dumps(labels, sort_keys=True)}
+    # one entry: safetensors writes several in any order
+    header = {_KEY: json.dumps({"rotations": about, "labels": labels}, sort_keys=True)}
     path = Path(path)
     partial = path.with_name(f".{path.name}.partial")
     partial.write_bytes(save(tensors, metadata=header))
@@ -51,12 +52,13 @@ def load_graph(path: Path | str) -> tuple[InteractionGraph, dict[str, list[str]]
     """
     try:
         with safe_open(str(path), "pt") as file:
-            header = file.metadata() or {}
-            if header.get("format") != _FORMAT:
+            header = (file.metadata() or {}).get(_KEY)
+            if header is None:
                 raise FaultError(Fault("basis.file", "this is no interaction graph", str(path)))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (a method of safe_open)
     except (OSError, SafetensorError) as error:
         raise FaultError(Fault("basis.file", str(error), str(path)), ExitCode.MISSING) from None
+    about = json.loads(header)
     rotations = tuple(
         Rotation(
             site=one["site"],
@@ -64,7 +66,7 @@ def load_graph(path: Path | str) -> tuple[InteractionGraph, dict[str, list[str]]
             constant=one["constant"],
             **{name: tensors[f"{n}.{name}"] for name in _TENSORS},
         )
-        for n, one in enumerate(json.loads(header["rotations"]))
+        for n, one in enumerate(about["rotations"])
     )
     edges = tuple(tensors[f"edges.{n}"] for n in range(sum(name.startswith("edges.") for name in tensors)))
-    return InteractionGraph(rotations, edges), json.loads(header["labels"])
+    return InteractionGraph(rotations, edges), about["labels"]

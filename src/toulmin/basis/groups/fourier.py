@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 KINDS = ("a", "b", "a+b", "a-b")
 
@@ -58,6 +58,16 @@ def fourier_shares(features: Float[np.ndarray, "P P F"]) -> FourierShares:
         waves[k, -k] + waves[-k, k],
     ]
     return FourierShares((np.stack(parts, 2) / total[None, :, None]).transpose(1, 0, 2))
+
+
+def main_frequencies(features: Float[np.ndarray, "P P F"], share: float) -> Int[np.ndarray, "M"]:
+    """The fewest frequencies, from 1 and ascending, whose waves hold this share of the energy of all such waves, summed
+    over features."""
+    energy = np.square(features - features.mean((0, 1))).sum((0, 1))
+    power = (fourier_shares(features).by_frequency * energy[:, None]).sum(0)
+    order = power.argsort()[::-1]
+    enough = int(np.searchsorted(power[order].cumsum() / power.sum(), share)) + 1
+    return np.sort(order[:enough]) + 1
 
 
 def community_shares(by_frequency: Float[np.ndarray, "F K"], communities: np.ndarray) -> Float[np.ndarray, "K"]:

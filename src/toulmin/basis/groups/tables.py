@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -16,7 +17,7 @@ def group_table(name: str) -> Int[np.ndarray, "G G"]:
 
     :raises FaultError: ``basis.group`` another name, or more than 720 elements.
     """
-    kind, size = name[:1], int(name[1:]) if name[1:].isdigit() else 0
+    kind, size = name[:1], int(name[1:]) if re.fullmatch("[0-9]{1,3}", name[1:]) else 0
     order = {"Z": size, "D": 2 * size, "S": int(np.prod(range(1, min(size, 9) + 1)))}.get(kind, 0)
     if not size or not 2 <= order <= 720:
         message = "groups are Z, D or S followed by a number, such as Z23, D12 or S4, of 2 to 720 elements"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,6 +14,7 @@ from toulmin.studies import MeasureSpec, Resolver
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from toulmin.basis.ablation import EdgesNeeded
     from toulmin.basis.build import InteractionGraph
     from toulmin.basis.sections import Chain
 
@@ -29,6 +31,7 @@ class Prepared:
     build: Tensor
     test: Tensor
     score: Callable[[Tensor], float]
+    lower_is_better: bool = False  #: of the score
     everything: Tensor | None = None
     modulus: int = 0
 
@@ -80,7 +83,7 @@ def _modular_addition(model: Any, reference: str, share: float) -> Prepared:
         x = site_inputs(model, tokens, sites[0])
     test = order[cut:]
     score = accuracy_of(pairs[test].sum(1) % p)
-    return Prepared(chain, x[order[:cut]], x[test].float(), score, x, p)
+    return Prepared(chain, x[order[:cut]], x[test].float(), score, everything=x, modulus=p)
 
 
 def _language(model: Any, begin: int, sequences: int, length: int, seed: int) -> Prepared:
@@ -105,7 +108,7 @@ def _language(model: Any, begin: int, sequences: int, length: int, seed: int) ->
         return float(functional.cross_entropy(unembed(outputs)[:, 0].double(), answers))
 
     build, test = (part.flatten(0, 1)[:, None] for part in (x[:sequences], x[sequences:]))
-    return Prepared(chain, build, test, score)
+    return Prepared(chain, build, test, score, lower_is_better=True)
 
 
 def build_basis(name: BasisName, prepared: Prepared, *, seed: int, max_bytes: int) -> InteractionGraph:
@@ -125,6 +128,30 @@ def build_basis(name: BasisName, prepared: Prepared, *, seed: int, max_bytes: in
     return make(chain, batches, max_bytes=max_bytes)
 
 
+def needed_of_section(
+    prepared: Prepared, graph: InteractionGraph, number: int, *, tolerance: float, most: int | None = None
+) -> tuple[EdgesNeeded, Tensor]:
+    """The edges that a section needs on the data held out, and the mask [F, J] of those that count: kept, of positive
+    strength, and not from the constant."""
+    from toulmin.basis.ablation import edges_needed
+
+    result = edges_needed(
+        prepared.chain,
+        prepared.test,
+        graph.rotations,
+        graph.edges,
+        number,
+        prepared.score,
+        tolerance=tolerance,
+        lower_is_better=prepared.lower_is_better,
+        most=most,
+    )
+    counted = result.mask & (graph.edges[number] > 0)
+    if graph.rotations[number].constant:
+        counted[:, 0] = False
+    return result, counted
+
+
 def interval_over_models(values: Any) -> tuple[Interval | None, str | None]:
     """A bootstrap over models, or Student's t where they are fewer than ten."""
     return mean_interval(values) if len(values) >= 10 else interval_over_seeds(values)
@@ -133,7 +160,8 @@ def interval_over_models(values: Any) -> tuple[Interval | None, str | None]:
 def over_models(spec: MeasureSpec, values: Any) -> Measure:
     """The mean over models, its interval within the measure's range."""
     interval, reason = interval_over_models(values)
-    if interval is not None and spec.low is not None and interval.low < spec.low:
-        interval = interval.model_copy(update={"low": spec.low})
+    if interval is not None:
+        low, high = (-math.inf if spec.low is None else spec.low), (math.inf if spec.high is None else spec.high)
+        interval = interval.model_copy(update={"low": max(interval.low, low), "high": min(interval.high, high)})
     fields: dict[str, Any] = {"unit": spec.unit, "better": spec.better, "n": len(values), "n_of": "models"}
     return Measure(value=float(sum(values) / len(values)), interval=interval, no_interval=reason, **fields)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from toulmin.evidence import Chart, Measure, PositiveControl, Table, bootstrap, content_of
 from toulmin.faults import FaultError
@@ -82,7 +82,7 @@ class Degeneracy(Study):
     )
 
     groups: tuple[str, ...] = Field(default=("Z23",), min_length=1)  #: Z23, D12, S4 and the like
-    widths: tuple[int, ...] = Field(default=(16, 24, 32), min_length=1)  #: hidden neurons
+    widths: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(16, 24, 32), min_length=1)  #: hidden neurons
     seeds: int = Field(default=8, ge=2)  #: networks of each group and width
     share: float = Field(default=0.8, gt=0, lt=1)  #: of the table that is trained on
     steps: int = Field(default=4000, ge=1)
@@ -96,6 +96,12 @@ class Degeneracy(Study):
     draws: int = Field(default=160, ge=4)
     most_r_hat: float = Field(default=1.2, gt=1)
     resamples: int = Field(default=2000, ge=10)
+
+    @model_validator(mode="after")
+    def _checked(self) -> Self:
+        if len(set(self.groups)) != len(self.groups) or len(set(self.widths)) != len(self.widths):
+            raise ValueError("a group or a width is named twice")
+        return self
 
     def inputs(self) -> tuple[Input, ...]:
         """None: the networks are trained here, from the configuration alone."""

@@ -13,6 +13,7 @@ from toulmin.basis.studies.data import (
     Task,
     build_basis,
     interval_over_models,
+    needed_of_section,
     over_models,
     prepare,
 )
@@ -176,23 +177,13 @@ class Interaction(Study):
         )
 
     def _needed(self, prepared: Prepared, basis: BasisName, run: Run) -> dict[str, Any]:
-        from toulmin.basis.ablation import edges_needed
-
         graph = build_basis(basis, prepared, seed=run.seed, max_bytes=self.max_megabytes * 2**20)
         chain = prepared.chain
         found: dict[str, Any] = {name: [] for name in ("sections", "needed", "possible", "spread", "tested", "graph")}
         found["strength"] = [rotation.strength[int(rotation.constant) :].tolist() for rotation in graph.rotations]
         for number, edges in enumerate(graph.edges):
-            result = edges_needed(
-                chain,
-                prepared.test,
-                graph.rotations,
-                graph.edges,
-                number,
-                prepared.score,
-                tolerance=self.tolerance,
-                lower_is_better=self.task == "language",
-                most=self.most_evaluations,
+            result, counted = needed_of_section(
+                prepared, graph, number, tolerance=self.tolerance, most=self.most_evaluations
             )
             inner = edges[:, 1:] if graph.rotations[number].constant else edges
             found["sections"].append(f"{chain.sites[number]} to {chain.sites[number + 1]}")
@@ -202,7 +193,7 @@ class Interaction(Study):
             found["spread"].append(float(inner.sum().square() / (inner.square().sum() * inner.numel())))
             found["tested"].append({str(count): score for count, score in sorted(result.tested.items())})
             found["whole"] = result.whole
-            found["graph"].append(_strongest(edges, result.mask, graph.rotations[number].constant))
+            found["graph"].append(_strongest(edges, counted))
         return found
 
     def summarise(self, items: Items) -> Summary:
@@ -317,15 +308,12 @@ def planted_needs() -> dict[str, int]:
     return needed
 
 
-def _strongest(edges: Any, mask: Any, constant: bool, most: int = 16) -> list[list[float]]:
-    """The largest of the interactions kept: feature after, feature before, strength."""
-    kept = mask.clone()
-    if constant:
-        kept[:, 0] = False
-    values = (edges * kept).flatten()
-    order = values.argsort(descending=True)[: min(most, int(kept.sum()))]
+def _strongest(edges: Any, counted: Any, most: int = 16) -> list[list[float]]:
+    """The largest of the interactions that count: feature after, feature before, strength."""
+    values = (edges * counted).flatten()
+    order = values.argsort(descending=True)[: min(most, int(counted.sum()))]
     width = edges.shape[1]
-    return [[int(i) // width, int(i) % width, float(values[i])] for i in order if values[i] > 0]
+    return [[int(i) // width, int(i) % width, float(values[i])] for i in order]
 
 
 def _draw(graph: list[list[list[float]]], sections: list[str], subject: str) -> GraphFigure:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from toulmin.basis.studies.data import BasisName, Prepared, build_basis, over_models, prepare
+from toulmin.basis.studies.data import BasisName, Prepared, build_basis, needed_of_section, over_models, prepare
 from toulmin.basis.studies.interaction import BASIS_DOUBTS
 from toulmin.evidence import Chart, Figure, GraphFigure, Measure, PositiveControl, Table, content_of
 from toulmin.evidence.figures import FigureEdge, Node
@@ -51,7 +52,7 @@ class ModulesStudy(Study):
     resolution: float = Field(default=1.0, gt=0)  #: of Leiden; higher gives more communities
     rewired: int = Field(default=20, ge=1)
     trials: int = Field(default=5, ge=1)
-    energy: float = Field(default=0.9, gt=0, lt=1)  #: the frequencies that count hold this share of the stream's energy
+    energy: float = Field(default=0.9, gt=0, lt=1)  #: the frequencies that count: this share of the waves' energy
     max_megabytes: int = Field(default=1024, ge=1)
 
     @model_validator(mode="after")
@@ -114,67 +115,43 @@ class ModulesStudy(Study):
         return Items(list(self.subjects), columns, metadata=metadata)
 
     def _modules(self, prepared: Prepared, basis: BasisName, run: Run) -> dict[str, Any]:
-        from toulmin.basis.ablation import edges_needed
-        from toulmin.basis.groups.fourier import community_shares, fourier_shares
-        from toulmin.basis.modules import find_communities, interaction_weights, modularity, rewire
+        from toulmin.basis.groups.fourier import community_shares, fourier_shares, main_frequencies
+        from toulmin.basis.modules import interaction_weights, modules
 
         graph = build_basis(basis, prepared, seed=run.seed, max_bytes=self.max_megabytes * 2**20)
         chain = prepared.chain
         smallest: list[float] = []
         for number, edges in enumerate(graph.edges):
-            result = edges_needed(
-                chain,
-                prepared.test,
-                graph.rotations,
-                graph.edges,
-                number,
-                prepared.score,
-                tolerance=self.tolerance,
-            )
-            counted = result.mask & (edges > 0)
-            if graph.rotations[number].constant:
-                counted[:, 0] = False
-            kept = edges[counted]
-            smallest.append(float(kept.min()))
+            _, counted = needed_of_section(prepared, graph, number, tolerance=self.tolerance)
+            smallest.append(float(edges[counted].min()))
         # the smallest edge itself would have weight log 1 = 0
         weights = interaction_weights(graph, [value / 2 for value in smallest])
-        options = {"resolution": self.resolution, "trials": self.trials}
-        found, quality = find_communities(weights, seed=run.seed, **options)
+        result = modules(weights, resolution=self.resolution, rewired=self.rewired, trials=self.trials, seed=run.seed)
 
         # what each feature is about, on all pairs, at the two places of the last position's stream
         assert prepared.everything is not None
         at = chain.activations(prepared.everything)
         p, sites = prepared.modulus, (1, 2)
         about = [fourier_shares((at[site][:, 0] @ graph.rotations[site].C).numpy().reshape(p, p, -1)) for site in sites]
-        stream = (at[2][:, 0, :-1] - at[2][:, 0, :-1].mean(0)).numpy().reshape(p, p, -1)
-        power = (fourier_shares(stream).by_frequency * np.square(stream).sum((0, 1))[:, None]).sum(0)
-        order = power.argsort()[::-1]
-        enough = int(np.searchsorted(power[order].cumsum() / power.sum(), self.energy)) + 1
-        frequencies = np.sort(order[:enough])
+        frequencies = main_frequencies(at[2][:, 0, :-1].numpy().reshape(p, p, -1), self.energy)
 
-        def truth(communities: list[Any]) -> float:
+        def truth(communities: Sequence[Any]) -> float:
             together = np.concatenate([part.by_frequency for part in about])
             members = np.concatenate([communities[site] for site in sites])
-            return float(community_shares(together, members)[frequencies].mean())
+            return float(community_shares(together, members)[frequencies - 1].mean())
 
-        rng = np.random.default_rng(run.seed)
-        null_quality, null_truth = [], []
-        for number in range(self.rewired):
-            other, q = find_communities([rewire(w, rng) for w in weights], seed=run.seed + number, **options)
-            null_quality.append(q)
-            null_truth.append(truth(other))
-        assert abs(modularity(weights, found, resolution=self.resolution) - quality) < 1e-9
+        known = truth(result.communities)
         labels = {site: part.labels() for site, part in zip(sites, about, strict=True)}
         return {
-            "modularity": quality,
-            "excess": quality - float(np.mean(null_quality)),
-            "p_value": (1 + sum(q >= quality for q in null_quality)) / (1 + len(null_quality)),
-            "one_community": truth(found),
-            "one_community_excess": truth(found) - float(np.mean(null_truth)),
-            "communities": 1 + max(int(c.max(initial=-1)) for c in found),
-            "frequencies": [int(k) + 1 for k in frequencies],
+            "modularity": result.modularity,
+            "excess": result.excess,
+            "p_value": result.p_value,
+            "one_community": known,
+            "one_community_excess": known - float(np.mean([truth(other) for other in result.null_communities])),
+            "communities": result.count,
+            "frequencies": frequencies.tolist(),
             "sites": list(chain.sites),
-            "graph": _strongest(weights, found, labels),
+            "graph": _strongest(weights, result.communities, labels),
         }
 
     def _planted(self) -> dict[str, Any]:
@@ -254,7 +231,7 @@ class ModulesStudy(Study):
 
 
 def _strongest(
-    weights: list[Any], communities: list[Any], labels: dict[int, list[str]], most: int = 30, width: int = 12
+    weights: list[Any], communities: Sequence[Any], labels: dict[int, list[str]], most: int = 30, width: int = 12
 ) -> dict[str, Any]:
     """The heaviest edges of each section between the ``width`` heaviest features of each site, and the nodes at their
     ends: site, feature, community, label."""
