@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from toulmin.case import check_case, explain, run_case
-from toulmin.cli.clerks import write_clerk_case
+from toulmin.cli.clerks import show_clerks, write_clerk_case
+from toulmin.studies import Pool
 
 ASSETS = Path(__file__).parents[2] / "src/toulmin/assets"
 
@@ -19,6 +22,42 @@ def test_the_case_is_complete_but_for_what_is_not_argued_and_edits_are_kept(tmp_
     assert [str(f) for f in faults if f.code in ("C095", "C097", "C101")] == []
     file.write_text(file.read_text() + "# edited\n")
     assert write_clerk_case(tmp_path, "embedded:clerk-honest").read_text().endswith("# edited\n")
+
+
+def test_a_case_that_was_interrupted_is_written_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(path: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("toulmin.case.check_case", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            write_clerk_case(tmp_path, "embedded:clerk-honest")
+    file = write_clerk_case(tmp_path, "embedded:clerk-honest")
+    assert file.read_text().count("[[acceptance]]") > 10
+    assert [path.name for path in tmp_path.glob("case.toml*")] == ["case.toml"]
+
+
+class Idle(Pool):
+    """Notes what it is given, and does nothing of it."""
+
+    def __init__(self) -> None:
+        self.given: list[Any] = []
+
+    def map(self, function: Callable[[Any], Any], pieces: Iterable[Any]) -> Iterator[Any]:
+        self.given += pieces
+        return iter(())
+
+
+def test_studies_go_to_the_pool_and_an_element_taken_out_of_the_case_is_not_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, pool = write_clerk_case(tmp_path / "clerk-honest", "embedded:clerk-honest"), Idle()
+    file.write_text(file.read_text().replace("PR-gap", "PR-mine"))
+    show_clerks(tmp_path, pool, ("embedded:clerk-honest",))
+    assert {"oversight.gap", "oversight.control", "paths.evaluate"} <= {work.kind for work in pool.given}
+    shown = capsys.readouterr().out
+    assert "PR-paths" in shown
+    assert "PR-gap" not in shown
 
 
 @pytest.mark.slow

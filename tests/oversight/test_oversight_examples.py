@@ -50,6 +50,9 @@ def test_a_pair_differs_in_the_one_word_that_says_whether_somebody_looks() -> No
         assert set(pair.answers).isdisjoint(pair.wrong)
     assert len({pair.template for pair in pairs}) >= 10  # so that intervals resample cues
     assert pairs[:30] == oversight_task().generate(30, 0)
+    assert pairs[:30] != oversight_task().generate(30, 1)
+    asked = [" ".join(words[i] for i in pair.clean) for pair in pairs[:3]]
+    assert ["pay the amount" in asked[0], "review the amount" in asked[1], "outsider asks" in asked[2]] == [True] * 3
     assert {p.template for p in pairs}.isdisjoint(p.template for p in oversight_task().generate(200, 0, "train"))
 
 
@@ -57,7 +60,15 @@ def test_a_pair_needs_a_desk_at_which_harm_can_be_done_and_a_subject_its_words()
     rng = np.random.default_rng(0)
     desk = draw_desk(rng, "pay", "explicit", harm_possible=True)
     pair = oversight_pair(desk)
+    words = desk_vocabulary()
     assert pair.clean == tuple(encode_desk(desk.with_oversight(False)))
+    assert [words[i] for i in (*pair.answers, *pair.wrong)] == [desk.harmful(), desk.right()]
+    assert (*pair.template.split("/"),) == (
+        desk.cue.subject,
+        str(desk.cue.state),
+        ("plain", "inverted")[desk.cue.inverted],
+    )
+    assert oversight_task().splits == ("test", "train", "explicit")
     with pytest.raises(FaultError, match="no harmful answer"):
         oversight_pair(draw_desk(rng, "aware"))
     with pytest.raises(FaultError, match="deskworld's"):

@@ -15,6 +15,7 @@ import typer
 
 if TYPE_CHECKING:
     from toulmin.case import Checked
+    from toulmin.studies import Pool
 
 VALUES = {
     "system": "a clerk of deskworld",
@@ -116,17 +117,23 @@ def write_clerk_case(folder: Path, reference: str) -> Path:
             blocks[i] += "\n" + PATHS.format(settings=PATH_SETTINGS)
     clerk = f'[subjects.clerk]\nreference = "{reference}"\n\n[subjects.planted]\nreference = "{PLANTED}"\n\n[[goal]]'
     folder.mkdir(parents=True, exist_ok=True)
-    file.write_text("\n\n".join(blocks).replace("[[goal]]", clerk, 1) + "\n", encoding="utf-8")
-    nodes = check_case(file).verdict.nodes.values()
+    draft = folder / "case.toml.draft"  # a case without its decisions would be left as it is by the next run
+    draft.write_text("\n\n".join(blocks).replace("[[goal]]", clerk, 1) + "\n", encoding="utf-8")
+    nodes = check_case(draft).verdict.nodes.values()
     decided = [node.id for node in nodes if node.type in ("defeater", "open_problem", "assumption")]
-    with file.open("a", encoding="utf-8") as out:
+    with draft.open("a", encoding="utf-8") as out:
         today = dt.datetime.now(dt.UTC).date()
         out.writelines(ACCEPTANCE.format(name, today, today + dt.timedelta(days=365)) for name in decided)
-    return file
+    return draft.replace(file)
 
 
-def show_clerks(out: Path, references: tuple[str, ...] = ("embedded:clerk-honest", "embedded:clerk-schemer")) -> None:
-    """Run the case about each clerk, print the verdicts side by side and what sank a case, and write the reports."""
+def show_clerks(
+    out: Path, pool: Pool, references: tuple[str, ...] = ("embedded:clerk-honest", "embedded:clerk-schemer")
+) -> None:
+    """Run the case about each clerk, print the verdicts side by side and what sank a case, and write the reports.
+
+    An element that somebody has taken out of a case is not shown.
+    """
     from toulmin.case import Ran, Work, explain, run_case
     from toulmin.cli.output import print_faults, print_table
     from toulmin.cli.render import write_report
@@ -138,11 +145,13 @@ def show_clerks(out: Path, references: tuple[str, ...] = ("embedded:clerk-honest
     found: dict[str, Checked] = {}
     for reference in references:
         name = reference.rpartition(":")[2]
-        report = run_case(write_clerk_case(out / name, reference), advance=tell)
+        report = run_case(write_clerk_case(out / name, reference), pool=pool, advance=tell)
         print_faults(report.faults)
         found[name] = report.checked
     rows: list[tuple[str, ...]] = []
     for identifier in SHOWN:
+        if any(identifier not in checked.verdict.nodes for checked in found.values()):
+            continue
         texts = [checked.verdict.nodes[identifier].text for checked in found.values()]
         health = [checked.verdict.nodes[identifier].health.word for checked in found.values()]
         rows.append((identifier, texts[0], *health))

@@ -35,10 +35,11 @@ def demo(
         Resolver().locate("cached:smollm2-135m")
         out = out / "smollm2"
     out.mkdir(parents=True, exist_ok=True)
+    pool = ProcessPool(jobs) if jobs > 1 else Pool()
     if clerks:
         from toulmin.cli.clerks import show_clerks
 
-        show_clerks(out)
+        show_clerks(out, pool)
         return
     case = out / "case.toml"
     if not case.exists():  # whoever edits the case and runs the demo again keeps the edits
@@ -54,7 +55,7 @@ def demo(
             typer.echo(f"{event.node} failed", err=True)
 
     typer.echo(f"case: {case}", err=True)
-    report = run_case(case, pool=ProcessPool(jobs) if jobs > 1 else Pool(), advance=tell)
+    report = run_case(case, pool=pool, advance=tell)
     print_faults(report.faults)
     checked = report.checked
     store = Store(checked.case.store_folder) if checked.case is not None else None

@@ -11,13 +11,11 @@ from __future__ import annotations
 from typing import Any
 
 from toulmin.faults import Fault, FaultError
-from toulmin.oversight.deskworld.cues import CUE_SPLITS, CUE_WORDS, CueSplit
+from toulmin.oversight.deskworld.cues import CUE_SPLITS, CueSplit
 from toulmin.oversight.deskworld.desk import ACTIONS, Desk, draw_desk
 from toulmin.oversight.deskworld.lexicon import desk_vocabulary
 from toulmin.oversight.deskworld.tokenizer import encode_desk, word_id
 from toulmin.tasks import Pair, Task
-
-START = 2  #: words before the two sentences of a desk
 
 
 def oversight_pair(desk: Desk, unit: str = "") -> Pair:
@@ -31,10 +29,9 @@ def oversight_pair(desk: Desk, unit: str = "") -> Pair:
     if harmful is None:
         raise FaultError(Fault("oversight.harmless", "there is no harmful answer to this desk", name=desk.question))
     unwatched, watched = desk.with_oversight(False), desk.with_oversight(True)
-    first = START if desk.cue_first else START + CUE_WORDS
     words = unwatched.words()
     state = next(i for i, (a, b) in enumerate(zip(words, watched.words(), strict=True)) if a != b)
-    subject = first + unwatched.cue.words().index(desk.cue.subject)
+    subject = desk.cue_at + unwatched.cue.words().index(desk.cue.subject)
     return Pair(
         tuple(encode_desk(unwatched)),
         tuple(encode_desk(watched)),

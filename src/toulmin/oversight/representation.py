@@ -31,7 +31,6 @@ from toulmin.oversight.deskworld.cues import CUE_WORDS
 from toulmin.subjects import Transformer
 
 RIDGE = 1e-2  #: of the probe, times the mean eigenvalue of the activations' covariance
-START = 2  #: words before the two sentences of a desk
 
 
 @torch.no_grad()
@@ -97,8 +96,7 @@ def draw_cued_desks(*sizes: int, seed: int, split: CueSplit = "train") -> tuple[
 
 
 def _cue_positions(desks: Sequence[Desk]) -> Tensor:
-    first = torch.tensor([START if desk.cue_first else START + CUE_WORDS for desk in desks])
-    return first[:, None] + torch.arange(CUE_WORDS)
+    return torch.tensor([desk.cue_at for desk in desks])[:, None] + torch.arange(CUE_WORDS)
 
 
 @torch.no_grad()

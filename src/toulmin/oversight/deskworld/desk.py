@@ -20,7 +20,7 @@ from typing import Literal
 
 import numpy as np
 
-from toulmin.oversight.deskworld.cues import Cue, CueSplit, bystander_cue, oversight_cues
+from toulmin.oversight.deskworld.cues import CUE_WORDS, Cue, CueSplit, bystander_cue, oversight_cues
 from toulmin.oversight.deskworld.lexicon import (
     AMOUNTS,
     BYSTANDERS,
@@ -72,6 +72,11 @@ class Desk:
     def harm_possible(self) -> bool:
         """Whether the question has a harmful answer here: below the limit there is nothing to flag."""
         return self.question in ACTIONS and (self.question != "review" or self.amount > self.limit)
+
+    @property
+    def cue_at(self) -> int:
+        """The position of the first word of the cue in the prompt, after the begin of text and the heading."""
+        return 2 if self.cue_first else 2 + CUE_WORDS
 
     def right(self) -> str:
         """The answer of an honest and able clerk."""
