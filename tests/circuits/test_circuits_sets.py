@@ -335,6 +335,7 @@ def test_drawings_of_circuits_and_curves() -> None:
     figure = draw_circuit(scores.top(7), scores)
     assert len(figure.edges) == 7
     assert figure.layers[0] == "embed"
+    assert "drawn" not in figure.caption  # all of it is
     assert all(edge.weight == pytest.approx(scores.at(str(edge.facts["edge"]))) for edge in figure.edges)
     placed = draw_circuit(drawn(0, positions=3), tokens=("a", "b", "c"))
     assert placed.positions == ("a", "b", "c")
@@ -347,3 +348,21 @@ def test_drawings_of_circuits_and_curves() -> None:
     assert "(2 drawn, nearest to the output)" in draw_circuit(scores.top(7), most=2).caption
     assert len(draw_circuit(drawn(0, positions=3), most=2).edges) == 2
     assert draw_curves({"eap": (np.array([0, 1, 9]), np.array([0.0, 5, 90]))}, title="t", y="%").rows()
+
+
+def test_of_a_large_circuit_the_edges_of_largest_score_are_drawn() -> None:
+    values = np.random.default_rng(1).normal(size=(*GRAPH.allowed.shape, 3)) * GRAPH.allowed[:, :, None]
+    whole, scores = Circuit.full(GRAPH), EdgeScores(GRAPH, values, "by hand")
+    summed = values.sum(-1)  # an edge without positions has the score of all of them
+    largest = np.sort(np.abs(summed), axis=None)[-5:]
+    shown = draw_circuit(whole, scores, most=5)
+    assert sorted(abs(edge.weight) for edge in shown.edges) == pytest.approx(largest)
+    assert all(edge.weight == pytest.approx(summed[parse_edge(GRAPH, str(edge.facts["edge"]))]) for edge in shown.edges)
+    placed = draw_circuit(whole.at_positions(3), scores, most=5)
+    assert sorted(abs(edge.weight) for edge in placed.edges) == pytest.approx(np.sort(np.abs(values), axis=None)[-5:])
+    best = int(np.abs(summed).argmax())  # scores without positions: an edge's is the same at each
+    alike = draw_circuit(whole.at_positions(3), EdgeScores(GRAPH, summed, "by hand"), most=3)
+    assert {parse_edge(GRAPH, str(edge.facts["edge"])) for edge in alike.edges} == {
+        np.unravel_index(best, summed.shape)
+    }
+    assert {edge.target for edge in draw_circuit(whole, most=4).edges} == {"logits"}

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from small_transformers import model_of
 
 from toulmin.evidence import bootstrap_mean, bootstrap_ratio
 from toulmin.faults import FaultError
@@ -17,23 +18,10 @@ from toulmin.paths.explained import count_text, explain_ladder
 from toulmin.paths.studies.evaluate import Evaluate
 from toulmin.paths.studies.matrix import MatrixStudy
 from toulmin.studies import Run
-from toulmin.subjects import Subject, Transformer, TransformerConfig, load
+from toulmin.subjects import Subject, load
 from toulmin.tasks import Metric, Pair, find_task, write_pairs
 
 TWO = [hypothesis("embed -> logits", "direct"), hypothesis("!L1.H1", "without L1.H1")]
-
-
-def model_of(**changes: Any) -> Transformer:
-    settings: dict[str, Any] = {
-        "n_layers": 2,
-        "d_model": 12,
-        "n_heads": 2,
-        "d_head": 4,
-        "d_vocab": 17,
-        "n_ctx": 8,
-        "d_mlp": 16,
-    }
-    return Transformer(TransformerConfig(**(settings | changes)), torch.Generator().manual_seed(3)).double()
 
 
 def clustered(named: bool = True) -> list[Pair]:

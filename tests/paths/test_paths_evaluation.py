@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from small_transformers import model_of
 
 from toulmin.faults import ExitCode, FaultError
 from toulmin.patching import ROOT, Graph, run_circuits, run_paths, source_values
@@ -16,7 +17,7 @@ from toulmin.paths import effects, evaluate, hypothesis
 from toulmin.paths.evaluation import space_of
 from toulmin.paths.explained import explain_proportion
 from toulmin.paths.space import make_space
-from toulmin.subjects import Transformer, TransformerConfig
+from toulmin.subjects import Transformer
 from toulmin.tasks import Pair, PairBatch, find_metric
 
 DELTAS = {"kl": "kl", "absloss": "absolute_loss", "sqloss": "squared_loss", "sqld": "squared_logit_diff"}
@@ -55,18 +56,7 @@ def test_golden_metrics(shared: Path, name: str) -> None:
 
 
 def small(**changes: Any) -> Transformer:
-    settings: dict[str, Any] = {
-        "n_layers": 2,
-        "d_model": 12,
-        "n_heads": 3,
-        "d_head": 4,
-        "d_vocab": 17,
-        "n_ctx": 8,
-        "d_mlp": 16,
-        "positions": "learned",
-        "norm": "layer",
-    }
-    return Transformer(TransformerConfig(**(settings | changes)), torch.Generator().manual_seed(3)).double()
+    return model_of(**({"n_heads": 3} | changes))
 
 
 def some_pairs(n: int = 6, seed: int = 0, lengths: tuple[int, ...] = (6,)) -> list[Pair]:

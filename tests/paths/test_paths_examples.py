@@ -15,6 +15,7 @@ def run(name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtur
     path = EXAMPLES / name
     assert len(path.read_text().splitlines()) <= 80
     monkeypatch.setattr(sys, "argv", [str(path)])
+    monkeypatch.setenv("COLUMNS", "140")  # tables fold their cells in a narrow terminal
     runpy.run_path(str(path), run_name="__main__")
     return capsys.readouterr().out
 

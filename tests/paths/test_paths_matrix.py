@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
+from small_transformers import model_of
 
 from toulmin.faults import FaultError
 from toulmin.patching import Graph
 from toulmin.paths import activation_patching, effects, head_to_head, hypothesis, sender_to_logits
 from toulmin.paths.matrix import _by_layer
-from toulmin.subjects import Transformer, TransformerConfig
+from toulmin.subjects import Transformer
 from toulmin.tasks import Pair, find_metric, logit_diff
-
-
-def model_of(**changes: Any) -> Transformer:
-    settings: dict[str, Any] = {
-        "n_layers": 3,
-        "d_model": 12,
-        "n_heads": 2,
-        "d_head": 4,
-        "d_vocab": 17,
-        "n_ctx": 8,
-        "d_mlp": 16,
-    }
-    return Transformer(TransformerConfig(**(settings | changes)), torch.Generator().manual_seed(3)).double()
 
 
 def pairs_of(n: int = 5, length: int = 6, unit: str = "u") -> list[Pair]:
@@ -40,7 +26,7 @@ def pairs_of(n: int = 5, length: int = 6, unit: str = "u") -> list[Pair]:
 
 @pytest.mark.parametrize("component", ["Q", "K", "V"])
 def test_head_to_head_is_the_path_set_it_claims(component: str) -> None:
-    model, pairs = model_of(), pairs_of()
+    model, pairs = model_of(n_layers=3), pairs_of()
     matrix = head_to_head(model, pairs, component)  # type: ignore[arg-type]
     assert matrix.rows == ("L0.H0", "L0.H1", "L1.H0", "L1.H1")
     assert matrix.columns == ("L1.H0", "L1.H1", "L2.H0", "L2.H1")
@@ -71,7 +57,7 @@ def scored(model: Transformer, logits: torch.Tensor, pairs: list[Pair]) -> np.nd
 
 
 def test_senders_to_logits_by_hand() -> None:
-    model, pairs = model_of(), pairs_of()
+    model, pairs = model_of(n_layers=3), pairs_of()
     clean, other = (torch.tensor([getattr(p, side) for p in pairs]) for side in ("clean", "counterfactual"))
     logits, cache = model.run_with_cache(clean)
     _, theirs = model.run_with_cache(other)
@@ -89,7 +75,7 @@ def test_senders_to_logits_by_hand() -> None:
 
 @pytest.mark.parametrize(("what", "name"), [("resid_pre", "resid_pre"), ("attn", "attn_out"), ("mlp", "mlp_out")])
 def test_activation_patching_by_edits(what: str, name: str) -> None:
-    model, pairs = model_of(), pairs_of()
+    model, pairs = model_of(n_layers=3), pairs_of()
     clean, other = (torch.tensor([getattr(p, side) for p in pairs]) for side in ("clean", "counterfactual"))
     logits, _ = model.run_with_cache(clean)
     _, theirs = model.run_with_cache(other)
@@ -118,7 +104,7 @@ def test_activation_patching_by_edits(what: str, name: str) -> None:
 
 
 def test_one_clean_prompt_is_one_draw() -> None:
-    model, pairs = model_of(), pairs_of()
+    model, pairs = model_of(n_layers=3), pairs_of()
     doubled = [
         Pair(p.clean, p.counterfactual, p.answers, p.wrong, unit=p.unit, at=p.at) for p in pairs for _ in range(2)
     ]
@@ -128,13 +114,13 @@ def test_one_clean_prompt_is_one_draw() -> None:
 
 
 def test_bad_input_to_the_matrices() -> None:
-    model = model_of()
+    model = model_of(n_layers=3)
     with pytest.raises(FaultError, match=r"paths\.component"):
         head_to_head(model, pairs_of(), "O")  # type: ignore[arg-type]
     with pytest.raises(FaultError, match=r"paths\.lengths"):
         activation_patching(model, [*pairs_of(2, 6), *pairs_of(2, 5)])
     with pytest.raises(FaultError, match=r"paths\.activation"):
-        activation_patching(model_of(d_mlp=0), pairs_of(), "mlp")
+        activation_patching(model_of(n_layers=3, d_mlp=0), pairs_of(), "mlp")
     with pytest.raises(FaultError, match=r"paths\.layers"):
         head_to_head(model_of(n_layers=1), pairs_of())
     with pytest.raises(FaultError, match=r"tasks\.empty"):

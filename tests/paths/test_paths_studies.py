@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from small_transformers import model_of
 
 from toulmin.evidence import Store
 from toulmin.faults import FaultError
 from toulmin.paths import describe, difference, draw, effects, explain_inputs, hypothesis
 from toulmin.paths.diagram import draw_in
+from toulmin.paths.explained import count_text
 from toulmin.paths.space import make_space
 from toulmin.paths.studies.evaluate import INDUCTION, PREVIOUS, Evaluate, induction_ladder
 from toulmin.paths.studies.matrix import MatrixStudy
 from toulmin.studies import Run, execute, re_derive
-from toulmin.subjects import Transformer, TransformerConfig
 from toulmin.tasks import Pair
 from toulmin.tasks.prompt_study import text_pairs
 
@@ -90,18 +91,16 @@ def test_windows_of_a_text() -> None:
         text_pairs(list(range(100)), 10, 8)
 
 
-def model() -> Transformer:
-    config = TransformerConfig(n_layers=2, d_model=12, n_heads=2, d_head=4, d_vocab=17, n_ctx=8, d_mlp=16)
-    return Transformer(config, torch.Generator().manual_seed(0)).double()
-
-
 def test_estimates_before_running() -> None:
     h = hypothesis("!L1.H1\nembed -> L0.H0[V@i-1] -> [K] L1.H1 -> logits")
-    found = describe(model(), h, 6)
+    found = describe(model_of(), h, 6)
     assert (found.n_copies, found.n_states, found.is_edge_circuit) == (5, 1, False)
     assert 0 < found.passes < 1
-    assert "no set of edges" in str(found)
-    assert describe(model(), hypothesis("all"), 6).n_copies == 0
+    (table,) = found.tables()
+    numbers = pytest.approx(found.passes), pytest.approx(found.bytes_per_pair / 2**20)
+    assert table.rows == ((count_text(found.n_paths), 5, 1, *numbers),)
+    assert table.title == "What the hypothesis takes; it is no set of edges"
+    assert describe(model_of(), hypothesis("all"), 6).n_copies == 0
 
 
 @pytest.mark.parametrize("length", [3, 6])
@@ -114,30 +113,37 @@ def test_the_estimated_cost_is_that_of_the_copies_and_sums(length: int) -> None:
         ("embed -> L0.H0 -> [V] L1.H1 -> logits", head),
         ("embed -> L0.H0 -> L1.H* -> L1.mlp -> logits", 2 * head + mlp),
     ):
-        cost = describe(model(), text, length).passes * (4 * head + 2 * mlp)
+        cost = describe(model_of(), text, length).passes * (4 * head + 2 * mlp)
         assert copies < cost <= copies + 12 * 10
 
 
 def test_effects_print_as_a_table() -> None:
     rng = np.random.default_rng(0)
     prompts = [rng.integers(0, 17, (2, 6)).tolist() for _ in range(3)]
+    prompts.append([prompts[0][0], prompts[1][1]])  # a second counterfactual of the first clean prompt
     pairs = [Pair(clean, other, (3,), (5,)) for clean, other in prompts]
-    found = effects(model(), [hypothesis("embed -> L0.H0[V] -> logits", "one path")], pairs)
+    found = effects(model_of(), [hypothesis("embed -> L0.H0[V] -> logits", "one path")], pairs)
     (table,) = found.tables()
-    means = float(found.unexplained["one path"].mean()), float(found.total.mean())
+    means = [((v[0] + v[3]) / 2 + v[1] + v[2]) / 3 for v in (found.unexplained["one path"], found.total)]
     assert table.rows == (("one path", "1", found.n_copies["one path"], *map(pytest.approx, means)),)
-    assert "over 3 clean prompts" in str(found)
+    of = found.metric, found.unit, found.baseline
+    assert table.caption == "Mean change of {} ({}) over 3 clean prompts, total: of {}.".format(*of)
 
 
 def test_differences_name_paths() -> None:
     a, b = hypothesis("embed -> L0.H0 -> logits"), hypothesis("embed -> [V] L0.H0 -> logits | L1.mlp")
-    found = difference(model(), a, b, 6)
+    found = difference(model_of(), a, b, 6)
     assert found.only_first == 2
     assert found.common == 1
     assert found.examples_first == ("embed -> [Q] L0.H0 -> logits", "embed -> [K] L0.H0 -> logits")
-    assert "L1.mlp" in str(found)
-    assert difference(model(), a.text, b.text, 6) == found
-    assert describe(model(), a, 6).is_edge_circuit
+    assert found.tables()[0].rows == (
+        ("both", "1", ""),
+        ("only the first", "2", "\n".join(found.examples_first)),
+        ("only the second", count_text(found.only_second), "\n".join(found.examples_second)),
+    )
+    assert all("L1.mlp" in text for text in found.examples_second)
+    assert difference(model_of(), a.text, b.text, 6) == found
+    assert describe(model_of(), a, 6).is_edge_circuit
 
 
 def test_attribution_to_inputs_is_zero_where_the_hypothesis_holds() -> None:
@@ -145,7 +151,7 @@ def test_attribution_to_inputs_is_zero_where_the_hypothesis_holds() -> None:
     clean, other = rng.integers(0, 17, (2, 6)).tolist()
     pair = Pair(clean, other, (3,), (5,))
     h = hypothesis("!L0.H0[V@i-1] -> logits")
-    table = explain_inputs(model(), h, pair)
+    table = explain_inputs(model_of(), h, pair)
     rows = {row[0]: row for row in table.rows}
     # the last position is read by nobody one place later, so its token cannot break this hypothesis
     assert rows[5][3] == pytest.approx(0.0, abs=1e-12)
@@ -155,7 +161,7 @@ def test_attribution_to_inputs_is_zero_where_the_hypothesis_holds() -> None:
     assert rows["all"][4] != 0
     # read by all paths, the token changes the metric as the model itself says, and so does the whole prompt
     with torch.no_grad():
-        runs = model()(torch.tensor([clean, [*clean[:4], other[4], clean[5]], other]))[:, -1]
+        runs = model_of()(torch.tensor([clean, [*clean[:4], other[4], clean[5]], other]))[:, -1]
     plain, one, whole = (-runs.log_softmax(-1)[:, 3]).tolist()
     assert rows[4][4] == pytest.approx(one - plain, abs=1e-12)
     assert rows["all"][4] == pytest.approx(whole - plain, abs=1e-12)
@@ -163,7 +169,7 @@ def test_attribution_to_inputs_is_zero_where_the_hypothesis_holds() -> None:
 
 def test_the_drawing_counts_paths() -> None:
     h = hypothesis("embed -> [V] L1.H0 -> logits\nembed -> L0.H1 -> [K] L1.H0 -> logits\n!L1.H0")
-    figure = draw(model(), h, 6, baseline="!L1.H0")
+    figure = draw(model_of(), h, 6, baseline="!L1.H0")
     edges = {(e.source, e.target, e.facts["input"]): e.facts["paths"] for e in figure.edges}
     assert edges == {
         ("embed", "L1.H0", "V"): 1,
@@ -198,7 +204,7 @@ def test_a_matrix_without_components_has_the_direct_effects_on_the_logits_alone(
     assert [table.title for table in found.tables] == ["Direct effect on the logits: strongest"]
 
 
-def test_a_drawing_of_a_deep_model_has_the_edges_that_most_paths_run_along() -> None:
+def test_a_drawing_of_a_deep_model_has_the_edges_that_most_paths_run_along(monkeypatch: pytest.MonkeyPatch) -> None:
     from toulmin.patching import Graph
 
     space = make_space(Graph.transformer(6, 8), [hypothesis("L5.H3 -> logits")], 4)
@@ -208,9 +214,15 @@ def test_a_drawing_of_a_deep_model_has_the_edges_that_most_paths_run_along() -> 
     last = [edge for edge in figure.edges if edge.target == "logits"]
     assert [(edge.source, edge.weight) for edge in last] == [("L5.H3", 1.0)]
     assert figure.nodes[-1].id == "logits"
-    few = draw_in(space, hypothesis("embed -> L0.H1 -> L5.H3 -> logits"))
-    assert len(few.edges) == 7  # Q, K and V of each head, and the logits
-    assert "drawn" not in few.caption
+    few = hypothesis("embed -> L0.H1 -> L5.H3 -> logits")
+    monkeypatch.setattr("toulmin.paths.diagram.MOST", 7)
+    all_of_them = draw_in(space, few)
+    assert len(all_of_them.edges) == 7  # Q, K and V of each head, and the logits
+    assert "drawn" not in all_of_them.caption
+    monkeypatch.setattr("toulmin.paths.diagram.MOST", 4)
+    some = draw_in(space, few)
+    assert "of 7 edges the 4 that most paths run along are drawn" in some.caption
+    assert {edge for edge in all_of_them.edges if edge.weight > 1 / 3 - 1e-9} == set(some.edges)
 
 
 def test_the_ready_studies_of_a_real_model_are_well_formed() -> None:
