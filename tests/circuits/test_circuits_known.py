@@ -14,13 +14,24 @@ from circuit_models import T, close, logits_of, model_of, pairs_of, some_circuit
 from torch import Tensor
 from torch.nn import functional
 
-from toulmin.circuits import Acdc, Circuit, CircuitRunner, Eap, EapIg, EdgeScores, ExactEffects, Methodology, Relp
+from toulmin.circuits import (
+    Acdc,
+    Circuit,
+    CircuitRunner,
+    Eap,
+    EapIg,
+    EdgeProbing,
+    EdgeScores,
+    ExactEffects,
+    Methodology,
+    Relp,
+)
 from toulmin.circuits.discovery import EapIgActivations, MaskGradient, MaskIg, exact_effects
-from toulmin.circuits.edges import parse_edge
+from toulmin.circuits.edges import parse_edge, removal_order
 from toulmin.faults import FaultError
 from toulmin.patching.graph import Graph
 from toulmin.subjects import Transformer
-from toulmin.tasks import Pair
+from toulmin.tasks import Pair, find_metric
 
 
 def test_nothing_ablated_is_the_model_and_everything_is_the_counterfactual() -> None:
@@ -248,6 +259,49 @@ def test_speculative_acdc_is_sequential_acdc(tau: float) -> None:
         assert found.circuit == sequential.circuit
         assert found.batches_run < sequential.batches_run
         np.testing.assert_allclose(found.changes, sequential.changes, atol=1e-11)
+
+
+@pytest.mark.parametrize("per_position", [False, True])
+def test_acdc_within_a_circuit_is_the_definition_with_all_else_removed(per_position: bool) -> None:
+    runner, kl = CircuitRunner(model_of(), pairs_of(3)), find_metric("kl")
+    start = Eap(size=25).discover(runner).circuit
+
+    def distance(removed: np.ndarray) -> float:
+        logits = runner.run_masks(0, removed[None], Methodology())
+        return float(kl(logits, runner.batches[0], runner.full(0)).mean())
+
+    places = [(*edge, at) for edge in removal_order(runner.graph) for at in reversed(range(T))]
+    shape = (*runner.graph.allowed.shape, T) if per_position else runner.graph.allowed.shape
+    visited = places if per_position else removal_order(runner.graph)
+    removed = np.broadcast_to((~start.table)[:, :, None], shape).copy() if per_position else ~start.table
+    last = distance(removed)
+    for place in visited:
+        if not removed[place]:
+            removed[place] = True
+            trial = distance(removed)
+            removed[place], last = (True, trial) if trial - last < 0.02 else (False, last)
+    method = Acdc(tau=0.02, within=Eap(size=25), per_position=per_position)
+    told: list[int] = []
+    found = method.remove(runner, told.append)
+    allowed = runner.graph.allowed[:, :, None] if per_position else runner.graph.allowed
+    np.testing.assert_array_equal(found.circuit.table, allowed & ~removed)
+    assert 0 < len(found.circuit) < len(start) * (T if per_position else 1)
+    assert found.distance == pytest.approx(last, abs=1e-12)
+    assert sum(told) == method.steps_on(runner)
+    assert method.label == "ACDC (tau 0.02, metric kl, ablation resample{}) within 25 edges of {}".format(
+        ", per_position" if per_position else "", Eap().label
+    )
+
+
+def test_acdc_within_a_circuit_at_positions_asks_for_positions() -> None:
+    with pytest.raises(FaultError, match=r"circuits\.positions"):
+        Acdc(within=Eap(size=25, per_position=True)).discover(CircuitRunner(model_of(), pairs_of(3)))
+
+
+def test_acdc_within_a_method_that_draws_passes_the_seed_on() -> None:
+    method = Acdc(within=EdgeProbing())
+    assert getattr(method.with_seed(7).within, "seed") == 7  # noqa: B009
+    assert Acdc().with_seed(7) == Acdc()
 
 
 def test_acdc_does_not_depend_on_the_hash_seed() -> None:

@@ -63,9 +63,9 @@ class WrittenOut:
         mask: Tensor | None = None,
         change: Callable[[Tensor, int], Tensor] = lambda y, s: torch.zeros_like(y),
         replace: dict[str, Tensor] | None = None,
-        relp: bool = False,
+        relp: str = "",
     ) -> None:
-        self.graph, self.relp = runner.graph, relp
+        self.graph, self.relp = runner.graph, relp  # what relevance patching treats patterns as, if it is done
         self.model: Any = runner.model
         self.mask, self.change, self.replace = mask, change, replace or {}
         self.written: list[Tensor] = []
@@ -121,7 +121,7 @@ class WrittenOut:
         rows = []
         for t in range(T):
             weights = torch.stack([q[t] @ k[s] / 2.0 for s in range(t + 1)]).softmax(0)  # 2 is the root of d_head
-            weights = weights.detach() if self.relp else weights
+            weights = weights.detach() if self.relp == "constant" else weights
             rows.append(sum((weights[s] * v[s] for s in range(1, t + 1)), weights[0] * v[0]))
         return torch.stack(rows) @ attn.W_O[head]
 
@@ -184,7 +184,7 @@ def test_the_pass_written_out_is_the_models(runner: CircuitRunner) -> None:
 
 @pytest.mark.parametrize("ablation", ["resample", "zero"])
 def test_eap_and_its_forms_at_other_masks(runner: CircuitRunner, ablation: Any) -> None:
-    def at(mix: float, relp: bool = False) -> Callable[[Pair], Tensor]:
+    def at(mix: float, relp: str = "") -> Callable[[Pair], Tensor]:
         def table(pair: Pair) -> Tensor:
             other = clean_and_other(runner, pair)[1] if ablation == "resample" else torch.zeros(11, T, D)
             return drop(runner, pair, mix, change=lambda y, s: other[s] - y, relp=relp)
@@ -192,7 +192,9 @@ def test_eap_and_its_forms_at_other_masks(runner: CircuitRunner, ablation: Any) 
         return table
 
     check(runner, Eap(ablation=ablation), averaged(runner, at(0.0)))
-    check(runner, Relp(ablation=ablation), averaged(runner, at(0.0, relp=True)))
+    for patterns in ("constant", "gradient"):
+        method = Relp.model_validate({"ablation": ablation, "patterns": patterns})
+        check(runner, method, averaged(runner, at(0.0, relp=patterns)))
     check(runner, MaskGradient(mix=0.3, ablation=ablation), averaged(runner, at(0.3)))
     points = [1.0, 2 / 3, 1 / 3, 0.0]
     mean = sum(averaged(runner, at(mix)) for mix in points) / 4

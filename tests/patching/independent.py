@@ -3,7 +3,7 @@
 It reads a Transformer's parameters and nothing else: no method of the model, no module of ``toulmin.patching``. Heads
 are computed one by one, and every receiver sums what its edges carry, so the gradient of each mask comes from autograd.
 With ``relp`` the constants of relevance patching (Jafari et al. 2025) are detached: the scale of a norm, the pattern,
-f(x)/x of an activation; each factor of a gate takes half.
+f(x)/x of an activation; each factor of a gate takes half. With ``patterns`` the pattern is not.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from toulmin.subjects import Transformer
 class Independent:
     """The circuits of ``model``: LayerNorm or RMSNorm, GELU, ReLU or gated SiLU, grouped queries, learned or rotary."""
 
-    def __init__(self, model: Transformer, *, relp: bool = False) -> None:
-        self.model, self.config, self.relp = model, model.config, relp
+    def __init__(self, model: Transformer, *, relp: bool = False, patterns: bool = False) -> None:
+        self.model, self.config, self.relp, self.patterns = model, model.config, relp, patterns
         c = model.config
         self.sources, self.receivers = ["embed"], list[str]()
         self.readable: dict[str, int] = {}
@@ -107,7 +107,7 @@ class Independent:
         future = torch.ones(length, length, dtype=torch.bool).triu(1)
         weights = scores.masked_fill(future, -math.inf).exp()
         pattern = weights / weights.sum(-1, keepdim=True)
-        z = torch.einsum("bts,bse->bte", pattern.detach() if self.relp else pattern, v)
+        z = torch.einsum("bts,bse->bte", pattern.detach() if self.relp and not self.patterns else pattern, v)
         return z @ attn.W_O[head]
 
     def _mlp(self, number: int, x: Tensor) -> Tensor:

@@ -32,10 +32,10 @@ def loss_of(logits: Tensor) -> Tensor:
 
 
 def independent_gradients(
-    model: Transformer, clean: Tensor, values: Tensor, mix: float, *, relp: bool = False, **more: Any
+    model: Transformer, clean: Tensor, values: Tensor, mix: float, *, rules: GradientRules = "gradient", **more: Any
 ) -> tuple[Tensor, Tensor]:
     """d loss / d mask of every edge where all masks are ``mix``, by autograd through each receiver's own sum."""
-    second = Independent(model, relp=relp)
+    second = Independent(model, relp=rules != "gradient", patterns=rules == "relp_patterns")
     mask = torch.full((len(second.sources), len(second.receivers)), mix, dtype=torch.float64, requires_grad=True)
     logits, _ = second.run(clean, values, mask, **more)
     loss = loss_of(logits[ROWS, SCORED])
@@ -86,14 +86,14 @@ def test_one_head_at_a_time_with_grouped_queries(heads: int) -> None:
 
 
 @pytest.mark.parametrize("kind", MODELS)
-@pytest.mark.parametrize("rules", ["gradient", "relp"])
+@pytest.mark.parametrize("rules", ["gradient", "relp", "relp_patterns"])
 @pytest.mark.parametrize("mix", [0.0, 0.25, 1.0])
 def test_edge_gradients(kind: str, rules: GradientRules, mix: float) -> None:
-    """EAP (mix 0), points of the line of masks, and RelP, all edges."""
+    """EAP (mix 0), points of the line of masks, and RelP with constant and with differentiated patterns, all edges."""
     model = small_transformer(**MODELS[kind])
     clean, counterfactual = two_runs()
     values = source_values(model, counterfactual).values.detach()
-    expected, loss = independent_gradients(model, clean, values, mix, relp=rules == "relp")
+    expected, loss = independent_gradients(model, clean, values, mix, rules=rules)
     found = edge_gradients(model, clean, loss_of, values=values, mix=mix, scored=SCORED, rules=rules)
     scale = float(expected.abs().max())
     close(found.table / scale, expected / scale, 1e-12)

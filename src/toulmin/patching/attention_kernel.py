@@ -224,7 +224,7 @@ class AttentionKernel(StageKernel):
         # with grouped queries each head has a K and a V input of its own
         q, k, v = attn.q(x, at), attn.expand(attn.k(x, at), self.heads), attn.expand(attn.v(x, at), self.heads)
         pattern = attn.scores(q, k, at, at).softmax(-1)
-        z = attn.mix(pattern if rules == "gradient" else pattern.detach(), v)
+        z = attn.mix(pattern.detach() if rules == "relp" else pattern, v)
         out = z.flatten(-2) @ attn.W_O.flatten(0, 1)
         with torch.no_grad():
             separate = torch.einsum("bthe,hed->hbtd", z, attn.W_O)

@@ -9,7 +9,7 @@ one matrix product a stage gives all scores. The gradient of a head's Q, K or V 
 brought before it by the norm's Jacobian, in closed form. (Edge attribution patching: Nanda 2023, Syed et al. 2023.)
 
 With ``rules="relp"`` the backward pass is that of relevance patching (:mod:`toulmin.patching.relevance`). Queries and
-keys then get no relevance, because the pattern is a constant.
+keys then get no relevance, because the pattern is a constant; with ``rules="relp_patterns"`` it is differentiated.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from toulmin.patching.plan import Copy, StagePlan
 from toulmin.patching.scored import Scored
 from toulmin.patching.stages import Stage
 
-GradientRules = Literal["gradient", "relp"]
+GradientRules = Literal["gradient", "relp", "relp_patterns"]
 Written = tuple[Tensor, ...]
 Terms = Mapping[str, Mapping[str, Callable[[Tensor], Tensor]]]
 Compute = Callable[..., Tensor | Sequence[Tensor]]

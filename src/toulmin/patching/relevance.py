@@ -1,8 +1,8 @@
 """Norms, MLPs and unembedding with the backward rules of relevance patching, and the norms' Jacobians in closed form.
 
 With ``rules="relp"`` (Jafari et al. 2025, after Achtibat et al. 2024) the backward pass treats as constants a norm's
-scale, an attention pattern, and the slope f(x)/x of an activation function; a gate's two factors take half each. The
-forward values are those of the model.
+scale, an attention pattern, and the slope f(x)/x of an activation function; a gate's two factors take half each.
+``relp_patterns`` differentiates the pattern. The forward values are those of the model.
 """
 
 from __future__ import annotations

@@ -11,6 +11,10 @@ and including the first wrong guess. Every accepted decision compares the very s
 kept edges are the same (up to a distance within rounding of tau). K makes the expected cost of a decision least: with
 e_k the chance that guess k is wrong, (BATCH + K) / sum_{j<=K} prod_{k<j} (1 - e_k). An edge into an input that no
 longer reaches the logits changes nothing, exactly: it is removed without a run.
+
+A model of a hundred million parameters has 1e5 edges and more. With ``within`` only the edges of another method's
+circuit are visited, and R starts as all others, with their distance (Syed et al. 2023, "EAP then ACDC", section 4,
+https://arxiv.org/abs/2310.10348).
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +31,7 @@ from pydantic import Field
 from toulmin.circuits.checks import check_runner
 from toulmin.circuits.circuit import Circuit
 from toulmin.circuits.discovery.method import Discovery, DiscoveryMethod, MetricSetting, Progress, common_length
+from toulmin.circuits.discovery.methods import MethodSetting
 from toulmin.circuits.edges import parse_edges, removal_order
 from toulmin.circuits.methodology import Ablation, Methodology
 from toulmin.faults import ExitCode, Fault, FaultError
@@ -72,6 +77,7 @@ class Acdc(DiscoveryMethod):
     ablation: Ablation = "resample"  #: what a removed edge carries
     per_position: bool = False  #: decide on each edge at each token position
     order: tuple[str, ...] | None = None  #: edge names in the order to visit; default the documented one
+    within: MethodSetting | None = None  #: prune the circuit of this method; default the whole model
     speculate: int = Field(default=64, ge=1)  #: the most circuits to run at once; 1 runs the sequential definition
 
     def discover(self, runner: CircuitRunner, progress: Progress | None = None) -> Discovery:
@@ -82,8 +88,21 @@ class Acdc(DiscoveryMethod):
         return Discovery(self.remove(runner, progress).circuit, None, self.label)
 
     def steps_on(self, runner: CircuitRunner) -> int:
-        """One an edge (and position)."""
-        return len(self._visited(runner))
+        """One an edge (and position), after those of ``within``."""
+        return len(self._visited(runner)) + (0 if self.within is None else self.within.steps_on(runner))
+
+    def with_seed(self, seed: int) -> Self:
+        """The same method, its ``within`` with this seed if that draws at random and none was set."""
+        return self if self.within is None else self.model_copy(update={"within": self.within.with_seed(seed)})
+
+    @property
+    def label(self) -> str:
+        """The title with the settings that decide what the method computes."""
+        own = super().label
+        if self.within is None:
+            return own
+        size = getattr(self.within, "size", None)
+        return f"{own} within {'the circuit' if size is None else f'{size} edges'} of {self.within.label}"
 
     def remove(self, runner: CircuitRunner, progress: Progress | None = None) -> Removal:
         """Remove edges, and say how.
@@ -105,6 +124,11 @@ class Acdc(DiscoveryMethod):
             return mean if found.distance else np.abs(mean - full)
 
         search = _Search(runner, self._visited(runner), self.per_position)
+        if self.within is not None:
+            search.start_from(self._start(runner, progress))
+            search.distance = float(distance(search.removed[None])[0])
+            if progress is not None:
+                progress(len(search.edges) - len(search.waiting))
         while search.waiting:
             before = len(search.waiting)
             if self.speculate > 1:
@@ -116,6 +140,14 @@ class Acdc(DiscoveryMethod):
                 progress(before - len(search.waiting))
         kept = Circuit(runner.graph, search.allowed & ~search.removed)
         return Removal(kept, search.distance, search.changes, search.run, search.batches, len(search.edges))
+
+    def _start(self, runner: CircuitRunner, progress: Progress | None) -> Circuit:
+        assert self.within is not None
+        circuit = self.within.discover(runner, progress).circuit
+        if circuit.positions is not None and not self.per_position:
+            text = "the circuit to prune has edges at positions, and this method visits edges at all of them"
+            raise FaultError(Fault("circuits.positions", text, name="within", hint="per_position = true"))
+        return circuit.at_positions(common_length(runner, self)) if self.per_position else circuit
 
     def _visited(self, runner: CircuitRunner) -> list[Place]:
         graph = runner.graph
@@ -143,6 +175,11 @@ class _Search:
         self.changes = np.zeros(len(edges))
         self.distance, self.run, self.batches = 0.0, 0, 0
         self._graph, self._causal, self._guesses = graph, runner.model.config.causal, _Guesses(graph)
+
+    def start_from(self, circuit: Circuit) -> None:
+        """Remove all edges outside of ``circuit`` without a decision on them."""
+        self.removed = self.allowed & ~circuit.table
+        self.waiting = [place for place in self.waiting if not self.removed[self.edges[place]]]
 
     def remove_idle(self) -> None:
         """Remove, without a run, the waiting edges into inputs that no longer reach the logits."""

@@ -162,7 +162,7 @@ class DiscoveryMethod(BaseModel, ABC):
     @property
     def label(self) -> str:
         """The title with the settings that decide what the method computes."""
-        skipped = {"name", "size", "signed", "order", "speculate", "together"}
+        skipped = {"name", "size", "signed", "order", "speculate", "together", "within"}
         values = self.model_dump(mode="json", exclude=skipped)
         given = {name: value for name, value in values.items() if value is not None and value is not False}
         shown = [name if value is True else f"{name} {value}" for name, value in given.items()]

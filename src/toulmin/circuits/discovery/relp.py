@@ -2,7 +2,9 @@
 
 The gradient of EAP is replaced by the propagation rules of layer-wise relevance (Achtibat et al. 2024,
 https://arxiv.org/abs/2402.05602): a norm's scale, an attention pattern and the slope f(x)/x of an activation function
-are constants, and the two factors of a gate take half each. Queries and keys get no relevance: their edges score 0.
+are constants, and the two factors of a gate take half each. Queries and keys get no relevance: their edges score 0, so
+that no circuit of the largest scores has them, and where attention must move (indirect objects) it cannot. With
+``patterns="gradient"`` the pattern is differentiated, as in EAP, and the other rules stay; that is not in the paper.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from toulmin.circuits.methodology import Ablation
 
 if TYPE_CHECKING:
     from toulmin.circuits.runner import CircuitRunner
+    from toulmin.patching import GradientRules
 
 
 class Relp(GradientMethod):
@@ -25,10 +28,12 @@ class Relp(GradientMethod):
 
     name: Literal["relp"] = "relp"
     ablation: Ablation = "resample"  #: what a cut edge carries
+    patterns: Literal["constant", "gradient"] = "constant"  #: what relevance treats attention patterns as
 
     def scores(self, runner: CircuitRunner, progress: Progress | None = None) -> EdgeScores:
         """The score of every edge.
 
         :raises FaultError: prompts of several lengths with ``per_position``; NaN.
         """
-        return mask_gradients(self, runner, self.ablation, rules="relp", progress=progress)
+        rules: GradientRules = "relp" if self.patterns == "constant" else "relp_patterns"
+        return mask_gradients(self, runner, self.ablation, rules=rules, progress=progress)
