@@ -11,6 +11,7 @@ from .graph import Graph as Graph
 from .kernels import GradientRules as GradientRules
 from .kernels import Terms as Terms
 from .memory import bytes_per_pair as bytes_per_pair
+from .memory import default_bytes as default_bytes
 from .pathset import ALL_PATHS as ALL_PATHS
 from .pathset import NO_PATHS as NO_PATHS
 from .pathset import Automaton as Automaton
@@ -25,7 +26,6 @@ from .position_classes import PositionClasses as PositionClasses
 from .position_classes import refine as refine
 from .position_classes import split_name as split_name
 from .run_circuits import run_circuits as run_circuits
-from .run_paths import DEFAULT_BYTES as DEFAULT_BYTES
 from .run_paths import run_paths as run_paths
 from .scalar import ScalarGraph as ScalarGraph
 from .stages import SLOTS as SLOTS
@@ -36,7 +36,6 @@ from .stages_json import GRAPH_FORMAT as GRAPH_FORMAT
 
 __all__ = [
     "ALL_PATHS",
-    "DEFAULT_BYTES",
     "GRAPH_FORMAT",
     "NO_PATHS",
     "ROOT",
@@ -61,6 +60,7 @@ __all__ = [
     "Terms",
     "TransformerShape",
     "bytes_per_pair",
+    "default_bytes",
     "edge_gradients",
     "mean_values",
     "plan_paths",

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
 
+import torch
 from torch import Tensor
 
 from toulmin.patching.cache import SourceValues
 from toulmin.patching.models import Model, as_computation
 from toulmin.patching.plan import LOOK_BACK, Plan
 
-if TYPE_CHECKING:
-    pass
+MOST_BYTES = 2 * 1024**3  #: for activations on a CPU
+
+
+def default_bytes(device: torch.device) -> int:
+    """The bound on activations where the caller gives none: half of a CUDA card's memory, elsewhere at most 2 GiB.
+
+    A quarter of the machine's memory where that is less than 2 GiB. What happens to be free does not count, so that on
+    one machine chunks, and with them the rounding of results, are the same in every run.
+    """
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory // 2
+    sizes = getattr(os, "sysconf_names", {})  # not on Windows
+    if "SC_PHYS_PAGES" not in sizes:
+        return MOST_BYTES
+    return min(MOST_BYTES, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4)
 
 
 def bytes_per_pair(model: Model, plan: Plan, inputs: Tensor, *, everywhere: bool = True, start: int = 0) -> int:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -27,15 +26,12 @@ from toulmin.patching.computation import Computation
 from toulmin.patching.dense import run_dense
 from toulmin.patching.graph import Graph
 from toulmin.patching.kernels import Terms
-from toulmin.patching.memory import bytes_per_pair
+from toulmin.patching.memory import bytes_per_pair, default_bytes
 from toulmin.patching.models import Model, as_computation
 from toulmin.patching.plan_circuits import plan_circuits
 from toulmin.patching.position_classes import PositionClasses
-from toulmin.patching.run_paths import DEFAULT_BYTES, run_plan, start_of
+from toulmin.patching.run_paths import run_plan, start_of
 from toulmin.patching.scored import Scored, common_positions, scored_of_rows
-
-if TYPE_CHECKING:
-    pass
 
 
 def run_circuits(
@@ -47,7 +43,7 @@ def run_circuits(
     graph: Graph | None = None,
     terms: Terms | None = None,
     scored: Scored = None,
-    max_bytes: int = DEFAULT_BYTES,
+    max_bytes: int | None = None,
     clean: SourceValues | None = None,
 ) -> Tensor:
     """Logits of C circuits on one batch: [C, B, V], or [C, B, P, V] for P scored positions.
@@ -61,7 +57,8 @@ def run_circuits(
     :param masks: [C, S, R] or [C, S, R, T] (T the position of the source); 1 cuts, 0 leaves alive; where the graph has
         no edge the entry is not read. Differentiable in ``masks`` and ``values``.
     :param terms: for each component that is split into terms, by name, functions whose values sum to its output.
-    :param max_bytes: circuits are run in chunks so that the activations of one chunk stay below this.
+    :param max_bytes: circuits are run in chunks so that the activations of one chunk stay below this; default
+        :func:`toulmin.patching.default_bytes` of the device.
     :param clean: ``source_values(model, tokens, graph=graph)``, where the caller has it already (Boolean masks only).
     :raises FaultError: ``patching.masks``, ``patching.values``, ``patching.tokens``, ``patching.terms``;
         ``patching.nan`` (exit NUMERICAL).
@@ -69,6 +66,7 @@ def run_circuits(
     computation = as_computation(model, graph, terms)
     graph = graph or computation.graph
     computation.check(tokens)
+    max_bytes = default_bytes(tokens.device) if max_bytes is None else max_bytes
     like = values.value(0) if isinstance(values, SourceValues) else values[0]
     boolean = masks.dtype in (torch.bool, np.bool_)
     mask = _checked_masks(masks, computation.graph, len(graph.receivers), tokens, like)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Shaped
@@ -14,18 +13,13 @@ from toulmin.patching.cache import FixedValues, SourceValues, Values, advance_to
 from toulmin.patching.execute import Execution
 from toulmin.patching.graph import Graph
 from toulmin.patching.kernels import Terms
-from toulmin.patching.memory import bytes_per_pair
+from toulmin.patching.memory import bytes_per_pair, default_bytes
 from toulmin.patching.models import Model, as_computation
 from toulmin.patching.pathset import PathSet
 from toulmin.patching.plan import Plan
 from toulmin.patching.plan_paths import plan_paths
 from toulmin.patching.position_classes import PositionClasses
 from toulmin.patching.scored import Scored, common_positions, first_scored, scored_of_rows
-
-if TYPE_CHECKING:
-    pass
-
-DEFAULT_BYTES = 2 * 1024**3
 
 
 def run_paths(
@@ -39,7 +33,7 @@ def run_paths(
     terms: Terms | None = None,
     values: Tensor | None = None,
     scored: Scored = None,
-    max_bytes: int = DEFAULT_BYTES,
+    max_bytes: int | None = None,
 ) -> Tensor:
     r"""Logits :math:`G_P(x_{clean}, x_{cf})` of each path set P (Goldowsky-Dill et al. 2023, section 2).
 
@@ -49,12 +43,14 @@ def run_paths(
         (:func:`toulmin.patching.position_classes.refine`).
     :param terms: for each split component, by name, functions whose values sum to its output.
     :param values: [S, B, T, D]: what an edge with no path in P carries instead of the counterfactual (zeros, means).
-    :param max_bytes: pairs, and where one pair is too much sets, are run in chunks so that activations stay below this.
+    :param max_bytes: pairs, and where one pair is too much sets, are run in chunks so that activations stay below this;
+        default :func:`toulmin.patching.default_bytes` of the device.
     :return: [R, B, V], or [R, B, P, V] where several positions are scored.
     :raises FaultError: ``patching.tokens``, ``patching.lengths``, ``patching.memory`` (exit LIMIT).
     """
     computation = as_computation(model, graph, terms)
     computation.check(clean, counterfactual)
+    max_bytes = default_bytes(clean.device) if max_bytes is None else max_bytes
     of_tokens = computation.graph.shape is not None
     length = clean.shape[-1] if of_tokens else 1
     classes = classes or PositionClasses.uniform(length)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from toulmin.evidence import Table, TabularResult, average_by_unit
 from toulmin.faults import ExitCode, Fault, FaultError
-from toulmin.patching import DEFAULT_BYTES, Graph, run_paths
+from toulmin.patching import Graph, run_paths
 from toulmin.paths.explained import Ladder, count_text, explain_ladder
 from toulmin.paths.hypothesis import Hypothesis, hypothesis
 from toulmin.paths.metric_change import AnyMetric, change_unit, find_change, measure_change
@@ -120,7 +120,7 @@ def effects(
     baseline: str | Hypothesis = EVERYTHING_PATCHED,
     terms: Functions | None = None,
     max_copies: int = MAX_COPIES,
-    max_bytes: int = DEFAULT_BYTES,
+    max_bytes: int | None = None,
     batch: int | None = None,
 ) -> Effects:
     """The change of the output under each hypothesis P, delta(G(x_r), G_P(x_r, x_c)), and under the baseline.
@@ -196,7 +196,7 @@ def evaluate(
     seed: int = 0,
     resamples: int = 2000,
     max_copies: int = MAX_COPIES,
-    max_bytes: int = DEFAULT_BYTES,
+    max_bytes: int | None = None,
     batch: int | None = None,
 ) -> Ladder:
     """The proportion of an effect that each hypothesis explains, with bootstrap intervals over clean prompts.
@@ -213,7 +213,7 @@ def evaluate(
         ``squared_logit_diff``, ``max_change``) is delta itself; of any other metric delta is the squared change.
     :param terms: for each source to split, functions by name that sum to its output.
     :param max_copies: bound on the (node, state) copies of one hypothesis.
-    :param max_bytes: activations stay below this.
+    :param max_bytes: activations stay below this; default :func:`toulmin.patching.default_bytes` of the device.
     :param batch: pairs in one evaluation; default all of one length.
     :raises FaultError: names that match nothing, hypotheses without a path, pairs of unequal length, states beyond the
         bound, NaN, no effect, a metric of which no share has a meaning (``paths.metric``).

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from toulmin.faults import ExitCode, Fault, FaultError
-from toulmin.patching import DEFAULT_BYTES, SLOTS, Graph, run_circuits, source_values
+from toulmin.patching import SLOTS, Graph, default_bytes, run_circuits, source_values
 from toulmin.paths.effect_matrix import Matrix
 from toulmin.paths.evaluation import unit_names
 from toulmin.paths.metric_change import AnyMetric, change_unit, find_change, measure_change
@@ -35,7 +35,7 @@ def head_to_head(
     component: Component = "K",
     *,
     metric: AnyMetric = "logit_diff",
-    max_bytes: int = DEFAULT_BYTES,
+    max_bytes: int | None = None,
     batch: int | None = None,
     seed: int = 0,
 ) -> Matrix:
@@ -47,7 +47,7 @@ def head_to_head(
 
     :param metric: a metric by name, a :class:`toulmin.tasks.Metric`, or a function of (patched logits [C, B, V], batch,
         clean logits [B, V]) that gives [C, B]. A cell is m(patched) − m(clean), or the metric where it is a distance.
-    :param max_bytes: activations stay below this.
+    :param max_bytes: activations stay below this; default :func:`toulmin.patching.default_bytes` of the device.
     :param batch: pairs in one evaluation; default all of one length.
     :param seed: of the bootstrap.
     :raises FaultError: ``paths.component``, ``paths.layers``, ``tasks.metric``, ``tasks.no_wrong``, faults of the
@@ -93,7 +93,7 @@ def sender_to_logits(
     pairs: Iterable[Pair],
     *,
     metric: AnyMetric = "logit_diff",
-    max_bytes: int = DEFAULT_BYTES,
+    max_bytes: int | None = None,
     batch: int | None = None,
     seed: int = 0,
 ) -> Matrix:
@@ -115,7 +115,7 @@ def activation_patching(
     what: Literal["resid_pre", "attn", "mlp", "heads"] = "resid_pre",
     *,
     metric: AnyMetric = "logit_diff",
-    max_bytes: int = DEFAULT_BYTES,
+    max_bytes: int | None = None,
     batch: int | None = None,
     seed: int = 0,
 ) -> Matrix:
@@ -184,7 +184,7 @@ def _run(
     masks: NDArray[np.bool_] | tuple[int, Callable[[slice], NDArray[np.bool_]]],
     pairs: Sequence[Pair],
     metric: AnyMetric,
-    max_bytes: int,
+    max_bytes: int | None,
     size: int | None,
 ) -> tuple[NDArray[np.float64], tuple[str, ...], Metric]:
     """[n pairs, C] the change of the metric in each patched run, the clean prompt of each pair, and the metric.
@@ -195,13 +195,14 @@ def _run(
     measured = find_change(metric, signed=True)
     count, make = (len(masks), masks.__getitem__) if isinstance(masks, np.ndarray) else masks
     found = np.zeros((len(pairs), count))
+    bound = default_bytes(model.W_E.device) if max_bytes is None else max_bytes
     for batch in batch_pairs(pairs, size or len(pairs)):
         batch = batch.to(model.W_E.device)
         with torch.no_grad():
             clean = source_values(model, batch.clean, graph=graph, scored=batch.at)
             counterfactual = source_values(model, batch.counterfactual, graph=graph)
             outputs = LOGIT_COPIES * clean.logits.numel() * clean.logits.element_size()
-            step = max(1, min(TOGETHER, int(max_bytes * OUTPUT_SHARE // outputs)))
+            step = max(1, min(TOGETHER, int(bound * OUTPUT_SHARE // outputs)))
             for start in range(0, count, step):
                 some = slice(start, min(count, start + step))
                 logits = run_circuits(
@@ -211,7 +212,7 @@ def _run(
                     make(some),
                     graph=graph,
                     scored=batch.at,
-                    max_bytes=int(max_bytes * (1 - OUTPUT_SHARE)),
+                    max_bytes=int(bound * (1 - OUTPUT_SHARE)),
                     clean=clean,
                 )
                 effect = measure_change(measured, logits, batch, clean.logits, signed=True)
