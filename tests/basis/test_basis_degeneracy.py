@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -93,6 +95,34 @@ def test_a_formula_that_does_not_hold_is_flagged() -> None:
     assert "does not hold" in report.disagreement
 
 
+@pytest.mark.parametrize("samples", [14, 30, 200])
+@pytest.mark.parametrize("kind", ["generic", "copies", "always on", "dead", "wide"])
+def test_outgoing_weights_that_are_independent_make_the_count_exact(kind: str, samples: int) -> None:
+    """With fewer neurons than outputs the rank is a sum over neurons, and the formula can hold where the groups' inputs
+    are far from independent (30 samples, 35 dimensions)."""
+    generator = torch.Generator().manual_seed(3)
+    model = Mlp((6, 9 if kind == "wide" else 5, 8)).double()
+    first, second = linear_layers(model)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
+        if kind == "copies":
+            first.weight[1], first.bias[1] = first.weight[0].clone(), first.bias[0].clone()
+        elif kind == "always on":
+            first.bias[:2] = 100.0
+        elif kind == "dead":
+            first.bias[0] = -100.0
+    x = torch.randn(samples, 6, generator=generator, dtype=torch.float64)
+    known = parameter_rank(model, x).rank
+    folded = torch.cat([first.weight.T, first.bias[None]])
+    assert hidden_layer_rank(folded, second.weight.T, with_constant(x)).rank == known
+    found = effective_parameters(model, x)
+    assert found.valid == (found.count == known)
+    if (kind, samples) == ("generic", 30):
+        assert found.valid
+        assert sum(group.inputs for group in found.groups if group.neurons) > samples
+
+
 #: width of a layer's input to the seed of its weights: none of its neurons is always on or off
 SEEDS = {5: 0, 6: 0, 7: 4, 8: 3}
 
@@ -153,6 +183,31 @@ def test_the_sampled_coefficient_is_its_closed_form_on_a_quadratic_loss() -> Non
     assert found.interval[0] < exact < found.interval[1]
     assert found.error < 0.1
     assert found.r_hat < 1.05
+
+
+def test_batches_with_the_same_gradient_give_the_chains_of_all_samples() -> None:
+    """Whatever a batch adds to the loss at every parameter is taken out again."""
+    start = {"w": torch.zeros(3, dtype=torch.float64)}
+    curvatures = torch.tensor([1.0, 0.5, 0.0], dtype=torch.float64)
+    drawn: list[float] = []
+
+    def batch() -> Callable[[dict[str, torch.Tensor]], torch.Tensor]:
+        drawn.append(float(len(drawn)))
+        return lambda p: (curvatures * p["w"] ** 2).sum() / 2 + drawn[-1]
+
+    def chains(batches: object) -> np.ndarray:
+        options: dict[str, Any] = {"step": 1e-3, "burn": 5, "draws": 20, "most_r_hat": None, "batches": batches}
+        whole = learning_coefficient(
+            lambda p: (curvatures * p["w"] ** 2).sum() / 2,
+            start,
+            500,
+            generator=torch.Generator().manual_seed(0),
+            **options,
+        )
+        return whole.trace
+
+    np.testing.assert_allclose(chains(batch), chains(None), atol=1e-9)
+    assert len(drawn) == 25
 
 
 def test_restricted_to_a_part_only_that_part_moves() -> None:

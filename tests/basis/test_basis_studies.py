@@ -117,7 +117,7 @@ def test_what_is_measured_of_a_network_whose_weights_are_waves() -> None:
     """Two neurons that always fire and are waves over the group, and one that never fires."""
     table, a = group_data("Z5", 0.8), np.arange(5)
     everything = torch.arange(25)
-    data = GroupData("Z5", table.inputs, table.products, everything, everything)
+    data = GroupData("Z5", table.pairs, table.products, everything, everything)
     projectors, study = isotypic_projectors(group_table("Z5")), Degeneracy.preset("tiny")
     for second, count in ((1, 1), (2, 2)):
         model = Mlp((10, 3, 5)).double()
@@ -133,6 +133,10 @@ def test_what_is_measured_of_a_network_whose_weights_are_waves() -> None:
         assert row["spectral"] == pytest.approx(2)
         assert row["representations"] == pytest.approx(count)
         assert row["free"] == 53 - row["rank"]
+        some = study.model_copy(update={"sampler_batch": 5})._measure_network(model.double(), data, projectors, 0)
+        assert some["llc"] != row["llc"]
+        for name in ("rank", "formula", "valid", "spectral"):  # weights in float32 by now
+            assert some[name] == pytest.approx(row[name], rel=1e-5)
 
 
 def test_networks_whose_chains_disagree_are_left_out_of_the_learning_coefficient() -> None:

@@ -65,14 +65,18 @@ def learning_coefficient(
     burn: int = 200,
     draws: int = 400,
     restrict: Mapping[str, Tensor | None] | None = None,
+    batches: Callable[[], Loss] | None = None,
     most_r_hat: float | None = 1.1,
     generator: torch.Generator | None = None,
 ) -> LearningCoefficient:
-    """The local learning coefficient of a loss at ``parameters``, by full-batch Langevin sampling.
+    """The local learning coefficient of a loss at ``parameters``, by Langevin sampling.
 
     :param loss: the mean loss over the n samples, of all parameters by name (it is mapped over chains by torch.func).
     :param step: epsilon; :param localisation: gamma; :param beta: inverse temperature, default 1 / log n.
     :param restrict: sample only these parameters, or only where a mask is true (a layer, a head's rows).
+    :param batches: draws a batch of samples and gives the mean loss on it: gradients are then of batches, a new one
+        each step, and L(w) - L(w*) is taken on the same batch, which has the same mean as over all samples. Default:
+        all n samples each step.
     :param most_r_hat: chains that disagree more than this are refused; None takes them.
     :raises FaultError: ``basis.chains`` (exit NUMERICAL) chains disagree, or the loss is not finite;
         ``basis.parameters`` an unknown name, fewer than two chains or four draws.
@@ -90,11 +94,14 @@ def learning_coefficient(
     strength = n * (1 / math.log(n) if beta is None else beta)
     fixed = {name: value for name, value in start.items() if name not in restrict}
     moving = {name: start[name].expand(chains, *start[name].shape).clone() for name in restrict}
-    slope = vmap(grad_and_value(lambda some: loss({**fixed, **some})))
     base = float(loss(start))
     trace = np.empty((chains, draws))
     for number in range(burn + draws):
+        current = loss if batches is None else batches()
+        slope = vmap(grad_and_value(lambda some, current=current: current({**fixed, **some})))
         gradients, losses = slope(moving)
+        if batches is not None:
+            base = float(current(start))
         if number >= burn:
             trace[:, number - burn] = strength * (losses.detach().cpu().double().numpy() - base)
         for name, value in moving.items():

@@ -86,11 +86,13 @@ class Degeneracy(Study):
     seeds: int = Field(default=8, ge=2)  #: networks of each group and width
     share: float = Field(default=0.8, gt=0, lt=1)  #: of the table that is trained on
     steps: int = Field(default=4000, ge=1)
+    batch: int | None = Field(default=None, ge=1)  #: pairs of a step of training; default all that are trained on
     lr: float = Field(default=1e-2, gt=0)
     decay: float = Field(default=0.5, ge=0)  #: AdamW's weight decay
     threshold: float = Field(default=1e-6, gt=0)  #: singular values below this share of the largest count as zero
     step: float = Field(default=1e-2, gt=0)  #: of the sampler
     localisation: float = Field(default=5.0, ge=0)
+    sampler_batch: int | None = Field(default=None, ge=1)  #: pairs of a step of the sampler; default all
     chains: int = Field(default=4, ge=2)
     burn: int = Field(default=60, ge=0)
     draws: int = Field(default=160, ge=4)
@@ -156,7 +158,8 @@ class Degeneracy(Study):
         projectors = isotypic_projectors(group_table(group))
         seeds = [run.seed + number for number in range(self.seeds)]
         folder = run.workdir / f"{group}-{width}"
-        population = train_population(data, width, seeds, steps=self.steps, lr=self.lr, decay=self.decay, folder=folder)
+        options: dict[str, Any] = {"steps": self.steps, "lr": self.lr, "decay": self.decay, "batch": self.batch}
+        population = train_population(data, width, seeds, **options, folder=folder)
         loss, accuracy = held_out(population, data)
         rows: list[dict[str, float]] = []
         for number, seed in enumerate(seeds):
@@ -192,6 +195,13 @@ class Degeneracy(Study):
         parts = np.maximum(parts / parts.sum(), 1e-300)
         single = model.float()
         inputs = data.inputs[data.train]
+        generator = torch.Generator().manual_seed(seed)
+
+        def batch() -> Any:
+            """The mean loss on some of the pairs."""
+            some = torch.randperm(len(inputs), generator=generator)[: self.sampler_batch]
+            return lambda p: functional.cross_entropy(functional_call(single, p, (inputs[some],)), answers[some])
+
         row = {
             "rank": float(rank.rank),
             "gap": float(min(rank.gap, 99.0)),
@@ -212,8 +222,9 @@ class Degeneracy(Study):
                 chains=self.chains,
                 burn=self.burn,
                 draws=self.draws,
+                batches=None if self.sampler_batch is None else batch,
                 most_r_hat=None,
-                generator=torch.Generator().manual_seed(seed),
+                generator=generator,
             )
             row |= {"llc": sampled.value, "llc_error": sampled.error, "r_hat": min(sampled.r_hat, 99.0)}
         except FaultError:  # a loss that is not finite
