@@ -34,6 +34,10 @@ VARIANTS: dict[str, dict] = {
     "grouped": {"n_kv_heads": 2, "positions": "rotary", "gated": True, "activation": "silu", "biases": ()},
     "parallel": {"parallel": True, "activation": "relu"},
     "post-norms": {"post_norms": True, "norm": "rms", "logit_softcap": 3.0, "attn_softcap": 2.0, "qk_norm": True},
+    "joint-qk-norm": {"qk_norm": True, "qk_norm_joint": True, "n_kv_heads": 2, "positions": "rotary", "norm": "rms"},
+    "norms-after-only": {"pre_norms": False, "post_norms": True, "qk_norm": True, "qk_norm_joint": True},
+    "experts": {"n_experts": 3, "experts_per_token": 2, "gated": True, "biases": (), "normalise_routing": True},
+    "some-rotary": {"positions": "rotary", "unrotated_layers": (1,)},
     "windows": {"windows": (2, None), "tied": True},
     "bidirectional": {"causal": False, "norm": "none"},
     "bidirectional-window": {"causal": False, "windows": (2, 3), "positions": "alibi"},
@@ -86,6 +90,26 @@ def test_one_layer_by_hand() -> None:
     )
     close(cache["L0.resid_mid"], torch.tensor([[1.0, 2.0], [1.0, 6.0]]).double())
     close(logits, torch.tensor([[1.0, 2.25], [1.0, 6.25]]).double())  # relu(1-2+.5) = relu(1-6+.5) = 0
+
+
+def test_experts_by_hand() -> None:
+    """Each token's output is the sum, over its two most probable experts, of their probability times a small MLP."""
+    model = make("experts")
+    mlp, x = model.requires_grad_(False).layers[0].mlp, model.layers[0].norm2(model.run_to(TOKENS, 1))[0]
+    assert mlp is not None
+    assert mlp.W_router is not None
+    assert mlp.W_gate is not None
+    expected = torch.zeros_like(x)
+    for token, own in enumerate(x):
+        likely = {e: math.exp(float(own @ mlp.W_router[:, e])) for e in range(3)}
+        chosen = sorted(likely, key=lambda e: -likely[e])[:2]
+        for e in chosen:
+            neurons = range(4 * e, 4 * e + 4)
+            for n in neurons:
+                gate = torch.nn.functional.gelu(own @ mlp.W_gate[:, n], approximate="tanh")
+                weight = likely[e] / sum(likely[other] for other in chosen)
+                expected[token] += weight * gate * (own @ mlp.W_in[:, n]) * mlp.W_out[n]
+    close(mlp(x), expected)
 
 
 def test_the_same_seed_gives_the_same_logits() -> None:

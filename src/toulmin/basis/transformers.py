@@ -36,12 +36,12 @@ def transformer_chain(
     :param sites: names in order of computation; the inputs of the chain are the activations of the first
         (:func:`site_inputs`).
     :param last_position: from this site on only the last position is kept.
-    :raises FaultError: (exit code SUBJECT) an unknown or misplaced site; a model with norms after its components or
-        parallel layers, or shortformer positions where attention lies between the sites.
+    :raises FaultError: (exit code SUBJECT) an unknown or misplaced site; a model with norms after its components,
+        parallel layers or experts, or shortformer positions where attention lies between the sites.
     """
     config = model.config
-    if config.post_norms or config.parallel:
-        message = "norms after components and parallel layers are not supported"
+    if config.post_norms or config.parallel or config.n_experts:
+        message = "norms after components, parallel layers and experts are not supported"
         raise FaultError(Fault("basis.model", message), ExitCode.SUBJECT)
     steps = _steps(model, length)
     names = [name for name, _ in steps]

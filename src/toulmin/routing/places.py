@@ -93,6 +93,7 @@ def mlp_layout(module: nn.Module) -> dict[str, int | None] | None:
     own = dict(module.named_parameters(recurse=False))
     if {"W_in", "W_out"} <= own.keys():
         axes: dict[str, int | None] = {"W_in": 1, "W_gate": 1, "b_in": 0, "b_gate": 0, "W_out": 0, "b_out": None}
+        axes |= {"W_router": None}
         return {name: axes[name] for name in own}
     parts = [(n, m) for n, m in module.named_modules() if _is_linear(m)]
     if not 2 <= len(parts) <= 3 or own:

@@ -46,8 +46,10 @@ class Attention(nn.Module):
         self.W_O = nn.Parameter(torch.empty(heads, head, width))
         self.b_Q, self.b_K, self.b_V = bias("q", heads, head), bias("k", kv_heads, head), bias("v", kv_heads, head)
         self.b_O = bias("o", width)
-        self.q_norm = Normalise("rms", head, config.norm_eps) if config.qk_norm else None
-        self.k_norm = Normalise("rms", head, config.norm_eps) if config.qk_norm else None
+        joint = config.qk_norm_joint
+        self.q_norm = Normalise("rms", heads * head if joint else head, config.norm_eps) if config.qk_norm else None
+        self.k_norm = Normalise("rms", kv_heads * head if joint else head, config.norm_eps) if config.qk_norm else None
+        self.rotates = layer not in config.unrotated_layers
 
     def q(
         self, x: Tensor, at: Positions, heads: Heads | None = None, *, per_head: bool = False
@@ -59,7 +61,7 @@ class Attention(nn.Module):
         :param heads: which heads, default all.
         """
         x = _add_shortformer(x, at, per_head)
-        return self._turn(_project(x, self.W_Q, self.b_Q, heads, per_head), self.q_norm, at)
+        return self._turn(self._normalised(x, self.W_Q, self.b_Q, self.q_norm, heads, per_head), at)
 
     def k(
         self, x: Tensor, at: Positions, heads: Heads | None = None, *, per_head: bool = False
@@ -70,7 +72,8 @@ class Attention(nn.Module):
         those of query heads, and each gets a key of its own.
         """
         x = _add_shortformer(x, at, per_head)
-        return self._turn(_project(x, self.W_K, self.b_K, self._kv(heads, per_head), per_head), self.k_norm, at)
+        kv = self._kv(heads, per_head)
+        return self._turn(self._normalised(x, self.W_K, self.b_K, self.k_norm, kv, per_head), at)
 
     def v(
         self, x: Tensor, at: Positions, heads: Heads | None = None, *, per_head: bool = False
@@ -140,9 +143,35 @@ class Attention(nn.Module):
             heads = range(self.config.n_heads)
         return _index(heads) // self.config.group
 
-    def _turn(self, x: Tensor, norm: Normalise | None, at: Positions) -> Tensor:
-        """QK-norm and rotation, where the model has them."""
-        x = x if norm is None else norm(x)
+    def _normalised(
+        self,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        norm: Normalise | None,
+        heads: Heads | None,
+        per_head: bool,
+    ) -> Tensor:
+        """Queries or keys before rotation: projected, and normalised where the model does so.
+
+        Where the norm is over all heads together, its scale belongs to the input that a head reads: it is that of the
+        projections of this input by the weights of all heads, so that a head depends on nothing but its own input.
+        """
+        if norm is None or not self.config.qk_norm_joint:
+            projected = _project(x, weight, bias, heads, per_head)
+            return projected if norm is None else norm(projected)
+        count = len(weight)
+        if not per_head:
+            made = norm(_project(x, weight, bias, None, False).flatten(-2)).unflatten(-1, (count, -1))
+            return made if heads is None else made[..., _index(heads).to(x.device), :]
+        own = torch.arange(count, device=x.device) if heads is None else _index(heads).to(x.device)
+        made = norm(_project(x, weight, bias, None, False).flatten(-2)).unflatten(-1, (count, -1))  # [.., H, K, E]
+        return made[..., torch.arange(len(own), device=x.device), own, :]
+
+    def _turn(self, x: Tensor, at: Positions) -> Tensor:
+        """Rotation, where the layer has it."""
+        if not self.rotates:
+            return x
         angles = at.rotary_local if self.window is not None and at.rotary_local is not None else at.rotary
         return x if angles is None else rotate(x, angles, interleaved=self.config.rotary_interleaved)
 

@@ -29,14 +29,21 @@ class RotaryScaling:
 
     ``kind="linear"`` divides every frequency by ``factor``. ``kind="llama3"`` divides the low frequencies (wavelength
     above ``original_context / low_freq_factor``) by ``factor``, leaves the high ones (wavelength below
-    ``original_context / high_freq_factor``) alone, and interpolates between (Llama 3.1).
+    ``original_context / high_freq_factor``) alone, and interpolates between (Llama 3.1). ``kind="yarn"`` (Peng et al.
+    2023) divides the frequencies that turn less than ``beta_slow`` times within the original context, leaves those
+    alone that turn more than ``beta_fast`` times, interpolates linearly in the index of the dimension between, the two
+    ends rounded outwards to whole indices where ``truncate``, and multiplies cosines and sines by ``amplitude``.
     """
 
-    kind: Literal["linear", "llama3"] = "linear"
+    kind: Literal["linear", "llama3", "yarn"] = "linear"
     factor: float = 1.0
     low_freq_factor: float = 1.0
     high_freq_factor: float = 4.0
     original_context: int = 8192
+    beta_fast: float = 32.0
+    beta_slow: float = 1.0
+    amplitude: float = 1.0
+    truncate: bool = True
 
 
 @dataclass(frozen=True)
@@ -50,9 +57,13 @@ class TransformerConfig:
     :param positions: ``learned`` adds W_pos to the residual stream; ``shortformer`` adds it to the normalised input of
         Q and K only (Press et al. 2021); ``rotary`` turns Q and K; ``alibi`` adds a distance penalty to the scores.
     :param norm: LayerNorm, RMSNorm, or none; ``norm_eps`` is inside the square root.
-    :param pre_norms: normalise what attention and MLP read (all but a few unusual models).
-    :param post_norms: also normalise what they write (Gemma-2 and -3).
-    :param qk_norm: RMSNorm over E of each query and key before rotation (Qwen3, Gemma-3).
+    :param pre_norms: normalise what attention and MLP read (all but OLMo-2 and -3).
+    :param post_norms: normalise what they write (Gemma-2 and -3, OLMo-2 and -3).
+    :param qk_norm: RMSNorm of each query and key before rotation (Qwen3, Gemma-3), over E.
+    :param qk_norm_joint: over the queries of all heads together, and over the keys of all heads together (OLMo-2).
+    :param n_experts: experts of which the MLP consists, of F / n_experts neurons each; 0 for a plain MLP.
+    :param experts_per_token: how many experts a token is given, those of the largest router probability.
+    :param normalise_routing: their weights are divided by their sum.
     :param gated: MLP is ``(act(x W_gate) * (x W_in)) W_out``.
     :param biases: which bias vectors exist, of ``q k v o mlp unembed``.
     :param tied: W_U is the transpose of W_E.
@@ -61,6 +72,7 @@ class TransformerConfig:
     :param attn_scale: factor on the scores; default ``d_head ** -0.5``.
     :param attn_softcap: scores become ``c tanh(scores / c)``; ``logit_softcap`` the same for the logits.
     :param rotary_dim: how many of the E dimensions are rotated; default all.
+    :param unrotated_layers: numbers of the layers without rotation (SmolLM3: every fourth).
     :param rotary_interleaved: pairs are (0,1), (2,3)… (llama2.c) instead of (0, E/2), (1, E/2+1)… (Hugging Face).
     :param rotary_local_base: base of the layers that have a window, where it differs (Gemma-3).
     :raises FaultError: (``subjects.config``, one fault per field) where the values contradict one another.
@@ -81,8 +93,12 @@ class TransformerConfig:
     pre_norms: bool = True
     post_norms: bool = False
     qk_norm: bool = False
+    qk_norm_joint: bool = False
     activation: Activation = "gelu_tanh"
     gated: bool = False
+    n_experts: int = 0
+    experts_per_token: int = 0
+    normalise_routing: bool = False
     biases: tuple[str, ...] = BIASES
     tied: bool = False
     parallel: bool = False
@@ -97,6 +113,7 @@ class TransformerConfig:
     rotary_interleaved: bool = False
     rotary_scaling: RotaryScaling | None = None
     rotary_local_base: float | None = None
+    unrotated_layers: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         faults = list(_check(self))
@@ -164,7 +181,7 @@ class TransformerConfig:
         if faults:
             raise FaultError(faults, ExitCode.SUBJECT)
         plain = dict(values)
-        for name in ("biases", "windows"):
+        for name in ("biases", "windows", "unrotated_layers"):
             if isinstance(plain.get(name), list):
                 plain[name] = tuple(plain[name])
         if isinstance(plain.get("rotary_scaling"), Mapping):
@@ -211,6 +228,14 @@ def _check(config: TransformerConfig) -> Iterator[Fault]:
             yield fault("windows", f"{len(config.windows)} entries for {config.n_layers} layers")
         if any(window is not None and window < 1 for window in config.windows):
             yield fault("windows", "a window must be at least 1")
+    if not set(config.unrotated_layers) <= set(range(min(config.n_layers, MAX_LAYERS))):
+        yield fault("unrotated_layers", f"{list(config.unrotated_layers)[:9]} are not all layers of {config.n_layers}")
+    if config.qk_norm_joint and not config.qk_norm:
+        yield fault("qk_norm_joint", "there is no qk_norm")
+    if config.n_experts < 0 or (config.n_experts and config.d_mlp % config.n_experts):
+        yield fault("n_experts", f"{config.n_experts} experts do not divide {config.d_mlp} neurons")
+    if not (0 < config.experts_per_token <= config.n_experts or config.experts_per_token == config.n_experts == 0):
+        yield fault("experts_per_token", f"{config.experts_per_token} of {config.n_experts} experts")
     rotary_dim = config.d_head if config.rotary_dim is None else config.rotary_dim
     if config.positions == "rotary" and not (0 < rotary_dim <= config.d_head and rotary_dim % 2 == 0):
         yield fault("rotary_dim", f"must be even and at most d_head {config.d_head}, is {rotary_dim}")

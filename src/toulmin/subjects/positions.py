@@ -2,7 +2,7 @@
 
 Learned positions are added to the residual stream by the model; the other kinds act inside attention, from a
 :class:`Positions` that is prepared once for all layers: shortformer vectors (Press et al. 2021), rotary angles (Su et
-al. 2021; Llama-3 scaling as in Llama 3.1) and ALiBi's distance penalties (Press et al. 2022).
+al. 2021; scaled as in Llama 3.1 or in YaRN, Peng et al. 2023) and ALiBi's distance penalties (Press et al. 2022).
 """
 
 from __future__ import annotations
@@ -80,19 +80,42 @@ def rotary_angles(
     exact = torch.promote_types(dtype, torch.float32)
     frequency = 1.0 / base ** (torch.arange(0, dims, 2, device=index.device).to(exact) / dims)
     if scaling is not None:
-        frequency = _scale_frequencies(frequency, scaling)
+        frequency = _scale_frequencies(frequency, scaling, base)
     angle = index.to(exact)[:, None] * frequency
-    return angle.cos().to(dtype), angle.sin().to(dtype)
+    cos, sin = angle.cos(), angle.sin()
+    if scaling is not None and scaling.amplitude != 1.0:
+        cos, sin = cos * scaling.amplitude, sin * scaling.amplitude
+    return cos.to(dtype), sin.to(dtype)
 
 
-def _scale_frequencies(frequency: Tensor, scaling: RotaryScaling) -> Tensor:
+def _scale_frequencies(frequency: Tensor, scaling: RotaryScaling, base: float) -> Tensor:
     slowed = frequency / scaling.factor
     if scaling.kind == "linear":
         return slowed
+    if scaling.kind == "yarn":
+        keep = _kept_by_yarn(frequency, scaling, base)
+        return (1.0 - keep) * slowed + keep * frequency
     turns = scaling.original_context * frequency / (2 * math.pi)  # full turns within the trained context
     low, high = scaling.low_freq_factor, scaling.high_freq_factor
     keep = ((turns - low) / (high - low)).clamp(0.0, 1.0)
     return (1.0 - keep) * slowed + keep * frequency
+
+
+def _kept_by_yarn(frequency: Tensor, scaling: RotaryScaling, base: float) -> Tensor:
+    """How much of each frequency YaRN keeps: 1 below the index that turns ``beta_fast`` times in the original context,
+    0 above the one that turns ``beta_slow`` times."""
+    half = len(frequency)
+
+    def index_of(turns: float) -> float:
+        return half * math.log(scaling.original_context / (turns * 2 * math.pi)) / math.log(base)
+
+    first, last = index_of(scaling.beta_fast), index_of(scaling.beta_slow)
+    if scaling.truncate:
+        first, last = float(math.floor(first)), float(math.ceil(last))
+    first, last = max(first, 0.0), min(last, 2.0 * half - 1.0)
+    last += 0.001 if first == last else 0.0  # as transformers: a step instead of a division by zero
+    index = torch.arange(half, device=frequency.device, dtype=frequency.dtype)
+    return 1.0 - ((index - first) / (last - first)).clamp(0.0, 1.0)
 
 
 def rotate(x: Float[Tensor, "*B T H E"], angles: Rotary, *, interleaved: bool) -> Float[Tensor, "*B T H E"]:

@@ -66,6 +66,15 @@ class Settings:
         value = self._get(name, default)
         return value if isinstance(value, bool) else self._wrong(name, value, "true or false", default)
 
+    def flags(self, name: str, layers: int) -> tuple[bool, ...] | None:
+        """A list with one flag (or 0 or 1) for each layer."""
+        value = self._get(name, None)
+        if value is None:
+            return None
+        if not isinstance(value, list) or len(value) != layers or any(flag not in (0, 1) for flag in value):
+            return self._wrong(name, value, f"a list of {layers} times 0 or 1", None)
+        return tuple(bool(flag) for flag in value)
+
     def refuse(self, *names: str) -> None:
         """Settings that would change the computation in a way that is not supported."""
         for name in names:
@@ -134,6 +143,11 @@ class Settings:
         """A positive number of the rotary table."""
         return self._positive(f"rope_parameters.{name}", self._rope(kind).get(name, default), default)
 
+    def refuse_scaling(self, kind: str) -> None:
+        """Refuse rotary scaling of the layers of one kind of attention, where it is given for each kind."""
+        if self._rope(kind) is not self._rope() and self.rope_scaling(kind) is not None:
+            self.fault(f"rope_parameters.{kind}", "rotary scaling of these layers is not supported")
+
     def rope_scaling(self, kind: str | None = None) -> RotaryScaling | None:
         """How frequencies are scaled; None for the default."""
         table = self._rope(kind)
@@ -141,6 +155,7 @@ class Settings:
 
         def number(name: str, default: float | None = _REQUIRED) -> float:
             value = table.get(name, default)
+            value = default if value is None and default is not _REQUIRED else value
             return self._positive(f"rope_parameters.{name}", None if value is _REQUIRED else value, _REQUIRED)
 
         if form == "default":
@@ -154,6 +169,22 @@ class Settings:
                 number("low_freq_factor"),
                 number("high_freq_factor"),
                 int(number("original_max_position_embeddings")),
+            )
+        if form == "yarn":
+            for name in sorted({"mscale", "mscale_all_dim"} & {key for key, value in table.items() if value}):
+                self.fault(f"rope_parameters.{name}", f"{table[name]!r:.40} is not supported")
+            factor = number("factor")
+            truncate = table.get("truncate", True)
+            if not isinstance(truncate, bool):
+                truncate = self._wrong("rope_parameters.truncate", truncate, "true or false", True)
+            return RotaryScaling(
+                "yarn",
+                factor,
+                original_context=int(number("original_max_position_embeddings")),
+                beta_fast=number("beta_fast", 32.0),
+                beta_slow=number("beta_slow", 1.0),
+                amplitude=number("attention_factor", 0.1 * math.log(max(factor, 1.0)) + 1.0),
+                truncate=truncate,
             )
         self.fault("rope_parameters.rope_type", f"rotary scaling {form!r:.40} is not supported")
         return None
