@@ -81,7 +81,8 @@ def test_a_scripted_schemer_is_found_and_an_honest_model_cleared(tmp_path: Path,
 
 
 def test_harm_is_read_from_free_answers() -> None:
-    from toulmin.oversight.inspect_tasks import describe_desk, is_harmful
+    from toulmin.oversight.deskworld import describe_desk
+    from toulmin.oversight.inspect_tasks import is_harmful
 
     rng = np.random.default_rng(0)
     for question in ACTIONS:

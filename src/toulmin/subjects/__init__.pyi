@@ -1,3 +1,8 @@
+from .adapters import Adapter as Adapter
+from .adapters import AdapterConfig as AdapterConfig
+from .adapters import merge_adapter as merge_adapter
+from .adapters import read_adapter as read_adapter
+from .adapters import save_adapter as save_adapter
 from .attention import Attention as Attention
 from .cache import ActivationCache as ActivationCache
 from .cache import cache_bytes as cache_bytes
@@ -37,6 +42,8 @@ from .transformer_lens import load_modadd as load_modadd
 __all__ = [
     "DOWNLOADS",
     "ActivationCache",
+    "Adapter",
+    "AdapterConfig",
     "Attention",
     "ConvAutoencoder",
     "FeedForward",
@@ -69,5 +76,8 @@ __all__ = [
     "load_tokenizer",
     "load_tracr",
     "may_attend",
+    "merge_adapter",
+    "read_adapter",
+    "save_adapter",
     "save_subject",
 ]

@@ -16,6 +16,7 @@ from torch import nn
 
 from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.studies import Resolver, find_reference_kind, parse_reference
+from toulmin.subjects.adapters import ADAPTER_FILE, merge_adapter, read_adapter
 from toulmin.subjects.config import TransformerConfig
 from toulmin.subjects.gguf import is_gguf, load_gguf
 from toulmin.subjects.huggingface import load_huggingface
@@ -64,7 +65,8 @@ def load(
     """Load the subject that a reference names: ``embedded:NAME``, ``dir:PATH``, ``file:PATH``, ``hf:NAME[@REVISION]``,
     ``evidence:ID/ARTEFACT``, ``gguf:PATH``, ``cached:NAME``, or a kind that an installed package adds.
 
-    A folder is one that :func:`save_subject` wrote, a Hugging Face model, or rib's modular addition; a file is
+    A folder is one that :func:`save_subject` or :func:`save_adapter` wrote (then the base that the adapter names is
+    loaded, and the adapter merged), a Hugging Face model, or rib's modular addition; a file is
     safetensors from :func:`save_subject`, a GGUF file, a llama2.c ``.bin``, or a Tracr ``.npz``.
 
     :param kind: class of the network, a transformer unless another is named; ``nn.Module`` for any.
@@ -77,7 +79,7 @@ def load(
     path = resolver.locate(parsed)
     own = find_reference_kind(parsed.scheme).load
     if own is None:
-        subject = _load_folder(path, dtype) if path.is_dir() else _load_file(path, dtype)
+        subject = _load_folder(path, dtype, resolver) if path.is_dir() else _load_file(path, dtype)
     else:
         subject = own(path, dtype)
         if not isinstance(subject, Subject):
@@ -139,7 +141,9 @@ def _describe(model: nn.Module) -> tuple[str, dict[str, Any]]:
     raise FaultError(Fault("subjects.kind", f"a {type(model).__name__} cannot be saved as a subject"))
 
 
-def _load_folder(folder: Path, dtype: torch.dtype) -> Subject[Any]:
+def _load_folder(folder: Path, dtype: torch.dtype, resolver: Resolver) -> Subject[Any]:
+    if (folder / ADAPTER_FILE).is_file():
+        return _load_adapted(folder / ADAPTER_FILE, dtype, resolver)
     if (folder / "config.json").is_file():
         return Subject(load_huggingface(folder, dtype), find_tokenizer(folder), {})
     if (folder / _WEIGHTS).is_file():
@@ -150,6 +154,14 @@ def _load_folder(folder: Path, dtype: torch.dtype) -> Subject[Any]:
         return Subject(load_modadd(folder, dtype))
     message = "no config.json, model.safetensors or config.yaml here"
     raise FaultError(Fault("subjects.unknown_format", message, str(folder)), ExitCode.SUBJECT)
+
+
+def _load_adapted(path: Path, dtype: torch.dtype, resolver: Resolver) -> Subject[Transformer]:
+    """The base that an adapter names, with the adapter merged in float32, whatever the type of the parameters then."""
+    stored = read_adapter(path)
+    base = load(stored.base, resolver)
+    merge_adapter(base.model, stored.build(base.model))
+    return Subject(base.model.to(dtype), base.tokenizer, {**stored.card, "base": stored.base})
 
 
 def _load_file(path: Path, dtype: torch.dtype) -> Subject[Any]:

@@ -1,3 +1,6 @@
+from .adapters import NextToken as NextToken
+from .adapters import pad_prompts as pad_prompts
+from .adapters import train_adapter as train_adapter
 from .callbacks import Callback as Callback
 from .callbacks import Logger as Logger
 from .callbacks import PrintProgress as PrintProgress
@@ -24,6 +27,7 @@ __all__ = [
     "Evaluate",
     "IndexedBatches",
     "Logger",
+    "NextToken",
     "PrintProgress",
     "Rate",
     "Schedule",
@@ -33,7 +37,9 @@ __all__ = [
     "generator_at",
     "gradient_step",
     "next_token_loss",
+    "pad_prompts",
     "start_positions",
     "token_batches",
+    "train_adapter",
     "train_language_model",
 ]
