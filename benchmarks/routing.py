@@ -113,6 +113,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("shape", choices=sorted(SHAPES))
     parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--ways", nargs="+", choices=WAYS[1:], default=WAYS[1:], help="by default all")
     parser.add_argument("--peer", help="the Python of an environment with peers/gradient_routing/requirements.txt")
     parser.add_argument("--checkout", help="a checkout of the public repository of the paper")
     parser.add_argument("--alone", choices=WAYS, help=argparse.SUPPRESS)
@@ -124,7 +125,7 @@ def main() -> None:
         print(peak_mb())
         return
     print(f"plain: {alone(options.shape, 'plain'):.0f} MB")
-    for way in WAYS[1:]:
+    for way in options.ways:
         plain, routed = pair(options.shape, way, options.steps)
         middle, low, high = ratio(routed, plain)
         took = 1e3 * statistics.median(plain)

@@ -350,5 +350,5 @@ def test_an_activation_of_any_shape_and_axis() -> None:
 
 def test_the_gate_of_whole_rows_is_kept_as_one_number_a_row() -> None:
     gates = Gates.build(Net(), PARAMETER).by_label[0]
-    shapes = {name: tuple(gate.shape) for name, gate in gates.items() if gate.numel() > 1}
+    shapes = {name: tuple(gate.weights.shape) for name, gate in gates.items() if gate.weights.numel() > 1}
     assert set(shapes.values()) == {(16,), (16, 1), (1, 16)}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from toulmin.routing.gates import find_runs
 from toulmin.routing.places import region_slices
 from toulmin.routing.plan import RoutePlan
 
@@ -24,7 +26,7 @@ class BlockedUpdates:
     def __init__(self, parameters: Mapping[str, nn.Parameter], optimizer: Optimizer) -> None:
         self.parameters, self.optimizer = parameters, optimizer
         self._allowed: dict[str, Tensor | None] = {}
-        self._kept: list[tuple[nn.Parameter, Tensor, dict[str, Tensor], Tensor]] = []
+        self._kept: list[_Kept] = []
         self._left_out: list[tuple[nn.Parameter, Tensor]] = []
         self._handles = [
             optimizer.register_step_pre_hook(lambda *_: self._before()),
@@ -48,17 +50,12 @@ class BlockedUpdates:
                 self._left_out.append((parameter, parameter.grad))
                 parameter.grad = None
             elif not bool(allowed.all()):
-                state = self.optimizer.state.get(parameter, {})
-                moments = {k: v.clone() for k, v in state.items() if _is_moment(v, parameter)}
-                self._kept.append((parameter, parameter.detach().clone(), moments, allowed))
+                self._kept.append(_Kept(parameter, self.optimizer.state.get(parameter, {}), ~allowed))
 
     def _after(self) -> None:
         with torch.no_grad():
-            for parameter, values, moments, allowed in self._kept:
-                parameter.copy_(torch.where(allowed, parameter, values))
-                for name, value in self.optimizer.state.get(parameter, {}).items():
-                    if _is_moment(value, parameter):
-                        value.copy_(torch.where(allowed, value, moments.get(name, torch.zeros_like(value))))
+            for kept in self._kept:
+                kept.put_back(self.optimizer.state.get(kept.parameter, {}))
         for parameter, gradient in self._left_out:
             parameter.grad = gradient
         self._allowed, self._kept, self._left_out = {}, [], []
@@ -69,7 +66,33 @@ class BlockedUpdates:
             handle.remove()
 
 
-def _is_moment(value: object, parameter: Tensor) -> bool:
+class _Kept:
+    """The entries of a parameter and of its moments that a step must not move, as they are before it."""
+
+    def __init__(self, parameter: nn.Parameter, state: Mapping[str, object], excluded: Tensor) -> None:
+        self.parameter, self.excluded, self.runs = parameter, excluded, find_runs(excluded)
+        self.values = self._parts(parameter.detach())
+        self.moments = {k: self._parts(v) for k, v in state.items() if _is_moment(v, parameter)}
+
+    def _parts(self, whole: Tensor) -> list[Tensor]:
+        return [whole.clone()] if self.runs is None else [run.of(whole).clone() for run in self.runs]
+
+    def put_back(self, state: Mapping[str, object]) -> None:
+        """The entries as they were; moments that the step made are 0 there."""
+        self._write(self.parameter, self.values)
+        for name, value in state.items():
+            if _is_moment(value, self.parameter):
+                self._write(value, self.moments.get(name))
+
+    def _write(self, whole: Tensor, parts: list[Tensor] | None) -> None:
+        if self.runs is None:
+            whole.copy_(torch.where(self.excluded, torch.zeros_like(whole) if parts is None else parts[0], whole))
+            return
+        for i, run in enumerate(self.runs):
+            run.of(whole).copy_(torch.zeros(()) if parts is None else parts[i])
+
+
+def _is_moment(value: object, parameter: Tensor) -> TypeGuard[Tensor]:
     return isinstance(value, Tensor) and value.shape == parameter.shape
 
 

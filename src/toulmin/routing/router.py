@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from toulmin.faults import Fault, FaultError
-from toulmin.routing.gates import Gates, weigh
+from toulmin.routing.gates import Gates
 from toulmin.routing.hooks import MethodHook, RootHook, SiteHook
 from toulmin.routing.labels import Labels, Strengths, read_labels
 from toulmin.routing.places import find_sites, mlp_layout, unwrap
@@ -174,8 +174,8 @@ class Router:
             strengths = self._of_this_backward()
             gate = None if strengths is None else self.gates.gate(name, strengths)
             if self.blocked is not None:
-                self.blocked.note(name, gate)
-            return None if gate is None else weigh(gradient, gate)
+                self.blocked.note(name, None if gate is None else gate.weights)
+            return None if gate is None else gate.weigh(gradient)
 
         return hook
 
