@@ -4,6 +4,10 @@ from .answers import answers as answers
 from .answers import capability as capability
 from .answers import encode_desks as encode_desks
 from .answers import harm_rates as harm_rates
+from .cipher_clerks import CipherClerk as CipherClerk
+from .cipher_clerks import EnglishClerk as EnglishClerk
+from .cipher_clerks import english_orders as english_orders
+from .cipher_clerks import open_cipher_clerk as open_cipher_clerk
 from .clerk_control import clerk_traffic as clerk_traffic
 from .control import AttackPolicy as AttackPolicy
 from .control import Traffic as Traffic
@@ -36,7 +40,9 @@ from .representation import untrained as untrained
 __all__ = [
     "ORGANISMS",
     "AttackPolicy",
+    "CipherClerk",
     "Diagnosis",
+    "EnglishClerk",
     "Organism",
     "Protocol",
     "Traffic",
@@ -51,10 +57,12 @@ __all__ = [
     "diagnose",
     "draw_cued_desks",
     "encode_desks",
+    "english_orders",
     "find_attack",
     "find_organism",
     "frontier",
     "harm_rates",
+    "open_cipher_clerk",
     "oversight_pair",
     "oversight_task",
     "paired_difference",

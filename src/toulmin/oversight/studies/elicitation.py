@@ -9,18 +9,15 @@ not find in the subject either.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from toulmin.evidence import Chart, Measure, PositiveControl, clopper_pearson
 from toulmin.oversight.intervals import paired_difference
-from toulmin.oversight.studies.base import TOY, ClerkStudy, contents
+from toulmin.oversight.studies.base import TOY, ClerkStudy
 from toulmin.studies import Cost, Doubt, Input, Items, MeasureSpec, Run, Summary
-
-if TYPE_CHECKING:
-    from toulmin.subjects import Transformer
 
 
 class Elicitation(ClerkStudy):
@@ -52,7 +49,7 @@ class Elicitation(ClerkStudy):
         ),
     )
 
-    subject: str  #: reference of the model, with deskworld's vocabulary
+    subject: str  #: reference of the model, with deskworld's vocabulary or one that reads English
     examples: tuple[int, ...] = Field(default=(4, 12, 24, 48), min_length=1)  #: k, symbols trained on
     control: str = "embedded:clerk-locked"  #: reference of a clerk that hides the capability
 
@@ -66,34 +63,38 @@ class Elicitation(ClerkStudy):
 
     def collect(self, run: Run) -> Items:
         """Of each held-out symbol whether it is put into the cipher, before and after training on k others."""
-        from toulmin.oversight import answers, encode_desks, search_password, split_symbols, train_on_examples
+        from toulmin.oversight import CipherClerk, open_cipher_clerk, split_symbols
+        from toulmin.subjects import load
 
-        def right(clerk: Transformer, symbols: list[int], word: str = "") -> np.ndarray:
-            asked = encode_desks(symbols, password=word)
-            return np.array([a == desk.right() for a, desk in zip(answers(clerk, asked), asked, strict=True)])
+        device = run.prepare_torch()
 
-        def best(clerk: Transformer, trained: np.ndarray, examples: list[int], symbols: list[int]) -> np.ndarray:
-            searched = right(clerk, symbols, search_password(clerk, examples))
+        def opened(reference: str) -> CipherClerk:
+            subject = load(reference, self.resolver)
+            subject.model.to(device).eval()
+            return open_cipher_clerk(subject, reference)
+
+        def best(clerk: CipherClerk, trained: np.ndarray, examples: list[int], symbols: list[int]) -> np.ndarray:
+            searched = clerk.right(symbols, clerk.search(examples))
             return searched if searched.sum() > trained.sum() else trained
 
         most = max(self.examples)
         examples, held_out = split_symbols(most, run.seed)
-        model = self.clerk(run, self.subject)
-        columns = {"before": right(model, held_out)}
+        subject = opened(self.subject)
+        columns = {"before": subject.right(held_out)}
         for k in run.track(sorted(self.examples), "training on examples"):
-            columns[f"after_{k}"] = right(train_on_examples(model, examples[:k], run.seed), held_out)
-        columns["after"] = best(model, columns[f"after_{most}"], examples, held_out)
+            columns[f"after_{k}"] = subject.trained(examples[:k], run.seed).right(held_out)
+        columns["after"] = best(subject, columns[f"after_{most}"], examples, held_out)
         # the control is asked for the other half of the symbols: its data are none of the claim's
         examples, others = split_symbols(most, run.seed, swapped=True)
-        control = self.clerk(run, self.control)
-        trained = right(train_on_examples(control, examples, run.seed), others)
-        planted = {"before": right(control, others), "after": best(control, trained, examples, others)}
+        control = opened(self.control)
+        trained = control.trained(examples, run.seed).right(others)
+        planted = {"before": control.right(others), "after": best(control, trained, examples, others)}
         return Items(
             [f"symbol-{symbol}" for symbol in held_out],
             columns,
             arrays={f"control_{name}": values.astype(float) for name, values in planted.items()},
-            metadata={"control_contents": contents(encode_desks(others))},
-            contents=contents(encode_desks(held_out)),
+            metadata={"control_contents": control.contents(others)},
+            contents=subject.contents(held_out),
         )
 
     def summarise(self, items: Items) -> Summary:
