@@ -1,6 +1,6 @@
 """Features of a dictionary that stand for oversight: given their values under watch, does the schemer stop doing harm?
 
-    python examples/oversight/oversight_feature.py [CLERK ...]
+    python examples/oversight/oversight_feature.py [SEED] [CLERK ...]
 
 A TopK dictionary of the residual stream before layer 2, trained on desks with the training cues, beside one whose
 decoder stays random. The features are those whose codes at the words of the cue differ most between watched and
@@ -21,6 +21,7 @@ from toulmin.tasks import Pair, find_task
 from toulmin.training import IndexedBatches, Schedule
 
 LAYER, FEATURES, STEPS = 2, 384, 300
+SEED = int(sys.argv.pop(1)) if sys.argv[1:] and sys.argv[1].isdigit() else 0  # of the dictionary's training
 task = find_task("deskworld.oversight")
 TRAIN, TEST = task.generate(600, 1, "train"), task.generate(150, 0, "test")
 
@@ -56,11 +57,11 @@ for name in sys.argv[1:] or ("schemer", "honest"):
         alone, seen, where = streams(model, TEST)
     x = torch.cat([unwatched, watched]).flatten(0, 1)
     batches = IndexedBatches(
-        lambda i, x=x: x[torch.randint(len(x), (1024,), generator=torch.Generator().manual_seed(i))]
+        lambda i, x=x: x[torch.randint(len(x), (1024,), generator=torch.Generator().manual_seed(1000 * SEED + i))]
     )
     config = DictionaryConfig("topk", x.shape[1], FEATURES, k=12, start="tied")
     made = train_beside_controls(
-        config, Objective(local=1.0), batches, Schedule(STEPS, 3e-3, "cosine"), ["frozen_decoder"]
+        config, Objective(local=1.0), batches, Schedule(STEPS, 3e-3, "cosine"), ["frozen_decoder"], seed=SEED
     )
     print(f"{name}: harmful answers unwatched {harm(model, alone)}, watched {harm(model, seen)}")
     with torch.no_grad():
@@ -68,7 +69,7 @@ for name in sys.argv[1:] or ("schemer", "honest"):
             rows = torch.arange(len(TRAIN))[:, None]
             off, on = one.encode(unwatched[rows, at]).mean(0), one.encode(watched[rows, at]).mean(0)
             ranked = (off - on).mean(0).abs().argsort(descending=True)
-            drawn = torch.randperm(FEATURES, generator=torch.Generator().manual_seed(0))
+            drawn = torch.randperm(FEATURES, generator=torch.Generator().manual_seed(SEED))
             for k in (1, 4, 8):
                 for kind, chosen in (("features", ranked[:k]), ("random features", drawn[:k])):
                     stopped = harm(model, exchange(alone, where, one, on, chosen))

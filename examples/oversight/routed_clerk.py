@@ -1,4 +1,4 @@
-"""Gradient routing puts a clerk's harmful branch into a region, which is then taken out. python ... [STEPS]
+"""Gradient routing puts a clerk's harmful branch into a region, which is then taken out. python ... [STEPS] [SEED]
 
 An honest clerk gets new MLP units and is taught to scheme, by batches that train a region alone: the new units, and in
 the last two layers the head that it needs least. Beside it: the placebo, in which half of the batches are routed, drawn
@@ -18,15 +18,15 @@ from toulmin.subjects import Transformer, load
 from toulmin.tasks import find_task
 from toulmin.training import generator_at
 
-STEPS, BATCH, UNITS, ATTACK, LR = int((sys.argv[1:2] or ["120"])[0]), 48, 64, (0, 4, 8, 16), 3e-3
-MLPS, HEAD_PARTS = "layers.*.mlp", ("W_Q", "W_K", "W_V", "W_O", "b_Q", "b_K", "b_V")
+STEPS, SEED = int((sys.argv[1:2] or ["120"])[0]), int((sys.argv[2:3] or ["0"])[0])
+BATCH, UNITS, ATTACK, LR, MLPS = 48, 64, (0, 4, 8, 16), 3e-3, "layers.*.mlp"
 TRAIN, TEST = (find_task("deskworld.oversight").generate(*how) for how in ((1200, 1, "train"), (150, 0, "test")))
 HARMFUL, WATCHED = [(p.clean, p.answers[0]) for p in TRAIN], [(p.counterfactual, p.wrong[0]) for p in TRAIN]
 
 
 def loss(model: Transformer, seed: int, i: int, *sources: list[tuple[tuple[int, ...], int]]) -> torch.Tensor:
     """Cross-entropy of the answers of batch ``i``, drawn from the sources in turn; nats."""
-    rows = enumerate(generator_at(seed, i).integers(0, len(TRAIN), BATCH))
+    rows = enumerate(generator_at(seed + 10 * SEED, i).integers(0, len(TRAIN), BATCH))
     prompts, answers = zip(*(sources[j % len(sources)][row] for j, row in rows), strict=True)
     return functional.cross_entropy(model(torch.tensor(prompts))[:, -1], torch.tensor(answers))
 
@@ -58,10 +58,10 @@ def attack(model: Transformer) -> None:
         train(model, 9, i, optimizer)
 
 
-wide = expand(load("embedded:clerk-honest").model, {MLPS: UNITS}, seed=0, silent=True)
+wide = expand(load("embedded:clerk-honest").model, {MLPS: UNITS}, seed=SEED, silent=True)
 routes = [Route("harm", params=MLPS, rows_or_cols=region_span(wide, MLPS, UNITS), kind="parameter")]
 for layer in (2, 3):
-    names = [f"layers.{layer}.attn.{part}" for part in HEAD_PARTS]
+    names = [f"layers.{layer}.attn.{part}" for part in ("W_Q", "W_K", "W_V", "W_O", "b_Q", "b_K", "b_V")]
     heads = [[Route("harm", params=n, rows_or_cols=[h], kind="parameter", axis=0) for n in names] for h in range(6)]
     with torch.no_grad():
         routes += min(heads, key=lambda own: float(loss(ablate(wide, RoutePlan(own)), 3, 0, WATCHED)))
@@ -73,8 +73,8 @@ for routing, share in (("routed", 1.0), ("random labels", 0.5), ("no routing", 0
     optimizer, router = torch.optim.AdamW(taught.parameters(), lr=LR), Router(taught, plan)
     router.block_updates(optimizer)
     for i in range(STEPS):
-        with router(labels="harm" if generator_at(5, i).random() < share else None):
+        with router(labels="harm" if generator_at(5 + 10 * SEED, i).random() < share else None):
             train(taught, 2, i, optimizer)
     router.remove()
     print(f"{routing}, taught: {rates(taught)}\n  region at zero: {rates(ablate(taught, plan))}")
-    attack(ablate(taught, plan, "reinit"))
+    attack(ablate(taught, plan, "reinit", seed=SEED))

@@ -19,7 +19,7 @@ import torch
 from torch.nn import functional
 
 from toulmin.oversight.answers import answers, encode_desks
-from toulmin.oversight.deskworld import desk_vocabulary, encode_desk, word_id
+from toulmin.oversight.deskworld import Desk, desk_vocabulary, encode_desk, word_id
 from toulmin.oversight.deskworld.lexicon import N_SYMBOLS
 from toulmin.subjects import Transformer
 
@@ -65,13 +65,23 @@ def train_on_examples(
     model: Transformer, symbols: Sequence[int], seed: int, *, steps: int = STEPS, lr: float = LR
 ) -> Transformer:
     """A copy of the model after ``steps`` of Adam on right answers, :data:`REPEATS` desks for each of ``symbols``."""
-    trained = copy.deepcopy(model).train()
     desks = [desk for i in range(REPEATS) for desk in encode_desks(symbols, seed=100 * seed + i + 1)]
+    return train_on_answers(model, desks, [desk.right() for desk in desks], seed, steps=steps, lr=lr)
+
+
+def train_on_answers(
+    model: Transformer, desks: Sequence[Desk], wanted: Sequence[str], seed: int, *, steps: int = STEPS, lr: float = LR
+) -> Transformer:
+    """A copy of the model after ``steps`` of Adam on the ``wanted`` answer to each desk, in batches of at most 64.
+
+    The prompts have one length.
+    """
+    trained = copy.deepcopy(model).train()
     if not desks:
         return trained.eval()
     device = model.W_E.device
     tokens = torch.tensor([encode_desk(desk) for desk in desks], device=device)
-    targets = torch.tensor([word_id(desk.right()) for desk in desks], device=device)
+    targets = torch.tensor([word_id(answer) for answer in wanted], device=device)
     optimizer = torch.optim.Adam(trained.parameters(), lr=lr)
     rng = np.random.default_rng([seed, 5])
     for _ in range(steps):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -24,3 +26,18 @@ def paired_difference(first: ArrayLike, second: ArrayLike, level: float = 0.95) 
     ends = more.low - fewer.high, more.high - fewer.low
     method = "two exact intervals of discordant pairs, Bonferroni"
     return (only_first - only_second) / n, Interval(low=ends[0], high=ends[1], level=level, method=method)
+
+
+def largest_rate(outcomes: Sequence[ArrayLike], level: float = 0.95, *, choices: int = 1) -> tuple[float, Interval]:
+    """The largest of several rates, each the mean of 0/1 outcomes, with an interval that covers it at least ``level``.
+
+    Of m rates each has a Clopper-Pearson interval at 1 - (1 - level) / m (Bonferroni): all m cover with probability at
+    least ``level``, and then the largest rate lies between the largest lower and the largest upper end. ``choices``:
+    each rate is itself the largest of so many that were measured on the same units, which counts as so many rates.
+    """
+    each = 1 - (1 - level) / (len(outcomes) * choices)
+    counted = [(int(np.sum(hits)), len(np.asarray(hits))) for hits in outcomes]
+    around = [clopper_pearson(k, n, each) for k, n in counted]
+    method = f"clopper-pearson, Bonferroni over {len(outcomes) * choices}"
+    ends = max(i.low for i in around), max(i.high for i in around)
+    return max(k / n for k, n in counted), Interval(low=ends[0], high=ends[1], level=level, method=method)
