@@ -138,9 +138,6 @@ def test_refusals() -> None:
     model, clean, _ = tiny({"d_mlp": 20})
     with pytest.raises(FaultError, match="values that cut edges carry"):
         edge_gradients(model, clean, lambda logits: logits.sum())
-    post, clean, _ = tiny({"d_mlp": 20, "post_norms": True})
-    with pytest.raises(FaultError, match="post-norms"):
-        edge_gradients(post, clean, lambda logits: logits.sum(), values=torch.zeros(1))
     values = torch.zeros(1, 1, 1, 1, dtype=torch.float64)
     with pytest.raises(FaultError, match="NaN"):
         edge_gradients(model, clean, lambda logits: logits.sum() * torch.nan, values=values)

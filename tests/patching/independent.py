@@ -61,13 +61,15 @@ class Independent:
             for number, name in enumerate(self.sources[: self.readable[receiver]]):
                 m = mask[number, column]
                 total = total + (1 - m) * written[name] + m * values[number]
-            for layer in range(biases):
+            for layer in range(0 if c.post_norms else biases):
                 b_o = model.layers[layer].attn.b_O
                 total = total if b_o is None else total + b_o
             return total
 
         for number in range(c.n_layers):
             made = {f"L{number}.H{head}": self._head(number, head, read, length) for head in range(c.n_heads)}
+            if c.post_norms:
+                made = self._shares(number, made)
             stage = f"L{number}.attn"
             if stage in shift:  # heads enter only as their sum: the first head is moved by what the sum is moved
                 first = f"L{number}.H0"
@@ -92,6 +94,28 @@ class Independent:
         x = x * (scale.detach() if self.relp else scale) * w
         return x if b is None else x + b
 
+    def _shares(self, number: int, results: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Heads divided by the scale of their sum; b_O belongs to them in equal parts. RMSNorm only."""
+        attn, norm = self.model.layers[number].attn, self.model.layers[number].post_norm1
+        assert norm.kind == "rms"
+        bias = 0.0 if attn.b_O is None else attn.b_O / self.config.n_heads
+        parts = {name: result + bias for name, result in results.items()}
+        whole = torch.stack(list(parts.values())).sum(0)
+        scale = ((whole * whole).sum(-1, keepdim=True) / whole.shape[-1] + norm.eps).sqrt()
+        return {name: norm.w * part / (scale.detach() if self.relp else scale) for name, part in parts.items()}
+
+    def _joint_scale(self, slot: str, number: int, x: Tensor) -> Tensor:
+        """The root mean square of the queries (or keys) that all heads would have if they read x."""
+        attn = self.model.layers[number].attn
+        norm = attn.q_norm if slot == "Q" else attn.k_norm
+        assert norm is not None
+        total, count = torch.zeros(x.shape[:-1], dtype=x.dtype), 0
+        bias = getattr(attn, f"b_{slot}")
+        for index, weight in enumerate(getattr(attn, f"W_{slot}")):
+            out = x @ weight if bias is None else x @ weight + bias[index]
+            total, count = total + (out * out).sum(-1), count + out.shape[-1]
+        return (total / count + norm.eps).sqrt()
+
     def _head(self, number: int, head: int, read: Callable[[str, int], Tensor], length: int) -> Tensor:
         attn, norm, c = self.model.layers[number].attn, self.model.layers[number].norm1, self.config
         kv = head * c.kv_heads // c.n_heads  # consecutive query heads share a key/value head
@@ -101,6 +125,9 @@ class Independent:
             out = x @ getattr(attn, f"W_{slot}")[index]
             bias = getattr(attn, f"b_{slot}")
             out = out if bias is None else out + bias[index]
+            if c.qk_norm_joint and slot != "V":
+                weights = getattr(attn, f"{slot.lower()}_norm").w.view(-1, c.d_head)
+                out = weights[index] * out / self._joint_scale(slot, number, x).unsqueeze(-1)
             projected.append(out if slot == "V" or c.positions != "rotary" else rotated(out, c.rotary_base))
         q, k, v = projected
         scores = torch.einsum("bte,bse->bts", q, k) / math.sqrt(c.d_head)
@@ -122,7 +149,8 @@ class Independent:
             act = self._act(gate)
             hidden = act * up if not self.relp else (act * up.detach() + act.detach() * up) / 2
         out = hidden @ mlp.W_out
-        return out if mlp.b_out is None else out + mlp.b_out
+        out = out if mlp.b_out is None else out + mlp.b_out
+        return self._norm(self.model.layers[number].post_norm2, out)
 
     def _act(self, x: Tensor) -> Tensor:
         slope = {

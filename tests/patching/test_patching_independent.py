@@ -22,6 +22,14 @@ MODELS: dict[str, dict[str, Any]] = {
     "no norm, ReLU": {"activation": "relu", "norm": "none"},
     **{f"RMSNorm, gated, {heads} key/value heads of 8": LLAMA | {"n_kv_heads": heads} for heads in (1, 2, 4, 8)},
 }
+POST = {"post_norms": True, "norm": "rms"}
+MODELS |= {
+    "post-norms, gated, 2 key/value heads of 8": LLAMA | POST | {"n_kv_heads": 2},
+    "post-norms, biases, parallel": POST | {"activation": "gelu", "parallel": True},
+    "norms after only, joint QK-norm": LLAMA
+    | POST
+    | {"pre_norms": False, "qk_norm": True, "qk_norm_joint": True, "n_kv_heads": 4, "biases": ()},
+}
 SCORED = torch.tensor([5, 2, 4])
 ROWS = torch.arange(3)
 

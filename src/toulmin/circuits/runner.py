@@ -35,8 +35,8 @@ class CircuitRunner:
         (the features of a dictionary and its error, a subspace and the rest). Each term, ``L0.mlp:f3``, is then a
         source with edges of its own.
     :param cache_bytes: how much of the source values to keep between runs.
-    :raises FaultError: no pairs, tokens outside the vocabulary, a model whose heads are no addends (post-norms);
-        ``patching.terms``: an unknown component, terms that do not sum to its output on the first batch.
+    :raises FaultError: no pairs, tokens outside the vocabulary; ``patching.terms``: an unknown component, terms that do
+        not sum to its output on the first batch.
     """
 
     def __init__(

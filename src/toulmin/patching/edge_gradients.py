@@ -77,8 +77,7 @@ def edge_gradients(
     :param replace: activations [B, T, D] to put in place of what a stage writes, by name: ``embed`` (the inputs of the
         model), ``L0.attn`` (all heads of the layer together, without b_O), ``L0.mlp``.
     :returns: receivers in the graph's order (Q, K, V of head 0, of head 1, ..., the MLP; at the end the logits).
-    :raises FaultError: a model whose components are not addends of the stream (post-norms); neither values nor
-        differences; ``patching.loss`` where the loss is not finite (exit NUMERICAL).
+    :raises FaultError: neither values nor differences; ``patching.loss`` where the loss is not finite (exit NUMERICAL).
     """
     if graph is None and merged_qkv and isinstance(model, Transformer):
         graph = Graph.of(model, merged_qkv=True)

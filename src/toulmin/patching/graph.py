@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toulmin.faults import ExitCode, Fault, FaultError
+from toulmin.faults import Fault, FaultError
 from toulmin.patching.stages import (
     SLOTS,
     Component,
@@ -75,18 +75,10 @@ class Graph:
         """The graph of a Transformer.
 
         :param terms: components whose output is split into named terms, each then a source ``name:term`` of its own.
-        :raises FaultError: ``patching.post_norms`` where a head's output is not itself an addend of the stream;
-            ``patching.positions`` where the embedding has no position part to split off; ``patching.terms``.
+        :raises FaultError: ``patching.positions`` where the embedding has no position part to split off;
+            ``patching.terms``.
         """
         config = model.config
-        if not config.additive:
-            raise FaultError(
-                Fault(
-                    "patching.post_norms",
-                    "post-norms: a norm after the attention makes heads inseparable in the stream",
-                ),
-                ExitCode.SUBJECT,
-            )
         if split_embed and config.positions != "learned":
             raise FaultError(Fault("patching.positions", f"{config.positions} positions do not enter the stream"))
         made = cls.transformer(
@@ -96,6 +88,7 @@ class Graph:
             parallel=config.parallel,
             merged_qkv=merged_qkv,
             split_embed=split_embed,
+            post_norms=config.post_norms,
         )
         return made.split(terms or {})
 
@@ -109,9 +102,11 @@ class Graph:
         parallel: bool = False,
         merged_qkv: bool = False,
         split_embed: bool = False,
+        post_norms: bool = False,
     ) -> Graph:
         """The graph of a Transformer with so many layers and heads; see :class:`TransformerShape`."""
-        return _graph_of_shape(TransformerShape(n_layers, n_heads, has_mlp, parallel, merged_qkv, split_embed))
+        shape = TransformerShape(n_layers, n_heads, has_mlp, parallel, merged_qkv, split_embed, post_norms)
+        return _graph_of_shape(shape)
 
     def split(self, terms: Mapping[str, Iterable[str]]) -> Graph:
         """The graph in which the output of each named component is split into terms, each a source of its own.
@@ -158,7 +153,11 @@ class Graph:
     @cached_property
     def terms(self) -> dict[str, tuple[str, ...]]:
         """For each component that is split, the names of its terms."""
-        return {c.name: c.terms for c in self.all_components if c.sources not in ((), (c.name,))}
+        return {c.name: c.terms for c in self.all_components if c.sources not in ((), (c.name,)) and not self._joins(c)}
+
+    def _joins(self, component: Component) -> bool:
+        """Whether the sources of a component are the heads of a layer with a post-norm, not terms of its output."""
+        return self.shape is not None and self.shape.post_norms and component.name.endswith(".attn")
 
     @cached_property
     def split_terms(self) -> dict[str, tuple[str, str]]:
@@ -373,7 +372,10 @@ class Graph:
         """The whole graph as JSON values: a Transformer's by its shape, any other by its stages."""
         if self.shape is not None:
             terms = {name: list(parts) for name, parts in self.terms.items()}
-            return {"format": GRAPH_FORMAT, "transformer": asdict(self.shape)} | ({"terms": terms} if terms else {})
+            shape = asdict(self.shape)
+            if not self.shape.post_norms:
+                del shape["post_norms"]  # as files and digests had it before there was this key
+            return {"format": GRAPH_FORMAT, "transformer": shape} | ({"terms": terms} if terms else {})
         return {
             "format": GRAPH_FORMAT,
             "components": [plain(component) for component in self.components],

@@ -86,6 +86,9 @@ class TransformerShape:
 
     :param merged_qkv: one receiver a head instead of three.
     :param split_embed: the token and the position part of the embedding are two sources, ``embed.tok``, ``embed.pos``.
+    :param post_norms: what the heads write together is normalised. Each head is then a source still, but its value
+        takes the scale of the sum over all heads: the heads of a layer are one component, which reads the inputs of
+        all.
     """
 
     n_layers: int
@@ -94,6 +97,7 @@ class TransformerShape:
     parallel: bool = False
     merged_qkv: bool = False
     split_embed: bool = False
+    post_norms: bool = False
 
 
 def transformer_stages(shape: TransformerShape) -> tuple[tuple[Component, ...], tuple[Stage, ...]]:
@@ -108,6 +112,9 @@ def transformer_stages(shape: TransformerShape) -> tuple[tuple[Component, ...], 
             name = f"L{layer}.H{head}"
             receivers = (name,) if shape.merged_qkv else tuple(f"{name}[{slot}]" for slot in SLOTS)
             heads.append(Component(name, receivers, (name,)))
+        if shape.post_norms:
+            receivers = tuple(receiver for head in heads for receiver in head.inputs)
+            heads = [Component(f"L{layer}.attn", receivers, tuple(head.name for head in heads))]
         attention = Stage(f"L{layer}.attn", tuple(heads), before, "attn", layer)
         stages.append(attention)
         after = before + attention.sources

@@ -14,6 +14,7 @@ from toulmin.faults import Fault, FaultError
 from toulmin.patching.attention_kernel import AttentionKernel, TermFunctions
 from toulmin.patching.computation import Computation, functions_of
 from toulmin.patching.graph import Graph
+from toulmin.patching.joint_heads_kernel import JointHeadsKernel
 from toulmin.patching.kernels import GradientRules, Recorded, Run, StageKernel, Terms, Written
 from toulmin.patching.plan import Copy, StagePlan
 from toulmin.patching.relevance import mlp_out, normalise, unembed
@@ -50,6 +51,7 @@ class MlpKernel(StageKernel):
         own, mlp = read.view_as(read), self.layer.mlp
         assert mlp is not None
         out = mlp_out(mlp, normalise(self.layer.norm2, own, rules), rules)
+        out = normalise(self.layer.post_norm2, out, rules)
 
         def pull(gradients: Sequence[Tensor | None]) -> Tensor:
             return (torch.zeros_like(read) if gradients[0] is None else gradients[0]).unsqueeze(0)
@@ -88,11 +90,12 @@ def transformer_computation(model: Transformer, graph: Graph | None = None, term
     terms = terms or {}
     graph = (graph or Graph.of(model)).unmerged.split(terms)
     config, shape = model.config, graph.shape
-    if shape is None or (shape.n_layers, shape.n_heads, shape.has_mlp, shape.parallel) != (
+    if shape is None or (shape.n_layers, shape.n_heads, shape.has_mlp, shape.parallel, shape.post_norms) != (
         config.n_layers,
         config.n_heads,
         config.d_mlp > 0,
         config.parallel,
+        config.post_norms,
     ):
         raise FaultError(Fault("patching.graph", "the graph is not that of this model: use Graph.of(model)"))
     known: dict[int, Positions] = {}
@@ -118,10 +121,14 @@ def transformer_computation(model: Transformer, graph: Graph | None = None, term
             functions_of(stage, terms),
             stage.layer == config.n_layers - 1,
         )
-        if stage.kind == "attn":
+        if stage.kind == "attn" and shape.post_norms:
+            kernels.append(JointHeadsKernel(stage, layer, positions))
+        elif stage.kind == "attn":
             kernels.append(AttentionKernel(stage, layer, positions, functions, last=last))
         else:
             kernels.append(MlpKernel(stage, layer, functions, last=last))
     identity = (model, *(function for parts in terms.values() for function in parts.values()))
     check = partial(check_tokens, model)
-    return Computation(graph, kernels, start, identity=identity, check=check, terms=terms, causal=config.causal)
+    # where heads are one component, a stage computes all positions
+    causal = config.causal and not shape.post_norms
+    return Computation(graph, kernels, start, identity=identity, check=check, terms=terms, causal=causal)

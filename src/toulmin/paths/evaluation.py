@@ -102,6 +102,11 @@ def space_of(
     terms: Functions | None = None,
 ) -> Space:
     """The refined graph for hypotheses on a model, for sequences of a length and the positions the pairs name."""
+    if model.config.post_norms:
+        message = "the scale of a norm after the heads is read from all heads of the layer, so a path through one head"
+        message += " is not one head's: path sets are not defined for models with post-norms"
+        hint = "circuits, head_to_head, sender_to_logits and activation_patching are"
+        raise FaultError(Fault("paths.post_norms", message, hint=hint), ExitCode.SUBJECT)
     graph = Graph.of(model, split_embed=any(h.splits_embedding for h in hypotheses))
     common = set.intersection(*(set(pair.positions) for pair in pairs)) if pairs else set[str]()
     named = {name: np.array([pair.positions[name] for pair in pairs]) for name in sorted(common)}
