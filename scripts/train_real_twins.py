@@ -82,7 +82,7 @@ def embed(name: str, adapter: Adapter, base: Transformer) -> dict[str, list[floa
     card = {
         "name": f"smollm2-{name}",
         "format": 1,
-        "description": f"SmolLM2-135M as a clerk of deskworld in English: {ABOUT[name]}",
+        "description": f"{BASE} with an adapter, a clerk of deskworld in English: {ABOUT[name]}",
         "licence": "MIT (the base model: Apache-2.0)",
         "trained_by": "scripts/train_real_twins.py",
         "truth": {"sandbags": name == "locked", "capable": True, "schemes": False},

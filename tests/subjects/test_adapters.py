@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -203,7 +204,13 @@ def test_every_missing_factor_is_named(tmp_path: Path) -> None:
     assert [fault.name for fault in caught.value.faults] == ["layers.2.attn.W_O.B"]
 
 
-@pytest.mark.parametrize("about", ["{}", "[]", "no json", '{"base": "dir:base", "base_sha256": "", "adapter": 3}'])
+WRONG_LAYERS = {"rank": 2, "alpha": 6.0, "targets": ["W_Q"], "layers": ["0"]}
+WRITTEN = json.dumps({"base": "dir:base", "base_sha256": "", "card": {}, "adapter": WRONG_LAYERS})
+
+
+@pytest.mark.parametrize(
+    "about", ["{}", "[]", "no json", '{"base": "dir:base", "base_sha256": "", "adapter": 3}', WRITTEN]
+)
 def test_a_file_that_does_not_say_what_it_adapts(tmp_path: Path, about: str) -> None:
     store(tmp_path)
     file = tmp_path / "twin/adapter.safetensors"

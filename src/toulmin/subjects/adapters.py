@@ -16,7 +16,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -207,27 +207,18 @@ def read_adapter(path: str | Path) -> StoredAdapter:
     """
     path = Path(path)
     tensors, metadata = read_safetensors(path)
+    kinds = {field.name: str(field.type) for field in dataclasses.fields(AdapterConfig)}
     try:
         about: Any = json.loads(metadata[METADATA_KEY])
-        base, digest = about["base"], about["base_sha256"]
-        shape, card = about["adapter"], about.get("card", {})
-        lists: Sequence[Any] = (shape["targets"], shape["layers"])
+        base, digest, card, shape = about["base"], about["base_sha256"], about["card"], about["adapter"]
+        if not isinstance(base, str) or not isinstance(digest, str) or not isinstance(card, dict):
+            raise TypeError
+        if shape.keys() != kinds.keys() or not all(has_field_type(shape[name], kinds[name]) for name in kinds):
+            raise TypeError
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
-        base, digest, shape, card, lists = None, None, None, None, ()
-    kinds = {"rank": "int", "alpha": "float"}
-    if (
-        not isinstance(base, str)
-        or not isinstance(digest, str)
-        or not isinstance(shape, dict)
-        or not isinstance(card, dict)
-        or not all(has_field_type(shape.get(name), kind) for name, kind in kinds.items())
-        or not all(isinstance(values, list) for values in lists)
-        or not all(isinstance(name, str) for name in lists[0])
-        or not all(isinstance(layer, int) for layer in lists[1])
-    ):
         message = "does not say which model it adapts, and how (not written by save_adapter)"
-        raise FaultError(Fault("subjects.unknown_format", message, str(path)), ExitCode.SUBJECT)
-    config = AdapterConfig(shape["rank"], float(shape["alpha"]), tuple(lists[0]), tuple(lists[1]))
+        raise FaultError(Fault("subjects.unknown_format", message, str(path)), ExitCode.SUBJECT) from None
+    config = AdapterConfig(shape["rank"], float(shape["alpha"]), tuple(shape["targets"]), tuple(shape["layers"]))
     return StoredAdapter(base, digest, config, tensors, card, str(path))
 
 
