@@ -97,5 +97,5 @@ def test_everything_wrong_is_listed_under_their_names() -> None:
     with pytest.raises(FaultError) as caught:
         from_transformer_lens(state, CFG | {"act_fn": "solu_ln", "num_experts": 4, "d_model": "six"})
     assert sorted(str(fault.name) for fault in caught.value.faults) == ["act_fn", "d_model", "num_experts"]
-    with pytest.raises(FaultError, match="not a HookedTransformer"):
+    with pytest.raises(FaultError, match="no HookedTransformer or TransformerBridge"):
         from_transformer_lens(object())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,12 +37,13 @@ def load_huggingface(folder: str | Path, dtype: torch.dtype = torch.float32) -> 
     return convert_huggingface(read_json(folder / "config.json"), _read_weights(folder), str(folder), dtype)
 
 
-def from_huggingface(model: nn.Module, dtype: torch.dtype | None = None) -> Transformer:
+def from_huggingface(model: Any, dtype: torch.dtype | None = None) -> Transformer:
     """A live ``transformers`` model (or nnsight's wrapper of one) as a factored transformer with the same weights.
 
     :param dtype: default that of the model.
     """
-    model = getattr(model, "_model", model)
+    for inner in ("_model", "_module"):  # of nnsight's wrappers, older and newer
+        model = model if isinstance(model, nn.Module) else getattr(model, inner, model)
     config: Any = getattr(model, "config", None)
     if not isinstance(model, nn.Module) or not hasattr(config, "to_dict"):
         raise FaultError(
@@ -54,11 +55,20 @@ def from_huggingface(model: nn.Module, dtype: torch.dtype | None = None) -> Tran
 
 
 def convert_huggingface(
-    values: Mapping[str, Any], tensors: Mapping[str, Tensor], file: str | None, dtype: torch.dtype
+    values: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    file: str | None,
+    dtype: torch.dtype,
+    renamed: Callable[[Family], Family] | None = None,
 ) -> Transformer:
-    """A transformer from the settings and tensors of a Hugging Face model."""
+    """A transformer from the settings and tensors of a Hugging Face model.
+
+    :param renamed: from the family to the same one with the names and layout that another library gives its tensors.
+    """
     kind = values.get("model_type")
     family = FAMILIES.get(kind) if isinstance(kind, str) else None
+    if family is not None and renamed is not None:
+        family = renamed(family)
     if family is None:
         why = REFUSED.get(kind) if isinstance(kind, str) else None
         message = f"architecture {kind!r:.60} is not known; known are {', '.join(FAMILIES)}"
@@ -77,7 +87,22 @@ def convert_huggingface(
     if family.head not in tensors and "lm_head.weight" in tensors:  # the name in live objects, whatever the files say
         tensors[family.head] = tensors.pop("lm_head.weight")
     config, factors = _configure(family, values, tensors, file)
-    theirs = _Layout(family, config, tensors, factors)
+    return fill_transformer(family, config, tensors, file, dtype, factors)
+
+
+def fill_transformer(
+    family: Family,
+    config: TransformerConfig,
+    tensors: dict[str, Tensor],
+    file: str | None,
+    dtype: torch.dtype,
+    factors: Mapping[str, float] | None = None,
+) -> Transformer:
+    """A transformer of this shape with the tensors of a family, each under the family's name.
+
+    :raises FaultError: (exit code SUBJECT) naming every tensor that does not fit.
+    """
+    theirs = _Layout(family, config, tensors, factors or {})
     if config.tied:
         tensors = _drop_tied_head(tensors, theirs.names("W_E")[0], family.head, file)
     faults = compare_tensors(theirs.shapes(), tensors, file)

@@ -1,4 +1,4 @@
-"""Models of TransformerLens: a state dict with its configuration, or a live HookedTransformer; and rib's checkpoints.
+"""Models of TransformerLens: a state dict with its configuration, or a live model; and rib's checkpoints.
 
 TransformerLens stores the same factors under other names, so this is a renaming. Weight processing done there (folded
 norms, centred weights) is kept as it is.
@@ -17,6 +17,7 @@ from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.subjects.config import RotaryScaling, TransformerConfig
 from toulmin.subjects.tensors import build_transformer, parameter_shapes, read_pickle, without
 from toulmin.subjects.transformer import Transformer
+from toulmin.subjects.transformer_lens_bridge import from_bridge
 
 _BUFFERS = ("attn.mask", "attn.IGNORE", "attn.rotary_sin", "attn.rotary_cos", "attn.alibi")
 _PARTS = {"ln1": "norm1", "ln2": "norm2", "ln1_post": "post_norm1", "ln2_post": "post_norm2"}
@@ -34,20 +35,23 @@ _UNSUPPORTED = {
 def from_transformer_lens(
     model: Any, cfg: Mapping[str, Any] | None = None, dtype: torch.dtype | None = None, file: str | None = None
 ) -> Transformer:
-    """A factored transformer with the weights of a HookedTransformer.
+    """A factored transformer with the weights of a model of TransformerLens.
 
-    :param model: a live HookedTransformer, or its state dict together with ``cfg``.
+    :param model: a live HookedTransformer (up to version 3) or TransformerBridge (version 4), or the state dict of a
+        HookedTransformer together with ``cfg``.
     :param dtype: default that of the weights.
     :raises FaultError: (exit code SUBJECT) for settings that are not supported and tensors that do not fit, by
         their names.
     """
     if cfg is None:
         if not hasattr(model, "cfg") or not hasattr(model, "state_dict"):
-            message = f"a {type(model).__name__} is not a HookedTransformer, and no cfg was given"
+            message = f"a {type(model).__name__} is no HookedTransformer or TransformerBridge, and no cfg was given"
             raise FaultError(Fault("subjects.object", message, file), ExitCode.SUBJECT)
+        if hasattr(model, "original_model"):
+            return from_bridge(model, configure_transformer_lens, dtype)
         cfg, model = dict(vars(model.cfg)), model.state_dict()
     state = without(model, _BUFFERS)
-    config = _configure(cfg, state, file)
+    config = configure_transformer_lens(cfg, state, file)
     theirs = {ours: _name(ours, config) for ours in parameter_shapes(config)}
     if cfg.get("normalization_type") in ("LNPre", "RMSPre"):  # folded norms have no weights of their own
         for ours, shape in parameter_shapes(config).items():
@@ -113,7 +117,13 @@ def _read_model_section(path: Path) -> dict[str, Any]:
     return values
 
 
-def _configure(cfg: Mapping[str, Any], state: Mapping[str, Tensor], file: str | None) -> TransformerConfig:
+def configure_transformer_lens(
+    cfg: Mapping[str, Any], state: Mapping[str, Tensor], file: str | None
+) -> TransformerConfig:
+    """The shape that TransformerLens's settings describe; ``state`` says which biases the MLPs have.
+
+    :raises FaultError: (exit code SUBJECT) for every setting that is not supported.
+    """
     faults = [
         Fault("subjects.setting", "not supported", file, name=name)
         for name, usual in _UNSUPPORTED.items()

@@ -36,6 +36,10 @@ class HardConcrete:
         s = torch.sigmoid((u.log() - (1 - u).log() + a) / self.temperature)
         return (s * (self.right - self.left) + self.left).clamp(0.0, 1.0)
 
+    def parameter(self, likely: Tensor) -> Tensor:
+        """The parameters a at which the gates are open with these probabilities: the inverse of the next."""
+        return torch.logit(likely) + self.temperature * math.log(-self.left / self.right)
+
     def open_probability(self, a: Tensor) -> Tensor:
         """P(gate > 0)."""
         return torch.sigmoid(a - self.temperature * math.log(-self.left / self.right))

@@ -12,6 +12,11 @@ parameters
 
 The loss is how much worse the metric is than the best it can be: the metric itself where lower is better (KL by
 default), its negative where higher is. An edge scores P(its gate is open).
+
+Cold, all gates start equally open. With ``warm_start`` they begin in the order of an attribution method's absolute
+scores, as the best entries of MIB's 2025 shared task do. For a circuit of k edges the edge of rank r starts open with
+probability 1 - r / 2k up to rank k and exp(-2 (r - k) / k) / 2 after it: k open gates are expected from the first step
+on, so that the penalty does not close all gates alike, and the edges around rank k are the undecided ones.
 """
 
 from __future__ import annotations
@@ -53,7 +58,8 @@ class Probing(ScoringMethod):
     learning_rate: float = Field(default=0.1, gt=0, allow_inf_nan=False)  #: of Adam
     samples: int = Field(default=1, ge=1)  #: draws of all gates in a step
     temperature: float = Field(default=2 / 3, gt=0, allow_inf_nan=False)  #: of the gates
-    start: float = Field(default=0.9, gt=0, lt=1)  #: p0, how far open a gate is at the start
+    start: float = Field(default=0.9, gt=0, lt=1)  #: p0, how far open a gate is at a cold start
+    warm_start: Literal["eap", "eap_ig", "mask_ig", "relp"] | None = None  #: whose scores the gates start from
     seed: int | None = None  #: of the gates; default the study's seed, 0 outside of a study
 
     def steps_on(self, runner: CircuitRunner) -> int:
@@ -63,6 +69,22 @@ class Probing(ScoringMethod):
     def wanted(self, runner: CircuitRunner) -> int | None:
         """How many open gates the penalty allows; None where it asks for as few as possible."""
         return None
+
+    def warm_scores(self, runner: CircuitRunner) -> EdgeScores | None:
+        """The scores that the gates start from, of the metric and the ablation that are optimised; None if cold."""
+        from toulmin.circuits.discovery.eap import Eap
+        from toulmin.circuits.discovery.eap_ig import EapIg
+        from toulmin.circuits.discovery.mask_gradient import MaskIg
+        from toulmin.circuits.discovery.relp import Relp
+
+        if self.warm_start is None:
+            return None
+        # at the clean run, where no edge is cut, a distance such as KL has no gradient
+        metric = "logit_diff" if self.warm_start in ("eap", "relp") and self.metric == "kl" else self.metric
+        if self.warm_start == "eap_ig":
+            return EapIg(metric=metric, per_position=self.per_position).scores(runner)
+        method = {"eap": Eap, "mask_ig": MaskIg, "relp": Relp}[self.warm_start]
+        return method(metric=metric, ablation=self.ablation, per_position=self.per_position).scores(runner)
 
     def scores(self, runner: CircuitRunner, progress: Progress | None = None) -> EdgeScores:
         """P(the edge's gate is open), after training.
@@ -121,7 +143,14 @@ def _train(
     allowed = torch.from_numpy(np.array(table)).to(runner.model.W_E.device)
     wanted, entries = settings.wanted(runner), int(table.sum())
     generator = torch.Generator(device=allowed.device).manual_seed(settings.seed or 0)
-    a = torch.full((entries,), gate.start, dtype=runner.model.W_E.dtype, device=allowed.device, requires_grad=True)
+    a = torch.full((entries,), gate.start, dtype=runner.model.W_E.dtype, device=allowed.device)
+    if (warm := settings.warm_scores(runner)) is not None:
+        rank = np.zeros(table.shape)
+        rank[tuple(warm.places()[warm.order()].T)] = (np.arange(entries) + 0.5) / (wanted or max(1, entries // 20))
+        own = torch.from_numpy(rank.swapaxes(0, 1)[table.swapaxes(0, 1)])
+        likely = torch.where(own <= 1, 1 - own / 2, torch.exp(2 - 2 * own) / 2)
+        a = gate.parameter(likely.clamp(0.01, 0.99)).to(a)
+    a.requires_grad_()
     optimizer = torch.optim.Adam([a], lr=settings.learning_rate)
     frozen = [parameter for parameter in runner.model.parameters() if parameter.requires_grad]
     for parameter in frozen:
