@@ -17,6 +17,7 @@ from toulmin.evidence.figures import FigureEdge, Node
 if TYPE_CHECKING:
     from toulmin.circuits.discovery.agreement import AttributionAgreement
     from toulmin.circuits.faithfulness.card import Card, CardRow
+    from toulmin.circuits.faithfulness.stability import Stability
 
 Array = NDArray[np.float64]
 
@@ -94,6 +95,24 @@ def draw_circuit(
         positions=columns if placed else (),
         unit=scores.method if scores is not None else "",
     )
+
+
+def draw_stability(found: Stability, *, most: int = 400) -> GraphFigure:
+    """The edges of several circuits, those of the core (group ``core``) apart from the contingent ones.
+
+    :param most: so many edges are drawn, those in most circuits.
+    """
+    frequency = EdgeScores(found.core.graph, found.frequency, "share of circuits")
+    figure = draw_circuit(found.core | found.contingent, frequency, title="Core and contingent edges", most=most)
+    core = set(found.core)
+    edges = tuple(
+        edge.model_copy(update={"group": "core" if edge.facts.get("edge") in core else "contingent"})
+        for edge in figure.edges
+    )
+    counts = f"{len(found.core)} edges are in at least {found.threshold:.0%} of {len(found.sizes)} circuits"
+    counts += f" (core), {len(found.contingent)} in fewer (contingent)"
+    caption = f"{counts}; {figure.caption.partition(';')[0]}. An edge's width is the share of circuits that have it."
+    return figure.model_copy(update={"edges": edges, "caption": caption, "alt": f"{counts}."})
 
 
 def _largest(circuit: Circuit, scores: EdgeScores | None, most: int) -> Circuit:

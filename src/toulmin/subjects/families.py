@@ -241,7 +241,7 @@ def _granite(s: Settings) -> Features:
 
 def _granite_factors(s: Settings) -> Mapping[str, float]:
     written = s.number("residual_multiplier", 1.0)
-    parts = dict.fromkeys(("attn.W_O", "attn.b_O", "mlp.W_out", "mlp.b_out"), written)
+    parts: dict[str, float] = dict.fromkeys(("attn.W_O", "attn.b_O", "mlp.W_out", "mlp.b_out"), written)
     return parts | {"final_norm.w": 1.0 / s.number("logits_scaling", 1.0)}
 
 

@@ -53,7 +53,7 @@ def from_bridge(bridge: Any, configure: Configure, dtype: torch.dtype | None = N
     """
     tensors = _rows_first(bridge)
     dtype = dtype or next(iter(tensors.values())).dtype
-    inner = getattr(bridge.original_model, "config", None)
+    inner: Any = getattr(bridge.original_model, "config", None)
     biased = _HEAD.replace("weight", "bias") in tensors and bool(tensors["unembed.bias"].any())
     if not biased:
         tensors.pop("unembed.bias", None)
