@@ -26,12 +26,13 @@ from toulmin.basis import (
     transformer_chain,
     with_constant,
 )
+from toulmin.basis.closed_forms import ClosedForm
 from toulmin.basis.jacobians import interactions
 from toulmin.basis.planted import affine, planted_lines, reparametrised
-from toulmin.basis.sections import Chain
+from toulmin.basis.sections import ACTIVATIONS, Chain
 from toulmin.faults import FaultError
 from toulmin.subjects import Transformer, TransformerConfig
-from toulmin.subjects.config import Norm
+from toulmin.subjects.config import Activation, Norm
 
 
 def weights(sizes: tuple[int, ...], seed: int = 0) -> list[torch.Tensor]:
@@ -147,6 +148,64 @@ def test_closed_forms_of_a_transformer_are_its_derivatives(norm: Norm, last: str
             a = interactions(section, [activations[number]], *parts, max_bytes=max_bytes)
             b = interactions(plain, [activations[number]], *parts, max_bytes=max_bytes)
             torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("norm", ["none", "rms", "layer"])
+@pytest.mark.parametrize(("activation", "gated"), [("silu", True), ("gelu_tanh", False), ("gelu", True)])
+@pytest.mark.parametrize("biases", [(), ("mlp",)])
+def test_closed_forms_of_mlps_behind_a_norm_are_their_derivatives(
+    norm: Norm, activation: Activation, gated: bool, biases: tuple[str, ...]
+) -> None:
+    sizes = {"n_layers": 1, "d_model": 6, "n_heads": 2, "d_head": 4, "d_vocab": 11, "n_ctx": 4, "d_mlp": 9}
+    config = TransformerConfig(**sizes, norm=norm, activation=activation, gated=gated, biases=biases)
+    model = Transformer(config, torch.Generator().manual_seed(1)).double()
+    generator = torch.Generator().manual_seed(4)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
+    (section,) = transformer_chain(model, ["L0.resid_mid", "L0.resid_post"], 2).sections
+    resid = torch.randn(5, 2, 6, generator=generator, dtype=torch.float64)
+    x = with_constant(resid)
+    layer = model.layers[0]
+    assert layer.mlp is not None
+
+    # through the site of the neurons the section has no closed form
+    into, out = transformer_chain(model, ["L0.resid_mid", "L0.mlp_post", "L0.resid_post"], 2).sections
+
+    def plain(x: torch.Tensor) -> torch.Tensor:
+        return out(into(x))
+
+    with torch.no_grad():
+        expected = resid + layer.mlp(layer.norm2(resid))
+        torch.testing.assert_close(section(x)[..., :-1], expected, rtol=0, atol=1e-9)
+        torch.testing.assert_close(section(x), plain(x), rtol=0, atol=1e-9)
+    readout = torch.randn(7, 5, generator=generator, dtype=torch.float64)
+    C = torch.randn(7, 7, generator=generator, dtype=torch.float64)
+    inverse = torch.linalg.inv(C)
+    for B in (readout, None):
+        for nodes in (None, line_nodes("trapezoid"), line_nodes("gauss-legendre", 1)):
+            a = second_moment(section, [x], B, nodes=nodes).matrix
+            b = second_moment(plain, [x], B, nodes=nodes).matrix
+            torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-8)
+            for max_bytes in (1 << 30, 4000):
+                a = interactions(section, [x], C, inverse, B, nodes=nodes, max_bytes=max_bytes)
+                b = interactions(plain, [x], C, inverse, B, nodes=nodes)
+                torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-8)
+    assert isinstance(section, ClosedForm)
+    features = x @ C
+    for kept in (slice(0, 3), slice(0, 7)):
+        found = section.read(features[..., kept], inverse[kept], readout)
+        torch.testing.assert_close(found, plain(features[..., kept] @ inverse[kept]) @ readout, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_the_constant_neuron_writes_one_and_slopes_are_derivatives(activation: str) -> None:
+    """The root of GELU was 1.4e-4 too large, and with it every b_out."""
+    act, slope, root = ACTIVATIONS[activation]
+    assert float(act(torch.tensor(root, dtype=torch.float64))) == pytest.approx(1, abs=1e-12)
+    x = torch.linspace(-3, 3, 20, dtype=torch.float64, requires_grad=True)
+    (expected,) = torch.autograd.grad(act(x).sum(), x)
+    torch.testing.assert_close(slope(x), expected, rtol=0, atol=1e-12)
 
 
 def test_random_sources_estimate_the_moment_with_an_error_that_falls_as_the_root() -> None:

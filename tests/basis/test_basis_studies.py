@@ -11,11 +11,11 @@ import torch
 from toulmin.basis import folded_chain, neuron_basis, pca_basis, svd_basis, with_constant
 from toulmin.basis.groups.population import GroupData, group_data
 from toulmin.basis.groups.tables import group_table, isotypic_projectors
-from toulmin.basis.studies.data import BasisName, Prepared, build_basis, over_models, prepare
+from toulmin.basis.studies.data import BasisName, Prepared, build_basis, over_models, prepare_addition, prepare_language
 from toulmin.basis.studies.degeneracy import PREDICTORS, Degeneracy, within_cells
 from toulmin.basis.studies.interaction import Interaction
 from toulmin.basis.studies.modules import ModulesStudy
-from toulmin.evidence import Evidence, Items, Store
+from toulmin.evidence import Evidence, GraphFigure, Items, Store
 from toulmin.faults import FaultError
 from toulmin.report import render_figure
 from toulmin.studies import Resolver, Run, Study, execute, re_derive
@@ -82,12 +82,33 @@ def test_edges_needed_of_a_language_model(tmp_path) -> None:
         task="language",
         sequences=1,
         length=9,
+        layers=(1, -1),
         bases=("pca", "lib"),
         tolerance=0.5,
         most_evaluations=6,
     )
     record = run(study, tmp_path)
     assert record.measures["needed.lib"].value > 0
+    assert [row[0] for row in record.tables[0].rows] == [f"L{n}.resid_mid to L{n}.resid_post" for n in (1, 3)]
+    drawn = next(figure for figure in record.figures if isinstance(figure, GraphFigure))
+    assert drawn.layers == ("L1.resid_mid", "L1.resid_post", "L3.resid_mid", "L3.resid_post")
+    assert {edge.source.split(".")[0] + edge.target.split(".")[0] for edge in drawn.edges} == {"01", "23"}
+
+
+def test_texts_are_scored_through_the_rest_of_the_model() -> None:
+    parts = prepare_language("embedded:story-4l", Resolver(), (0, -1, 3), sequences=2, length=6, seed=0)
+    assert [part.chain.sites[0] for part in parts] == ["L0.resid_mid", "L3.resid_mid"]
+    scores = [part.score(part.chain.activations(part.test)[-1]) for part in parts]
+    assert scores[0] == pytest.approx(scores[1], abs=1e-4)
+    assert 0.1 < scores[0] < 4
+    assert parts[0].score(parts[0].test * torch.tensor(-1.0)) > scores[0] + 0.5
+    assert (parts[0].build.dtype, parts[0].build.shape, parts[0].test.shape) == (
+        torch.float64,
+        (10, 1, 129),
+        (10, 1, 129),
+    )
+    with pytest.raises(FaultError, match=r"layer 4[\s\S]*layer -5"):
+        prepare_language("embedded:story-4l", Resolver(), (4, -5), sequences=1, length=2, seed=0)
 
 
 def test_modules_of_modular_addition(tmp_path) -> None:
@@ -155,7 +176,7 @@ def test_networks_whose_chains_disagree_are_left_out_of_the_learning_coefficient
 
 
 def test_pairs_are_split_and_scored_on_those_held_out() -> None:
-    prepared = prepare("embedded:addition-23", Resolver(), "modular_addition", share=0.7, sequences=1, length=2, seed=0)
+    prepared = prepare_addition("embedded:addition-23", Resolver(), 0.7)
     assert (len(prepared.build), len(prepared.test), prepared.modulus) == (370, 159, 23)
     together = torch.cat([prepared.build.float(), prepared.test]).flatten(1)
     assert prepared.everything is not None
@@ -178,7 +199,7 @@ def planted() -> Prepared:
 def test_edges_needed_of_a_permutation_are_its_own(tmp_path) -> None:
     prepared = planted()
     study = Interaction.model_validate({**Interaction.presets["tiny"], "task": "language", "tolerance": 1e-9})
-    found = study._needed(prepared, "neurons", Run(tmp_path))
+    found = study._needed([prepared], "neurons", Run(tmp_path))
     assert (found["needed"], found["possible"], found["whole"]) == ([4], [16], 0)
     assert [[after, before - 1] for after, before, _ in found["graph"][0]] == [[0, 2], [1, 0], [2, 3], [3, 1]]
     powers = np.array([strength for *_, strength in found["graph"][0]])

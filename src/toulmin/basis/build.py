@@ -15,6 +15,7 @@ from toulmin.basis.closed_forms import Elementwise, Function, ResidualAttention,
 from toulmin.basis.grams import gram_matrices
 from toulmin.basis.jacobians import DEFAULT_BYTES, interactions, second_moment
 from toulmin.basis.nodes import Node
+from toulmin.basis.norm_mlp import NormMlp
 from toulmin.basis.rotation import Rotation, Whitened, orthogonal_rotation, pca_rotation, rotate, whiten
 from toulmin.basis.sections import Chain
 
@@ -179,6 +180,8 @@ def _reading(
         weights = [section.weight]
     elif isinstance(section, ResidualMlp):
         weights = [section.W_in]
+    elif isinstance(section, NormMlp):
+        weights = [w for w in (section.first, section.second) if w is not None]
     elif isinstance(section, ResidualAttention):
         weights = [w for part in (section.W_Q, section.W_K, section.W_V) for w in part]
     else:

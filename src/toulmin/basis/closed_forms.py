@@ -70,7 +70,8 @@ def _mean_slopes(slope: Function, pre: Tensor, nodes: Sequence[Node]) -> Tensor:
     return total
 
 
-def _pieces(count: int, bytes_each: int, max_bytes: int) -> list[slice]:
+def pieces(count: int, bytes_each: int, max_bytes: int) -> list[slice]:
+    """Slices of so many samples that what each of them takes stays within ``max_bytes``."""
     size = max(1, int(max_bytes // max(1, bytes_each)))
     return [slice(start, start + size) for start in range(0, count, size)]
 
@@ -118,7 +119,7 @@ class Elementwise:
             return (A @ B).double().square().T * flat.double().square().sum(0)
         s = _mean_slopes(self.slope, read @ W, nodes)
         total = torch.zeros(B.shape[1], len(A), dtype=torch.float64, device=x.device)
-        for some in _pieces(len(flat), 2 * (A.numel() + len(A) * B.shape[1]) * A.element_size(), max_bytes):
+        for some in pieces(len(flat), 2 * (A.numel() + len(A) * B.shape[1]) * A.element_size(), max_bytes):
             acting = (A * s[some, None, :]) @ B  # [n, J, F]
             total += torch.einsum("njf,nj->fj", acting.square(), flat[some].square()).double()
         return total
@@ -172,7 +173,7 @@ class ResidualMlp:
         flat = features.flatten(0, 1)
         s = _mean_slopes(self.slope, x.flatten(0, 1) @ W, nodes)
         total = torch.zeros(B.shape[1], len(A), dtype=torch.float64, device=x.device)
-        for some in _pieces(len(flat), 2 * (A.numel() + straight.numel()) * A.element_size(), max_bytes):
+        for some in pieces(len(flat), 2 * (A.numel() + straight.numel()) * A.element_size(), max_bytes):
             acting = torch.baddbmm(
                 straight.expand(len(s[some]), -1, -1), A * s[some, None, :], U.expand(len(s[some]), -1, -1)
             )
@@ -260,7 +261,7 @@ class ResidualAttention:
         own_y = y[:, :, torch.arange(queries), at].transpose(1, 2).flatten(0, 1)  # [N p, H, F]
         keys_side = from_query[:, None].expand(-1, queries, -1, -1, -1).flatten(0, 1)  # [N p, H, t, d]
         fixed = torch.cat([B[None], through])
-        for some in _pieces(len(left), heads * (keys + 1) * (d + len(fixed) * B.shape[1]) * 8, 1 << 26):
+        for some in pieces(len(left), heads * (keys + 1) * (d + len(fixed) * B.shape[1]) * 8, 1 << 26):
             c, u, w = own_pattern[some], left[some], own_y[some]
             total -= _moment_of_sums(c, through, u, w)
             every_u = torch.cat([u, keys_side[some].flatten(1, 2)], 1)
@@ -287,7 +288,7 @@ class ResidualAttention:
         total = torch.zeros(B.shape[1], len(inverse), dtype=torch.float64, device=x.device)
         P, heads = x.shape[1], len(through)
         each = x.element_size() * (3 * straight.numel() + heads * P * P * (B.shape[1] + len(inverse)))
-        for some in _pieces(len(x), each, max_bytes):
+        for some in pieces(len(x), each, max_bytes):
             pattern, y, from_key, from_query = self._terms(x[some], B, nodes)
             f = features[some]
             own = f[:, -1:] if self.last else f  # [N, p, J]

@@ -7,8 +7,8 @@ averaged over nodes on the line a x (:mod:`toulmin.basis.nodes`):
     E_{ij} = \frac{1}{N P} \sum_{n, p'} \Big( \sum_p \frac{\partial \hat f_i(p')}{\partial \hat f_j(p)} \hat f_j(p)
     \Big)^2 .
 
-Some sections have closed forms (:mod:`toulmin.basis.closed_forms`). Other sections are differentiated:
-vector-Jacobian products for a chunk of outputs at a time, never the whole Jacobian.
+Some sections have closed forms (:mod:`toulmin.basis.closed_forms`, :mod:`toulmin.basis.norm_mlp`). Other sections are
+differentiated: vector-Jacobian products for a chunk of outputs at a time, never the whole Jacobian.
 With ``sources`` the sum over outputs is estimated from random signs instead (Rademacher): each source is one
 vector-Jacobian product, and the standard error over sources is returned.
 """
@@ -26,6 +26,7 @@ from typing_extensions import TypeIs
 
 from toulmin.basis.closed_forms import ClosedForm, Function, ResidualAttention
 from toulmin.basis.nodes import Node, line_nodes
+from toulmin.basis.norm_mlp import NormMlp
 from toulmin.faults import Fault, FaultError
 
 DEFAULT_BYTES = 1 << 30
@@ -117,8 +118,8 @@ def interactions(
 
 
 def _has_closed_form(section: Function, nodes: Sequence[Node]) -> TypeIs[ClosedForm]:
-    """Attention's closed form holds at one node of the line only."""
-    return isinstance(section, ClosedForm) and (len(nodes) == 1 or not isinstance(section, ResidualAttention))
+    """The closed forms of attention and of MLPs behind a norm hold at one node of the line only."""
+    return isinstance(section, ClosedForm) and (len(nodes) == 1 or not isinstance(section, ResidualAttention | NormMlp))
 
 
 def jacobian_rows(

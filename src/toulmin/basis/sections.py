@@ -69,6 +69,16 @@ def with_constant(x: Float[Tensor, "*N d"]) -> Float[Tensor, "*N d+1"]:
     return torch.cat([x, x.new_ones(*x.shape[:-1], 1)], -1)
 
 
+def _gelu_tanh(x: Tensor) -> Tensor:
+    return functional.gelu(x, approximate="tanh")
+
+
+def _gelu_tanh_slope(x: Tensor) -> Tensor:
+    scale = math.sqrt(2 / math.pi)
+    tanh = torch.tanh(scale * (x + 0.044715 * x**3))
+    return 0.5 * (1 + tanh) + 0.5 * x * (1 - tanh**2) * scale * (1 + 0.134145 * x**2)
+
+
 #: activation name to (function, derivative, root of act(r) = 1)
 ACTIVATIONS: dict[str, tuple[Function, Function, float]] = {
     "relu": (functional.relu, lambda x: (x > 0).to(x.dtype), 1.0),
@@ -76,7 +86,13 @@ ACTIVATIONS: dict[str, tuple[Function, Function, float]] = {
     "gelu": (
         functional.gelu,
         lambda x: 0.5 * (1 + torch.erf(x / math.sqrt(2))) + x * torch.exp(-0.5 * x * x) / math.sqrt(2 * math.pi),
-        1.1446178834,
+        1.1444507183528787,
+    ),
+    "gelu_tanh": (_gelu_tanh, _gelu_tanh_slope, 1.1446303090227823),
+    "silu": (
+        functional.silu,
+        lambda x: torch.sigmoid(x) * (1 + x * (1 - torch.sigmoid(x))),
+        1.2784645427610737,
     ),
 }
 

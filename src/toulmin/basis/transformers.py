@@ -13,19 +13,17 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from toulmin.basis.closed_forms import Elementwise, Function, ResidualAttention, ResidualMlp
+from toulmin.basis.norm_mlp import NormMlp
 from toulmin.basis.sections import ACTIVATIONS, Chain, with_constant
 from toulmin.faults import ExitCode, Fault, FaultError
-from toulmin.subjects import Attention, FeedForward, Layer, Normalise, Transformer, activate, may_attend
-
-#: activation to the root of act(r) = 1
-ROOTS = {"relu": 1.0, "gelu": 1.1446178834, "gelu_tanh": 1.1447167139, "silu": 1.2784645428}
+from toulmin.subjects import Attention, FeedForward, Layer, Normalise, Transformer, may_attend
 
 
 def transformer_chain(
@@ -80,16 +78,16 @@ def site_inputs(model: Transformer, tokens: Tensor, site: str) -> Float[Tensor, 
 def _closed_form(model: Transformer, before: str, after: str, length: int, *, cut: bool) -> Function | None:
     """The section between two neighbouring sites as a closed form, where the model allows it."""
     config = model.config
-    if config.norm != "none":
-        return None
     layer = None if before == "logits" else model.layers[int(before[1 : before.index(".")])]
     assert layer is not None
     ends = (before.split(".")[1], after.rsplit(".", maxsplit=1)[-1])
+    if ends == ("resid_mid", "resid_post") and not cut and isinstance(layer.mlp, FeedForward):
+        return _mlp_form(layer.mlp, layer.norm2)
+    if config.norm != "none":
+        return None
     if ends == ("resid_pre", "resid_mid"):
         plain = config.positions in ("learned", "none") and config.attn_softcap is None and not config.qk_norm
         return _attention_form(layer.attn, length, last=cut) if plain else None
-    if ends == ("resid_mid", "resid_post") and not cut and isinstance(layer.mlp, FeedForward):
-        return _mlp_form(layer.mlp)
     if ends == ("resid_post", "logits") and config.logit_softcap is None and not cut:
         bias = model.W_U.new_zeros(model.W_U.shape[1]) if model.b_U is None else model.b_U
         return Elementwise(torch.cat([model.W_U, bias[None]]).detach())
@@ -112,17 +110,32 @@ def _attention_form(attn: Attention, length: int, *, last: bool) -> ResidualAtte
     return ResidualAttention(W_Q, W_K, torch.cat([W_V, carry], 2), W_O, attn.config.scale, mask, last)
 
 
-def _mlp_form(mlp: FeedForward) -> ResidualMlp | None:
-    if mlp.W_gate is not None or mlp.activation not in ACTIVATIONS:
-        return None
+def _mlp_form(mlp: FeedForward, norm: Normalise) -> ResidualMlp | NormMlp:
     act, slope, root = ACTIVATIONS[mlp.activation]
-    W_in, W_out = mlp.W_in.detach(), mlp.W_out.detach()
-    b_in = W_in.new_zeros(W_in.shape[1]) if mlp.b_in is None else mlp.b_in.detach()
+    W_out = mlp.W_out.detach()
+
+    def folded(weight: Tensor, bias: Tensor | None, constant: float) -> Tensor:
+        """Weights with the norm's gain, a row for the constant, and a column for the constant neuron."""
+        weight = weight.detach()
+        row = torch.zeros_like(weight[0]) if bias is None else bias.detach()
+        row = row if norm.b is None else row + norm.b.detach() @ weight
+        weight = weight if norm.w is None else norm.w.detach()[:, None] * weight
+        found = torch.cat([torch.cat([weight, row[None]]), weight.new_zeros(len(weight) + 1, 1)], 1)
+        found[-1, -1] = constant
+        return found
+
     b_out = W_out.new_zeros(W_out.shape[1]) if mlp.b_out is None else mlp.b_out.detach()
-    into = torch.cat([torch.cat([W_in, b_in[None]]), W_in.new_zeros(len(W_in) + 1, 1)], 1)
-    into[-1, -1] = root
     out = torch.cat([W_out, b_out[None]])
-    return ResidualMlp(into, torch.cat([out, torch.zeros_like(out[:, :1])], 1), act, slope)
+    out = torch.cat([out, torch.zeros_like(out[:, :1])], 1)
+    if mlp.W_gate is None and norm.kind == "none":
+        return ResidualMlp(folded(mlp.W_in, mlp.b_in, root), out, act, slope)
+    if mlp.W_gate is None:
+        first, second = folded(mlp.W_in, mlp.b_in, root), None
+    else:
+        first, second = folded(mlp.W_gate, mlp.b_gate, root), folded(mlp.W_in, mlp.b_in, 1.0)
+    if mlp.b_out is None:  # then nothing reads the constant neuron
+        first, second, out = first[:, :-1], None if second is None else second[:, :-1], out[:-1]
+    return NormMlp(first, second, out, act, slope, norm.kind, norm.eps)
 
 
 def _compose(parts: Sequence[Function], *, cut: bool) -> Function:
@@ -190,8 +203,7 @@ def _with_bias_rows(attn: Attention) -> Attention:
 def _mlp(layer: Layer) -> tuple[Function, Function]:
     mlp, norm = layer.mlp, layer.norm2
     assert isinstance(mlp, FeedForward)
-    root = ROOTS[mlp.activation]
-    act = _activation(mlp)
+    act, _, root = ACTIVATIONS[mlp.activation]
     width = mlp.W_in.shape[1]
     W_in, W_out = mlp.W_in.detach(), mlp.W_out.detach()
     W_gate = None if mlp.W_gate is None else mlp.W_gate.detach()
@@ -217,10 +229,6 @@ def _mlp(layer: Layer) -> tuple[Function, Function]:
         return torch.cat([rest[..., :-1] + neurons @ W_out + scaled(mlp.b_out, constant), rest[..., -1:]], -1)
 
     return into, out
-
-
-def _activation(mlp: FeedForward) -> Callable[[Tensor], Tensor]:
-    return lambda x: activate(x, mlp.activation)
 
 
 def _unembed(model: Transformer) -> Function:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -36,15 +36,9 @@ class Prepared:
     modulus: int = 0
 
 
-def prepare(
-    reference: str, resolver: Resolver, task: Task, *, share: float, sequences: int, length: int, seed: int
-) -> Prepared:
-    """Load a transformer and make its chain and data.
-
-    ``modular_addition``: the whole of a one-layer model without norm, built from a ``share`` of all pairs (the split of
-    seed 0, as the published checkpoints were trained) and scored by accuracy on the others. ``language``: the MLP of
-    the last layer, position by position, on texts that the model itself writes, half of them to build from; the score
-    is the cross-entropy (nats) of the next token.
+def prepare_addition(reference: str, resolver: Resolver, share: float) -> Prepared:
+    """The whole of a one-layer model without norm that adds modulo a prime, built from a ``share`` of all pairs (the
+    split of seed 0, as the published checkpoints were trained) and scored by accuracy on the others.
 
     :raises FaultError: (exit SUBJECT) a model of another shape.
     """
@@ -52,14 +46,61 @@ def prepare(
 
     from toulmin.subjects import load
 
-    subject = load(reference, resolver, dtype=torch.float64)
-    model = subject.model
-    if task == "modular_addition":
-        return _modular_addition(model, reference, share)
+    return _modular_addition(load(reference, resolver, dtype=torch.float64).model, reference, share)
+
+
+def prepare_language(
+    reference: str, resolver: Resolver, layers: Sequence[int], *, sequences: int, length: int, seed: int
+) -> list[Prepared]:
+    """The MLPs of some layers of a language model, position by position, on texts that the model itself writes, half of
+    them to build from; the score is the cross-entropy (nats) of the next token, through the rest of the model.
+
+    :param layers: negative ones count from the last.
+    :raises FaultError: (exit SUBJECT) a model that has no such layer, or layers of another shape.
+    """
+    import torch
+
+    from toulmin.basis.transformers import site_inputs, transformer_chain
+    from toulmin.subjects import generate, load
+
+    # in float32, which ablations are scored in; closed forms compute in the precision of their inputs
+    subject = load(reference, resolver, dtype=torch.float32)
+    model, count = subject.model, subject.model.config.n_layers
+    faults = [
+        Fault("basis.model", f"the model has {count} layers", name=f"layer {layer}")
+        for layer in layers
+        if not -count <= layer < count
+    ]
+    if faults:
+        raise FaultError(faults, ExitCode.SUBJECT)
     begin = None if subject.tokenizer is None else subject.tokenizer.bos
     if begin is None and subject.tokenizer is not None:
         begin = subject.tokenizer.eos
-    return _language(model, begin or 0, sequences, length, seed)
+    start = torch.full((2 * sequences, 1), begin or 0)
+    generator = torch.Generator().manual_seed(seed)
+    tokens = generate(model, start, length - 1, temperature=1.0, generator=generator)
+    found: list[Prepared] = []
+    for layer in dict.fromkeys(layer % count for layer in layers):
+        sites = [f"L{layer}.resid_mid", f"L{layer}.resid_post"]
+        chain = transformer_chain(model, sites, 1)
+        with torch.no_grad():
+            x = site_inputs(model, tokens[:, :-1], sites[0])
+        build, test = (part.flatten(0, 1)[:, None] for part in (x[:sequences], x[sequences:]))
+        found.append(Prepared(chain, build.double(), test, _text_score(model, layer, tokens[sequences:]), True))
+    return found
+
+
+def _text_score(model: Any, layer: int, tokens: Tensor) -> Callable[[Tensor], float]:
+    """Of what a layer writes at every position of the texts, [N P, 1, d], the cross-entropy of the next tokens."""
+    import torch
+    from torch.nn import functional
+
+    @torch.no_grad()
+    def score(outputs: Tensor) -> float:
+        logits = model.run_from(outputs[:, 0, :-1].unflatten(0, (len(tokens), -1)), layer + 1)
+        return float(functional.cross_entropy(logits.flatten(0, 1).double(), tokens[:, 1:].flatten()))
+
+    return score
 
 
 def _modular_addition(model: Any, reference: str, share: float) -> Prepared:
@@ -84,31 +125,6 @@ def _modular_addition(model: Any, reference: str, share: float) -> Prepared:
     test = order[cut:]
     score = accuracy_of(pairs[test].sum(1) % p)
     return Prepared(chain, x[order[:cut]], x[test].float(), score, everything=x, modulus=p)
-
-
-def _language(model: Any, begin: int, sequences: int, length: int, seed: int) -> Prepared:
-    import torch
-    from torch.nn import functional
-
-    from toulmin.basis.transformers import site_inputs, transformer_chain
-    from toulmin.subjects import generate
-
-    last = model.config.n_layers - 1
-    sites = [f"L{last}.resid_mid", f"L{last}.resid_post"]
-    start = torch.full((2 * sequences, 1), begin)
-    generator = torch.Generator().manual_seed(seed)
-    tokens = generate(model, start, length - 1, temperature=1.0, generator=generator)
-    chain = transformer_chain(model, sites, 1)
-    (unembed,) = transformer_chain(model, [sites[1], "logits"], 1).sections
-    with torch.no_grad():
-        x = site_inputs(model, tokens[:, :-1], sites[0])
-    answers = tokens[sequences:, 1:].flatten()
-
-    def score(outputs: Tensor) -> float:
-        return float(functional.cross_entropy(unembed(outputs)[:, 0].double(), answers))
-
-    build, test = (part.flatten(0, 1)[:, None] for part in (x[:sequences], x[sequences:]))
-    return Prepared(chain, build, test, score, lower_is_better=True)
 
 
 def build_basis(name: BasisName, prepared: Prepared, *, seed: int, max_bytes: int) -> InteractionGraph:

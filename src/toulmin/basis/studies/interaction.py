@@ -15,7 +15,8 @@ from toulmin.basis.studies.data import (
     interval_over_models,
     needed_of_section,
     over_models,
-    prepare,
+    prepare_addition,
+    prepare_language,
 )
 from toulmin.evidence import (
     Chart,
@@ -87,6 +88,7 @@ class Interaction(Study):
     share: float = Field(default=0.3, gt=0, lt=1)  #: modular addition: pairs that the bases are built from
     sequences: int = Field(default=16, ge=1)  #: language: texts to build from, and as many to score on
     length: int = Field(default=33, ge=2)  #: language: tokens of a text
+    layers: tuple[int, ...] = Field(default=(-1,), min_length=1)  #: language: of these MLPs; -1 is the last layer
     tolerance: float = Field(default=1e-3, gt=0)  #: of the score: accuracy that may be lost, nats that may be added
     margin: float = Field(default=1.25, gt=1)  #: two numbers of edges are equivalent within this factor
     most_evaluations: int = Field(default=40, ge=2)  #: bound on the scores tried for one basis and section
@@ -133,7 +135,7 @@ class Interaction(Study):
         run.prepare_torch()
         rows: list[dict[str, Any]] = []
         pieces: list[tuple[str, BasisName]] = [(subject, basis) for subject in self.subjects for basis in self.bases]
-        prepared: tuple[str, Prepared] | None = None
+        prepared: tuple[str, list[Prepared]] | None = None
         for subject, basis in run.track(pieces, "models and bases"):
 
             def make(subject: str = subject, basis: BasisName = basis) -> Json:
@@ -165,35 +167,32 @@ class Interaction(Study):
             metadata["data_notes"] = [f"{subject} is right on less than 99 % of the pairs held out" for subject in low]
         return Items(list(self.subjects), columns, metadata=metadata)
 
-    def _prepare(self, subject: str, run: Run) -> Prepared:
-        return prepare(
-            subject,
-            self.resolver,
-            self.task,
-            share=self.share,
-            sequences=self.sequences,
-            length=self.length,
-            seed=run.seed,
-        )
+    def _prepare(self, subject: str, run: Run) -> list[Prepared]:
+        if self.task == "modular_addition":
+            return [prepare_addition(subject, self.resolver, self.share)]
+        options = {"sequences": self.sequences, "length": self.length, "seed": run.seed}
+        return prepare_language(subject, self.resolver, self.layers, **options)
 
-    def _needed(self, prepared: Prepared, basis: BasisName, run: Run) -> dict[str, Any]:
-        graph = build_basis(basis, prepared, seed=run.seed, max_bytes=self.max_megabytes * 2**20)
-        chain = prepared.chain
+    def _needed(self, parts: list[Prepared], basis: BasisName, run: Run) -> dict[str, Any]:
         found: dict[str, Any] = {name: [] for name in ("sections", "needed", "possible", "spread", "tested", "graph")}
-        found["strength"] = [rotation.strength[int(rotation.constant) :].tolist() for rotation in graph.rotations]
-        for number, edges in enumerate(graph.edges):
-            result, counted = needed_of_section(
-                prepared, graph, number, tolerance=self.tolerance, most=self.most_evaluations
-            )
-            inner = edges[:, 1:] if graph.rotations[number].constant else edges
-            found["sections"].append(f"{chain.sites[number]} to {chain.sites[number + 1]}")
-            found["needed"].append(min(result.count, inner.numel()))
-            found["possible"].append(inner.numel())
-            # the participation ratio: what share of all edges would be there if they were all alike
-            found["spread"].append(float(inner.sum().square() / (inner.square().sum() * inner.numel())))
-            found["tested"].append({str(count): score for count, score in sorted(result.tested.items())})
-            found["whole"] = result.whole
-            found["graph"].append(_strongest(edges, counted))
+        found["strength"] = []
+        for prepared in parts:
+            graph = build_basis(basis, prepared, seed=run.seed, max_bytes=self.max_megabytes * 2**20)
+            sites = prepared.chain.sites
+            found["strength"] += [rotation.strength[int(rotation.constant) :].tolist() for rotation in graph.rotations]
+            for number, edges in enumerate(graph.edges):
+                result, counted = needed_of_section(
+                    prepared, graph, number, tolerance=self.tolerance, most=self.most_evaluations
+                )
+                inner = edges[:, 1:] if graph.rotations[number].constant else edges
+                found["sections"].append(f"{sites[number]} to {sites[number + 1]}")
+                found["needed"].append(min(result.count, inner.numel()))
+                found["possible"].append(inner.numel())
+                # the participation ratio: what share of all edges would be there if they were all alike
+                found["spread"].append(float(inner.sum().square() / (inner.square().sum() * inner.numel())))
+                found["tested"].append({str(count): score for count, score in sorted(result.tested.items())})
+                found["whole"] = result.whole
+                found["graph"].append(_strongest(edges, counted))
         return found
 
     def summarise(self, items: Items) -> Summary:
@@ -319,18 +318,19 @@ def _strongest(edges: Any, counted: Any, most: int = 16) -> list[list[float]]:
 def _draw(graph: list[list[list[float]]], sections: list[str], subject: str) -> GraphFigure:
     nodes: dict[str, Node] = {}
     edges: list[FigureEdge] = []
-    for number, kept in enumerate(graph):
+    layers = tuple(dict.fromkeys(site for section in sections for site in section.split(" to ")))
+    for section, kept in zip(sections, graph, strict=True):
+        here, there = (layers.index(site) for site in section.split(" to "))
         largest = max((strength for *_, strength in kept), default=1.0)
         for after, before, strength in kept:
             ends = (
-                (f"{number}.{int(before)}", number, int(before)),
-                (f"{number + 1}.{int(after)}", number + 1, int(after)),
+                (f"{here}.{int(before)}", here, int(before)),
+                (f"{there}.{int(after)}", there, int(after)),
             )
             for name, layer, feature in ends:
                 nodes.setdefault(name, Node(id=name, label=str(feature), layer=layer))
             facts: Facts = {"interaction": strength}
             edges.append(FigureEdge(source=ends[0][0], target=ends[1][0], weight=strength / largest, facts=facts))
-    layers = (*(section.split(" to ")[0] for section in sections), sections[-1].split(" to ")[1])
     ordered = sorted(nodes.values(), key=lambda node: (node.layer, int(node.label)))
     return GraphFigure(
         title="Strongest interactions in the Local Interaction Basis",

@@ -8,7 +8,14 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from toulmin.basis.studies.data import BasisName, Prepared, build_basis, needed_of_section, over_models, prepare
+from toulmin.basis.studies.data import (
+    BasisName,
+    Prepared,
+    build_basis,
+    needed_of_section,
+    over_models,
+    prepare_addition,
+)
 from toulmin.basis.studies.interaction import BASIS_DOUBTS
 from toulmin.evidence import Chart, Figure, GraphFigure, Measure, PositiveControl, Table, content_of
 from toulmin.evidence.figures import FigureEdge, Node
@@ -88,15 +95,7 @@ class ModulesStudy(Study):
                 def make(subject: str = subject, basis: BasisName = basis) -> Json:
                     nonlocal prepared
                     if prepared is None:
-                        prepared = prepare(
-                            subject,
-                            self.resolver,
-                            "modular_addition",
-                            share=self.share,
-                            sequences=1,
-                            length=2,
-                            seed=run.seed,
-                        )
+                        prepared = prepare_addition(subject, self.resolver, self.share)
                     return self._modules(prepared, basis, run)
 
                 rows.append(keep_piece(run.workdir, f"{number}-{basis}", make))
