@@ -73,8 +73,9 @@ def tuned_rmu(
     seed: int,
     steps: int = 60,
     grid: Sequence[tuple[float, float]] = RMU_GRID,
+    tolerance: float = TOLERANCE,
 ) -> tuple[Transformer, list[Tuned]]:
-    """The setting with the highest forget loss among those whose retain loss rises by at most :data:`TOLERANCE`.
+    """The setting with the highest forget loss among those whose retain loss rises by at most ``tolerance``.
 
     Where none is so gentle, the gentlest. The whole sweep is returned.
     """
@@ -85,7 +86,7 @@ def tuned_rmu(
         models.append(rmu(base, forget, retain, recipe, seed, scale, weight, steps))
         losses = (mean_loss(models[-1], rows) for rows in (corpus.test_forget, corpus.test_retain))
         sweep.append(Tuned(scale, weight, *losses))
-    gentle = [i for i, found in enumerate(sweep) if found.retain <= before + TOLERANCE]
+    gentle = [i for i, found in enumerate(sweep) if found.retain <= before + tolerance]
     if gentle:
         best = max(gentle, key=lambda i: sweep[i].forget)
     else:

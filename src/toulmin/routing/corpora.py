@@ -16,12 +16,15 @@ from torch import Tensor
 from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.tasks.storyworld import TOPICS, encode_words, plural, story_vocabulary, write_story
 
-#: of the theme "animals": what a quick labeller would search for, and the longer list that stands for the truth
+#: of the theme "animals": what a quick labeller would search for, and the longer list that the truth counts
 QUICK_WORDS = ("cat", "dog", "bird", "rabbit", "bear", "animals")
 THEME_WORDS = (
     *QUICK_WORDS, "cats", "dogs", "birds", "bunny", "kitty", "puppy", "animal", "bears", "fish", "frog", "duck", "fox",
     "lion", "mouse", "squirrel", "horse", "cow", "pig", "monkey", "butterfly", "bee", "owl", "kitten", "rabbits",
 )  # fmt: skip
+
+
+MENTIONS = 2  #: words of the longer list that a story about the theme holds
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,16 @@ class Corpus:
 
 
 def _split(
-    rows: Tensor, about: Tensor, vocabulary: int, words: Tensor, test: int, relearn: int, quick: Tensor | None
+    rows: Tensor,
+    about: Tensor,
+    vocabulary: int,
+    words: Tensor,
+    test: int,
+    relearn: int,
+    quick: Tensor | None = None,
+    story: Tensor | None = None,
 ) -> Corpus:
+    """The first rows of each kind are held out; with ``story`` [N] no story of theirs is trained on either."""
     forget, retain = about.nonzero()[:, 0], (~about).nonzero()[:, 0]
     taken = 2 * test + relearn
     if len(forget) < taken + 8 or len(retain) < taken + 8:
@@ -56,6 +67,8 @@ def _split(
     held = torch.cat([forget[:taken], retain[:taken]])
     kept = torch.ones(len(rows), dtype=torch.bool)
     kept[held] = False
+    if story is not None:
+        kept &= ~torch.isin(story, story[held])
     return Corpus(
         vocabulary,
         rows[kept],
@@ -80,14 +93,15 @@ def storyworld_corpus(rows: int, length: int, topic: int, seed: int, test: int =
 
     named = {own.name, *own.places, *own.objects, *map(plural, own.objects), *own.verbs, *own.adjectives}
     words = torch.tensor([word in named for word in vocabulary])
-    return _split(tokens, about, len(vocabulary), words, test, relearn, None)
+    return _split(tokens, about, len(vocabulary), words, test, relearn)
 
 
 def text_corpus(path: Path, length: int, seed: int, *, words: int = 1000, test: int = 96, relearn: int = 16) -> Corpus:
-    """Rows of real text: stories that hold a word of :data:`THEME_WORDS` are to be forgotten.
+    """Rows of real text: stories that name at least two words of :data:`THEME_WORDS` are to be forgotten.
 
     The file is JSON with a list of texts. Tokens are the ``words`` most frequent words and signs, and one for all
-    others. ``quick`` marks the stories that :data:`QUICK_WORDS` find.
+    others. ``quick`` marks the stories in which there is one of :data:`QUICK_WORDS`: it misses those whose animals are
+    others, and finds some with one mention in passing. No story has rows both to train on and held out.
 
     :raises FaultError: the file cannot be read.
     """
@@ -100,24 +114,18 @@ def text_corpus(path: Path, length: int, seed: int, *, words: int = 1000, test: 
         raise FaultError(Fault("routing.corpus", str(error), file=str(path)), ExitCode.SUBJECT) from None
     common = [word for word, _ in Counter(word for story in split for word in story).most_common(words - 1)]
     number = {word: i + 1 for i, word in enumerate(common)}
-    rows, about, quick = [], [], []
-    for story in split:
-        theme, found = bool(set(story) & set(THEME_WORDS)), bool(set(story) & set(QUICK_WORDS))
-        for start in range(0, len(story) - length + 1, length):
-            rows.append([number.get(word, 0) for word in story[start : start + length]])
+    rows, about, quick, story = [], [], [], []
+    for i in np.random.default_rng(seed).permutation(len(split)).tolist():
+        theme = sum(word in THEME_WORDS for word in split[i]) >= MENTIONS
+        found = not set(split[i]).isdisjoint(QUICK_WORDS)
+        for start in range(0, len(split[i]) - length + 1, length):
+            rows.append([number.get(word, 0) for word in split[i][start : start + length]])
             about.append(theme)
             quick.append(found)
-    order = torch.from_numpy(np.random.default_rng(seed).permutation(len(rows)))
+            story.append(i)
     named = torch.tensor([False, *(word in THEME_WORDS for word in common)])
-    return _split(
-        torch.tensor(rows)[order],
-        torch.tensor(about)[order],
-        len(named),
-        named,
-        test,
-        relearn,
-        torch.tensor(quick)[order],
-    )
+    given = [torch.tensor(column) for column in (about, quick, story)]
+    return _split(torch.tensor(rows), given[0], len(named), named, test, relearn, *given[1:])
 
 
 def label_rows(about: Bool[Tensor, " N"], recall: float, precision: float, seed: int) -> Bool[Tensor, " N"]:

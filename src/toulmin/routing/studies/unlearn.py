@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from toulmin.evidence import Chart, Items, Table, interval_over_seeds
+from toulmin.faults import Fault, FaultError
 from toulmin.studies import (
     Cost,
     Doubt,
@@ -24,7 +25,8 @@ from toulmin.studies import (
 
 ROUTED = ("parameter", "activation", "forward", "random_labels", "random_region")
 AFTERWARDS = ("rmu", "undo", "tuned_away")
-AT = (0, 1, 2, 5, 10, 20, 40)  #: relearning steps at which the loss is read
+WORDS = "words"  #: the labels that a short list of words gives
+AT = (0, 1, 2, 5, 10, 20, 40, 80, 160, 320)  #: relearning steps at which the loss is read
 NUMBERS = (
     "forget_before",
     "retain_before",
@@ -41,13 +43,14 @@ _NATS = "nats/token"
 class Unlearn(Study):
     """Losses on a topic to forget and on the rest, after unlearning and under attack, over label errors.
 
-    ``text`` names a JSON file of real stories (``file:PATH``), which a list of words sorts; without it the text is
+    ``text`` names a JSON file of real stories (``file:PATH``), whose theme is animals; without it the text is
     storyworld, and ``topic`` one of its ten. Conditions are the methods at each recall and precision of the labels;
-    what unlearns after training (``rmu``, ``undo``, ``tuned_away``) runs at the first pair.
+    what unlearns after training (``rmu``, ``undo``, ``tuned_away``) runs at the first pair. With ``words`` the rows of
+    a real text are labelled by a short list of words, whose recall and precision are measured, at these last.
     """
 
     kind: ClassVar = "routing.unlearn"
-    version: ClassVar = 2
+    version: ClassVar = 3
     measures: ClassVar = {}
     presets: ClassVar = {
         "tiny": {"seeds": 2, "rows": 3600, "steps": 8, "methods": ["base", "filtered", "parameter", "random_labels"],
@@ -77,29 +80,39 @@ class Unlearn(Study):
     length: int = Field(default=24, ge=8, le=64)
     seeds: int = Field(default=5, ge=1, le=100)
     errors: tuple[tuple[float, float], ...] = ((1.0, 1.0),)  #: (recall, precision) of the labels
+    words: bool = False  #: also label a real text by a short list of words
     methods: tuple[str, ...] = ("base", "filtered", *ROUTED)
     afterwards: tuple[str, ...] = AFTERWARDS
     absorption: bool = True
     steps: int = Field(default=400, ge=1)
     tuning: int = Field(default=20, ge=0)
-    relearning: int = Field(default=40, ge=1, le=40)
+    relearning: int = Field(default=40, ge=1, le=320)  #: steps of the attack
+    documents: int = Field(default=16, ge=1, le=256)  #: rows of the topic that the attacker has
+    tolerance: float = Field(default=0.1, ge=0)  #: nats a token of retain loss that tuned RMU may cost
 
     @property
     def _at(self) -> tuple[int, ...]:
         return tuple(step for step in AT if step <= self.relearning)
 
-    def _conditions(self) -> list[tuple[str, float, float]]:
-        made = [(m, r, q) for r, q in self.errors for m in self.methods if m != "base"]
-        first = self.errors[0]
-        return [("base", *first), *made, *((m, *first) for m in self.afterwards)]
+    def _labels(self) -> list[str]:
+        """The names of the labellings: RECALL/PRECISION, or words."""
+        return [f"{recall:g}/{precision:g}" for recall, precision in self.errors] + [WORDS] * self.words
+
+    def _conditions(self) -> list[tuple[str, str]]:
+        """Methods and labellings; what knows no labels, or runs once, is under the first labelling."""
+        labels = self._labels()
+        made = [(method, given) for given in labels for method in self.methods if method != "base"]
+        return [("base", labels[0]), *made, *((method, labels[0]) for method in self.afterwards)]
 
     def measure_specs(self) -> Mapping[str, MeasureSpec]:
         """Losses of each condition after unlearning and after the strongest relearning, and the gaps of the claims."""
         specs: dict[str, MeasureSpec] = {}
-        for method, recall, precision in self._conditions():
-            name = f"{method}@{recall:g}/{precision:g}"
+        for method, given in self._conditions():
+            name = f"{method}@{given}"
             for part, better in (("forget", "higher"), ("retain", "lower"), ("relearned", "higher")):
                 specs[f"{part}:{name}"] = MeasureSpec(_NATS, better, f"mean over seeds: {_TEXT[part]} of {name}", 0.0)  # type: ignore[arg-type]
+        if self.words and self.text is None:
+            raise FaultError(Fault("routing.words", "a list of words labels real text: give text", name="words"))
         if "parameter" in self.methods and "random_labels" in self.methods:
             text = "mean over seeds of the forget loss of parameter less the larger of the placebos'"
             specs["placebo_gap"] = MeasureSpec(_NATS, "higher", text)
@@ -107,7 +120,8 @@ class Unlearn(Study):
             text = "mean over seeds of the relearned forget loss of parameter less that of filtered, last label errors"
             specs["filter_gap"] = MeasureSpec(_NATS, "higher", text)
         if "parameter" in self.methods and "rmu" in self.afterwards:
-            text = "mean over seeds of relearning steps to the base model's forget loss, parameter over tuned RMU"
+            text = "mean over seeds of relearning steps to the base model's forget loss, parameter over tuned RMU; "
+            text += "where parameter does not come to it the last step that was looked at, so at least this"
             specs["steps_ratio"] = MeasureSpec("1", "higher", text, 0.0)
         if self.absorption:
             for how in ("word", "random"):
@@ -129,13 +143,12 @@ class Unlearn(Study):
         run.prepare_torch()
         pieces: dict[tuple[int, str], Json] = {}
         wanted = [(seed, c) for seed in range(self.seeds) for c in self._conditions()]
-        for seed, (method, recall, precision) in run.track(wanted, "models"):
+        for seed, (method, given) in run.track(wanted, "models"):
             number = run.seed * 1000 + seed
-            name = f"{method}@{recall:g}/{precision:g}"
-            pieces[seed, name] = keep_piece(
+            pieces[seed, f"{method}@{given}"] = keep_piece(
                 run.workdir,
-                f"{method}-{recall:g}-{precision:g}-{number}",
-                lambda m=method, r=recall, q=precision, n=number: self._one(m, r, q, n),
+                f"{method}-{given.replace('/', '-')}-{number}",
+                lambda m=method, g=given, n=number: self._one(m, g, n),
             )
         columns: dict[str, Any] = {}
         for name in dict.fromkeys(name for _, name in pieces):
@@ -150,6 +163,9 @@ class Unlearn(Study):
                     for s in range(run.seed * 1000, run.seed * 1000 + self.seeds)
                 ]
                 columns |= {f"absorption/{how}/{k}": np.array([m[k] for m in made]) for k in made[0]}
+        if self.words:
+            found = [self._word_errors(run.seed * 1000 + s) for s in range(self.seeds)]
+            columns |= {f"words/{k}": np.array([f[i] for f in found]) for i, k in enumerate(("recall", "precision"))}
         sweeps = {name: pieces[0, name]["sweep"] for _, name in pieces if "sweep" in pieces[0, name]}
         units = [f"seed {run.seed * 1000 + s}" for s in range(self.seeds)]
         return Items(units, columns, metadata={"rmu_sweep": next(iter(sweeps.values()), [])})
@@ -160,15 +176,24 @@ class Unlearn(Study):
 
         recipe = Recipe(steps=self.steps, tuning=self.tuning, relearning=self.relearning)
         if self.text is not None:
-            return text_corpus(self.resolver.locate(self.text), self.length, seed), recipe
-        return storyworld_corpus(self.rows, self.length, self.topic, seed), recipe
+            return text_corpus(self.resolver.locate(self.text), self.length, seed, relearn=self.documents), recipe
+        return storyworld_corpus(self.rows, self.length, self.topic, seed, relearn=self.documents), recipe
 
-    def _one(self, method: str, recall: float, precision: float, seed: int) -> Json:
+    def _word_errors(self, seed: int) -> tuple[float, float]:
+        from toulmin.routing.corpora import measured_errors
+
+        corpus, _ = self._setting(seed)
+        return measured_errors(corpus.quick, corpus.about)
+
+    def _one(self, method: str, given: str, seed: int) -> Json:
         from toulmin.routing import baselines, unlearning
         from toulmin.routing.corpora import label_rows
 
         corpus, recipe = self._setting(seed)
-        labelled = label_rows(corpus.about, recall, precision, seed)
+        labelled = corpus.quick
+        if given != WORDS:
+            recall, precision = map(float, given.split("/"))
+            labelled = label_rows(corpus.about, recall, precision, seed)
         trained = "base" if method in AFTERWARDS else method
         model = unlearning.train_model(corpus, labelled, trained, recipe, seed)
         found: Json = {}
@@ -184,7 +209,7 @@ class Unlearn(Study):
             _, again = unlearning.remove_region(model, corpus, labelled, method, recipe, seed, "reinit")
             found["curve_reinit"] = unlearning.relearning_curve(again, corpus, recipe, seed, self._at)
         elif method in ("rmu", "undo"):
-            gone, sweep = baselines.tuned_rmu(model, corpus, labelled, recipe, seed)
+            gone, sweep = baselines.tuned_rmu(model, corpus, labelled, recipe, seed, tolerance=self.tolerance)
             found["sweep"] = [[t.scale, t.weight, t.forget, t.retain] for t in sweep]
             final = gone
             if method == "undo":
@@ -225,7 +250,7 @@ class Unlearn(Study):
         specs = self.measure_specs()
         values: dict[str, np.ndarray] = {}
         rows: list[tuple[Any, ...]] = []
-        names = [f"{m}@{r:g}/{q:g}" for m, r, q in self._conditions()]
+        names = [f"{method}@{given}" for method, given in self._conditions()]
         for name in names:
             values[f"forget:{name}"], values[f"retain:{name}"] = items[f"{name}/forget"], items[f"{name}/retain"]
             strongest = np.minimum(items[f"{name}/curve"].min(1), items[f"{name}/curve_reinit"].min(1))
@@ -233,11 +258,8 @@ class Unlearn(Study):
             row: list[Any] = [name]
             for quantity in NUMBERS:
                 row.append(float(items[f"{name}/{quantity}"].mean()))
-            interval, _ = interval_over_seeds(strongest)
-            row += [float(strongest.mean()), *((None, None) if interval is None else (interval.low, interval.high))]
-            rows.append(tuple(row))
-        first = "@{:g}/{:g}".format(*self.errors[0])
-        last = "@{:g}/{:g}".format(*self.errors[-1])
+            rows.append((*row, *_with_interval(strongest)))
+        first, last = (f"@{self._labels()[i]}" for i in (0, -1))
         if "placebo_gap" in specs:
             placebos = [items[f"{m}{first}/forget"] for m in ("random_labels", "random_region") if m in self.methods]
             values["placebo_gap"] = items[f"parameter{first}/forget"] - np.max(placebos, axis=0)
@@ -259,10 +281,26 @@ class Unlearn(Study):
             tables.append(
                 Table(title="Sweep of RMU, first seed", columns=("c", "alpha", "forget", "retain"), rows=cells)
             )
-        return Summary(measures, tables=tables, figures=self._figures(items, names))
+        if self.words:
+            cells = tuple((k, *_with_interval(items[f"words/{k}"])) for k in ("recall", "precision"))
+            title = "Labels by the short list of words"
+            tables.append(Table(title=title, columns=("measured", "mean over seeds", "low", "high"), rows=cells))
+        return Summary(measures, tables=tables, figures=self._figures(items, names, values))
 
-    def _figures(self, items: Items, names: list[str]) -> list[Chart]:
+    def _figures(self, items: Items, names: list[str], values: dict[str, np.ndarray]) -> list[Chart]:
         charts = []
+        for precision in dict.fromkeys(q for _, q in self.errors):
+            recalls = sorted(r for r, q in self.errors if q == precision)
+            series = {
+                method: (recalls, [float(values[f"relearned:{method}@{r:g}/{precision:g}"].mean()) for r in recalls])
+                for method in self.methods
+                if method != "base"
+            }
+            title = f"Forget loss after relearning over the labels' recall, precision {precision:g}"
+            if len(recalls) > 1:
+                charts.append(
+                    Chart.curves(series, title=title, x="recall", y="lowest held-out forget loss, nats/token")
+                )
         for suffix, text in (("curve", "the region left at zero"), ("curve_reinit", "the region drawn afresh")):
             series = {name: (self._at, items[f"{name}/{suffix}"].mean(0)) for name in names}
             title = f"Relearning, {text}"
@@ -275,6 +313,12 @@ _TEXT = {
     "retain": "held-out retain loss after unlearning",
     "relearned": "lowest held-out forget loss under relearning, region at zero or drawn afresh,",
 }
+
+
+def _with_interval(values: np.ndarray) -> tuple[float, float | None, float | None]:
+    """Mean and interval over seeds."""
+    interval, _ = interval_over_seeds(values)
+    return (float(values.mean()), *((None, None) if interval is None else (interval.low, interval.high)))
 
 
 def _steps(items: Items, name: str, target: np.ndarray, at: tuple[int, ...]) -> np.ndarray:
