@@ -33,6 +33,7 @@ from toulmin.routing.unlearning import (
     train_model,
 )
 from toulmin.studies import Run
+from toulmin.subjects import load
 from toulmin.training import next_token_loss
 
 RECIPE = Recipe(layers=2, width=16, heads=2, mlp=24, region=8, steps=6, batch=8, tuning=2, relearning=2)
@@ -259,6 +260,16 @@ def test_a_short_list_of_words_labels_a_real_text(tmp_path: Path) -> None:
     assert [row[1] for row in rows] == pytest.approx([0.5, 1 / 3], abs=0.1)  # of 120 stories
     with pytest.raises(FaultError, match="give text"):
         Unlearn(words=True).measure_specs()
+
+
+def test_the_large_shape_is_that_of_story_4l() -> None:
+    corpus, recipe = Unlearn(shape="story-4l")._setting(0)
+    found, wanted = make_model(corpus, recipe, 0).config, load("embedded:story-4l").model.config
+    assert [getattr(found, n) for n in ("n_layers", "d_model", "n_heads", "d_head")] == [
+        getattr(wanted, n) for n in ("n_layers", "d_model", "n_heads", "d_head")
+    ]
+    assert found.d_mlp == wanted.d_mlp + recipe.region
+    assert Unlearn(shape="story-4l").cost().seconds > 5 * Unlearn().cost().seconds
 
 
 def test_the_tiny_study_runs_and_resumes(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -37,6 +37,10 @@ NUMBERS = (
     "calibrated",
     "steered",
 )
+SHAPES: Mapping[str, dict[str, Any]] = {
+    "small": {},
+    "story-4l": {"layers": 4, "width": 128, "heads": 8, "mlp": 512, "region": 128, "lr": 1.5e-3},
+}
 _NATS = "nats/token"
 
 
@@ -78,6 +82,9 @@ class Unlearn(Study):
     topic: int = Field(default=7, ge=0, le=9)
     rows: int = Field(default=6000, ge=1200)
     length: int = Field(default=24, ge=8, le=64)
+    shape: Literal["small", "story-4l"] = (
+        "small"  #: 2 layers, width 32; or 4 layers, width 128, with its own learning rate
+    )
     seeds: int = Field(default=5, ge=1, le=100)
     errors: tuple[tuple[float, float], ...] = ((1.0, 1.0),)  #: (recall, precision) of the labels
     words: bool = False  #: also label a real text by a short list of words
@@ -134,9 +141,10 @@ class Unlearn(Study):
         return () if self.text is None else (self.input("text", self.text),)
 
     def cost(self) -> Cost:
-        """About 15 ms a training step of one core, and 6 s of attacks a model."""
+        """About 15 ms a training step of one core, and 6 s of attacks a model; 6 times that for story-4l's."""
         runs = len(self._conditions()) + 5 * self.absorption
-        return Cost(seconds=3 + self.seeds * runs * (0.015 * self.steps + 6))
+        times = 6 if self.shape == "story-4l" else 1
+        return Cost(seconds=3 + self.seeds * runs * times * (0.015 * self.steps + 6))
 
     def collect(self, run: Run) -> Items:
         """Every condition of every seed, one piece each."""
@@ -174,7 +182,8 @@ class Unlearn(Study):
         from toulmin.routing.corpora import storyworld_corpus, text_corpus
         from toulmin.routing.unlearning import Recipe
 
-        recipe = Recipe(steps=self.steps, tuning=self.tuning, relearning=self.relearning)
+        sizes = SHAPES[self.shape]
+        recipe = Recipe(steps=self.steps, tuning=self.tuning, relearning=self.relearning, **sizes)
         if self.text is not None:
             return text_corpus(self.resolver.locate(self.text), self.length, seed, relearn=self.documents), recipe
         return storyworld_corpus(self.rows, self.length, self.topic, seed, relearn=self.documents), recipe
