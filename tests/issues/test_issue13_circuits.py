@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from toulmin.circuits import Circuit, CircuitRunner, EdgeScores, Methodology
+from toulmin.circuits import Circuit, CircuitRunner, EdgeScores, Methodology, faithfulness_card
 from toulmin.circuits.discovery.combine import combine_scores, greedy_circuit
 from toulmin.circuits.edges import parse_edge
+from toulmin.circuits.faithfulness import WorstCaseSearch
 from toulmin.circuits.faithfulness.stability import stability
 from toulmin.circuits.faithfulness.worst_case import worst_ablation
+from toulmin.evidence import Store
 from toulmin.faults import FaultError
 from toulmin.patching import Graph
+from toulmin.studies import Run, execute, find_study, re_derive
 from toulmin.subjects import Transformer, TransformerConfig
 from toulmin.tasks import Pair, find_metric
 
@@ -178,3 +182,31 @@ def test_the_search_finds_the_worst_of_16384_sets() -> None:
     each = worst_ablation(runner, circuit, per_prompt=True)
     worse = (values < each.worst - 1e-10).sum(0)  # of each prompt, sets worse than the one found
     assert worse.max() <= 2**14 // 1000
+
+
+def test_the_worst_case_is_a_row_of_the_card() -> None:
+    """Beside the average: percent recovered of the worst of all 64 sets of outside edges, and the budget in words."""
+    runner = tiny(0)
+    circuit = Circuit.of(runner.graph, ["embed->L0.mlp", "L0.mlp->logits"])
+    card = faithfulness_card(runner, circuit, metrics=["logit_diff"], worst_case=WorstCaseSearch(), resamples=50)
+    sets = [~one for one in subsets(~circuit)]
+    scores = runner.scores([*sets, Circuit.empty(runner.graph)], Methodology(), ["logit_diff"])["logit_diff"].mean(1)
+    full = runner.full_scores(["logit_diff"])["logit_diff"].mean()
+    assert card.worst is not None
+    expected = 100 * (scores[:-1].min() - scores[-1]) / (full - scores[-1])
+    assert card.worst.value == pytest.approx(expected, abs=1e-8)
+    (table,) = [table for table in card.tables() if table.title == "worst case"]
+    assert table.rows[0][1] == card.find(Methodology(), "logit_diff", "percent_of_means", "ablated").value
+    assert table.rows[1][1] == card.worst.value
+    assert "36 gradient steps" in (table.caption or "")
+    assert faithfulness_card(runner, circuit, metrics=["logit_diff"], resamples=50).worst is None
+
+
+def test_the_worst_case_is_a_measure_of_the_study(tmp_path: Path) -> None:
+    settings = {"steps": 1, "toggled": 1, "rounds": 1}
+    study: Any = find_study("circuits.card")(**find_study("circuits.card").presets["tiny"], worst_case=settings)
+    store = Store(tmp_path / "store")
+    evidence = execute(study, store, Run(tmp_path / "work"))
+    assert re_derive(evidence, store) == []
+    assert evidence.measures["worst_case"].value <= evidence.measures["recovered"].value + 1e-9
+    assert "worst_case" not in find_study("circuits.card").preset("tiny").measure_specs()

@@ -7,11 +7,13 @@ from .curves import cmd as cmd
 from .curves import cpr as cpr
 from .curves import roc as roc
 from .tests import HypothesisTests as HypothesisTests
+from .worst_case_search import WorstCaseSearch as WorstCaseSearch
 
 __all__ = [
     "HypothesisTests",
     "Knockout",
     "Sweep",
+    "WorstCaseSearch",
     "cmd",
     "compare_knockouts",
     "cpr",

@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 
 from toulmin.circuits.checks import check_runner
 from toulmin.circuits.circuit import Circuit
-from toulmin.circuits.faithfulness.recovered import AGGREGATIONS, Aggregation, Baseline, recovered
+from toulmin.circuits.faithfulness.recovered import AGGREGATIONS, Aggregation, Baseline, PromptValues, recovered
+from toulmin.circuits.faithfulness.worst_case_search import WorstCaseSearch
 from toulmin.circuits.methodology import Methodology, grid
 from toulmin.circuits.pictures import draw_card, draw_percents, round_percent
 from toulmin.evidence import Figure, Interval, Table, TabularResult, format_number
@@ -39,21 +40,6 @@ Array = NDArray[np.float64]
 Verdict = Literal["faithful", "unfaithful", "undecided"]
 VERDICTS: tuple[Verdict, ...] = ("faithful", "undecided", "unfaithful")
 CARD_METRICS = ("logit_diff", "prob_diff", "kl", "loss", "choice_accuracy")
-
-
-@dataclass(frozen=True)
-class PromptValues:
-    """One metric under one methodology, ``[N]`` each: circuit c_i, full model f_i, no edge kept e_i.
-
-    ``shares``: one prompt's percentage has a meaning (of an accuracy, 0 or 1, it has none). ``from_zero``: the ratio to
-    the full model's own value has one (of a distance or a loss, where lower is better, it has none).
-    """
-
-    circuit: Array
-    full: Array
-    ablated: Array
-    shares: bool = True
-    from_zero: bool = True
 
 
 @dataclass(frozen=True)
@@ -89,6 +75,8 @@ class Card(TabularResult):
     """Every row, and the threshold (and ceiling) in percent that the verdicts are about.
 
     ``skipped`` names the combinations that have no number, and why (the methodology destroys nothing to recover).
+    ``worst``: the row of the worst case, if it was searched for, with the ``budget`` of the search: not everything
+    outside of the circuit is cut, but the set of outside edges, of those tried, for which the result is worst.
     """
 
     rows: tuple[CardRow, ...]
@@ -96,6 +84,8 @@ class Card(TabularResult):
     ceiling: float | None
     n: int
     skipped: Mapping[str, str]
+    worst: CardRow | None = None
+    budget: str = ""
 
     @property
     def lowest(self) -> CardRow:
@@ -145,8 +135,9 @@ class Card(TabularResult):
         raise FaultError(Fault("circuits.card_row", self.skipped.get(wanted, "the card has no such row"), name=wanted))
 
     def overview(self) -> tuple[Table, ...]:
-        """One line a methodology, and the choices that flip the verdict."""
-        return (self.table_of_methodologies(), self.table_of_flips())
+        """One line a methodology, the choices that flip the verdict, and the worst case if it was searched for."""
+        worst = () if self.worst is None else (self.table_of_worst(self.worst),)
+        return (self.table_of_methodologies(), self.table_of_flips(), *worst)
 
     def tables(self) -> tuple[Table, ...]:
         """The overview, and every row."""
@@ -176,6 +167,23 @@ class Card(TabularResult):
             rows=lines,
             caption=f"Lowest: {self.lowest}. Highest: {self.highest}. {self._threshold()}",
         )
+
+    def table_of_worst(self, row: CardRow) -> Table:
+        """The worst case beside the average case of the same methodology, metric and aggregation."""
+        average = self.find(row.methodology, row.metric, row.aggregation, row.baseline)
+        lines = tuple(
+            (
+                name,
+                one.value,
+                None if one.interval is None else one.interval.low,
+                None if one.interval is None else one.interval.high,
+                one.verdict,
+            )
+            for name, one in (("everything outside", average), ("the worst set found", row))
+        )
+        caption = f"{row.name}. Search: {self.budget}. One set for all prompts, chosen on them; a worse one may exist."
+        columns = ("edges cut", "percent", "low", "high", "verdict")
+        return Table(title="worst case", columns=columns, rows=lines, caption=caption)
 
     def table_of_rows(self) -> Table:
         """Every row: what was done, the percentage, its interval and verdict, how many prompts have a small effect."""
@@ -256,8 +264,12 @@ def make_card(
     level: float = 0.95,
     resamples: int = 1000,
     seed: int = 0,
+    worst: PromptValues | None = None,
+    budget: str = "",
 ) -> Card:
     """The card of per-prompt values.
+
+    :param worst: the logit difference of each prompt where the worst set found is cut, found with ``budget``.
 
     :param values: by methodology and name of the metric. :param clusters: the unit of each prompt; units are resampled.
     :raises FaultError: no row can be evaluated.
@@ -291,7 +303,17 @@ def make_card(
         message = "no row of the card has an effect to recover"
         raise FaultError(Fault("circuits.no_effect", message), ExitCode.NUMERICAL)
     n = len(next(iter(values.values())).circuit)
-    return Card(tuple(rows), threshold, ceiling, n, skipped)
+    row = None
+    if worst is not None:
+        found = recovered(
+            worst.circuit, worst.full, worst.ablated, "percent_of_means",
+            clusters=labels, level=level, resamples=resamples, seed=seed,
+        )  # fmt: skip
+        row = CardRow(
+            Methodology(), "logit_diff", "percent_of_means", "ablated", found.value, found.interval,
+            found.why_no_interval, found.small, found.percents, judge(found.interval, threshold, ceiling),
+        )  # fmt: skip
+    return Card(tuple(rows), threshold, ceiling, n, skipped, row, budget)
 
 
 def card_values(
@@ -349,6 +371,7 @@ def faithfulness_card(
     ceiling: float | None = None,
     seed: int = 0,
     resamples: int = 1000,
+    worst_case: WorstCaseSearch | None = None,
 ) -> Card:
     """Every faithfulness number of ``circuit`` on the runner's prompts: methodology x metric x aggregation x baseline.
 
@@ -356,9 +379,16 @@ def faithfulness_card(
         each also with its edges kept at every position.
     :param metrics: names of the catalogue, or metrics of your own.
     :param threshold: percent from which a row counts as faithful; ``ceiling``: percent above which it does not.
-    :raises FaultError: unknown metrics, NaN, a circuit of another model.
+    :param worst_case: also search for the worst set of outside edges (metric ``logit_diff``, resampled). It costs as
+        many gradients of all masks as it has steps, each about that of a dense run of every receiver.
+    :raises FaultError: unknown metrics, NaN, a circuit of another model; ``circuits.worst``.
     """
-    values = card_values(runner, circuit, methodologies, metrics)
+    values, worst = card_values(runner, circuit, methodologies, metrics), None
+    if worst_case is not None:
+        from toulmin.circuits.faithfulness.worst_case import worst_values
+
+        worst = worst_values(runner, circuit, worst_case)[0]
     return make_card(
-        values, threshold=threshold, ceiling=ceiling, clusters=runner.units, seed=seed, resamples=resamples
-    )
+        values, threshold=threshold, ceiling=ceiling, clusters=runner.units, seed=seed, resamples=resamples,
+        worst=worst, budget=worst_case.budget if worst_case is not None else "",
+    )  # fmt: skip

@@ -32,6 +32,21 @@ SMALL = 0.05
 
 
 @dataclass(frozen=True)
+class PromptValues:
+    """One metric under one methodology, ``[N]`` each: circuit c_i, full model f_i, no edge kept e_i.
+
+    ``shares``: one prompt's percentage has a meaning (of an accuracy, 0 or 1, it has none). ``from_zero``: the ratio to
+    the full model's own value has one (of a distance or a loss, where lower is better, it has none).
+    """
+
+    circuit: Array
+    full: Array
+    ablated: Array
+    shares: bool = True
+    from_zero: bool = True
+
+
+@dataclass(frozen=True)
 class Recovered:
     """Percent of the full model's effect that the circuit recovers, with its interval over prompts.
 

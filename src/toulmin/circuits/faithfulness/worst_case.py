@@ -25,6 +25,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from toulmin.circuits.circuit import Circuit
+from toulmin.circuits.faithfulness.recovered import PromptValues
+from toulmin.circuits.faithfulness.worst_case_search import WorstCaseSearch
 from toulmin.circuits.methodology import Methodology
 from toulmin.circuits.runner import CircuitRunner
 from toulmin.evidence import Table, TabularResult, mean_interval
@@ -115,6 +117,16 @@ def worst_ablation(
         tuple(removed for removed, _ in searched),
         runner.units,
     )
+
+
+def worst_values(runner: CircuitRunner, circuit: Circuit, search: WorstCaseSearch) -> tuple[PromptValues, Circuit]:
+    """The logit difference of each prompt where the worst set of outside edges found is cut, and that set.
+
+    :raises FaultError: ``circuits.worst``: a circuit with positions, or without an edge outside.
+    """
+    found = worst_ablation(runner, circuit, **search.model_dump())
+    empty = runner.scores([Circuit.empty(circuit.graph)], Methodology(), ["logit_diff"])["logit_diff"][0]
+    return PromptValues(found.worst, found.full, empty), found.removed[0]
 
 
 def _search(

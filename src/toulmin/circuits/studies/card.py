@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from toulmin.circuits.circuit import Circuit
 from toulmin.circuits.faithfulness.card import CARD_METRICS, Card, PromptValues, make_card
+from toulmin.circuits.faithfulness.worst_case_search import WorstCaseSearch
 from toulmin.circuits.methodology import Methodology, grid
 from toulmin.circuits.pictures import draw_circuit
 from toulmin.circuits.studies.base import CircuitStudy, Prepared, discovery_of, items_of
@@ -42,6 +43,11 @@ class FaithfulnessCard(CircuitStudy):
         "flips": MeasureSpec("1", "lower", "1 where some rows say faithful and others unfaithful", 0.0, 1.0),
         "edges": MeasureSpec("1", "lower", "edges in the circuit", 0.0),
     }
+    worst_measures: ClassVar[Mapping[str, MeasureSpec]] = {
+        "worst_case": MeasureSpec(
+            "%", "higher", "recovered where the worst set of outside edges found is cut, instead of all of them"
+        ),
+    }
     presets: ClassVar = {
         "tiny": {**_TINY, "n": 8, "n_discover": 4, "resamples": 100, "metrics": ["logit_diff", "kl"]},
         "demo": {**_TWO_NAME, "n": 60, "n_discover": 24, "resamples": 500},
@@ -52,6 +58,7 @@ class FaithfulnessCard(CircuitStudy):
     threshold: float = 80.0  #: percent
     ceiling: float | None = None  #: percent
     resamples: int = Field(default=1000, ge=50)
+    worst_case: WorstCaseSearch | None = None  #: also the worst case, searched with this budget; a table of settings
 
     @model_validator(mode="after")
     def _measured(self) -> Self:
@@ -59,6 +66,10 @@ class FaithfulnessCard(CircuitStudy):
         if missing:
             raise ValueError(f"metrics must include {' and '.join(sorted(missing))}: measures are made of them")
         return self
+
+    def measure_specs(self) -> Mapping[str, MeasureSpec]:
+        """The card's measures, and that of the worst case where it is searched for."""
+        return {**self.measures, **(self.worst_measures if self.worst_case is not None else {})}
 
     def cost(self) -> Cost:
         """A few hundred forward passes' worth for each hundred prompts."""
@@ -80,7 +91,14 @@ class FaithfulnessCard(CircuitStudy):
             columns[f"full {metric}"] = entry.full
             columns[f"circuit {method} {metric}"] = entry.circuit
             columns[f"ablated {method} {metric}"] = entry.ablated
-        return items_of(prepared.measuring.pairs, columns, {}, run, prepared.found)
+        arrays: dict[str, np.ndarray] = {}
+        if self.worst_case is not None:
+            from toulmin.circuits.faithfulness.worst_case import worst_values
+
+            worst, removed = worst_values(prepared.measuring, circuit, self.worst_case)
+            columns |= {"worst circuit": worst.circuit, "worst full": worst.full, "worst ablated": worst.ablated}
+            arrays["worst_removed"] = removed.table.astype(np.int64)
+        return items_of(prepared.measuring.pairs, columns, arrays, run, prepared.found)
 
     def card(self, items: Items) -> Card:
         """The card of the items, each clean prompt once."""
@@ -96,12 +114,17 @@ class FaithfulnessCard(CircuitStudy):
             for method in methodologies_of(discovery_of(items).circuit)
             for metric in self.metrics
         }
+        worst = None
+        if self.worst_case is not None:
+            worst = PromptValues(*(items[f"worst {name}"] for name in ("circuit", "full", "ablated")))
         return make_card(
             values,
             threshold=self.threshold,
             ceiling=self.ceiling,
             clusters=items.clusters or items.units,
             resamples=self.resamples,
+            worst=worst,
+            budget=self.worst_case.budget if self.worst_case is not None else "",
         )
 
     def summarise(self, items: Items) -> Summary:
@@ -129,6 +152,12 @@ class FaithfulnessCard(CircuitStudy):
             "flips": _count(float(card.flips), "lower", n, "a comparison of verdicts"),
             "edges": _count(float(len(found.circuit)), "lower", n, "an exact count"),
         }  # fmt: skip
+        if card.worst is not None:
+            interval = card.worst.interval
+            measures["worst_case"] = percent(
+                card.worst.value, "higher", interval=interval,
+                no_interval=None if interval is not None else card.worst.why_no_interval,
+            )  # fmt: skip
         figures = (*card.figures(), draw_circuit(found.circuit, found.scores))
         return Summary(measures, card.tables(), figures)
 

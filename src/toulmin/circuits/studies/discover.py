@@ -61,7 +61,7 @@ class CircuitDiscovery(FaithfulnessCard):
 
     def measure_specs(self) -> Mapping[str, MeasureSpec]:
         """The card's measures, and those of the curve and the agreement where there are scores."""
-        return {**self.measures, **(self.curve_measures if self.scored else {})}
+        return {**super().measure_specs(), **(self.curve_measures if self.scored else {})}
 
     def cost(self) -> Cost:
         """The card, the curve, the agreement."""
