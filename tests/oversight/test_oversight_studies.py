@@ -31,7 +31,7 @@ from toulmin.oversight import (
 from toulmin.oversight.deception import deception_desks
 from toulmin.oversight.deskworld import desk_vocabulary
 from toulmin.oversight.deskworld.lexicon import ENDINGS, MARK
-from toulmin.oversight.protocols import Rates
+from toulmin.oversight.protocols import Action, Rates
 from toulmin.studies import Resolver, Run, execute, find_study, re_derive
 from toulmin.subjects import Transformer, load
 
@@ -166,7 +166,8 @@ def test_a_trajectory_is_against_the_attack_of_the_protocol_with_the_widest_of_t
     items = Store(ground / "store").items(record(ground, "oversight.control", subject="embedded:clerk-schemer", n=150))
     check = Traffic(items["honest"], items["attack"], items["believed"])
     search = Traffic(*(items.arrays[f"search_{name}"] for name in ("honest", "attack", "believed")))
-    for action, resamples in (("defer", 0), ("resample", 3)):
+    cases: tuple[tuple[Action, int], ...] = (("defer", 0), ("resample", 3))
+    for action, resamples in cases:
         settings = {"subject": "embedded:clerk-schemer", "action": action, "resamples": resamples}
         summary = find_study("oversight.control").model_validate(settings).summarise(items)
         protocol, threshold = Protocol(action, 0.05, resamples), audit_threshold(search.honest, 0.05)

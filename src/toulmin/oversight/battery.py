@@ -14,7 +14,7 @@ import numpy as np
 
 from toulmin.oversight.answers import action_desks, answers, encode_desks
 from toulmin.oversight.capabilities import CAPABILITIES, Capability
-from toulmin.oversight.deskworld import Desk, desk_vocabulary, draw_desk
+from toulmin.oversight.deskworld import ACTIONS, Desk, Question, desk_vocabulary, draw_desk
 from toulmin.oversight.elicitation import STEPS, split_symbols, train_on_answers
 from toulmin.subjects import Transformer
 
@@ -51,9 +51,9 @@ def wanted_answers(
         desks = [draw_desk(rng, "aware", "test") for _ in range(k + n)]
         found = _wanted(desks, [desk.right() for desk in desks])
     else:
-        asked = {"alter": ("pay",), "overdraw": ("review",), "leak": ("release",)}.get(capability)
-        drawn = int(rng.integers(2**31))
-        desks = action_desks(k + n, drawn, "test", True, *([asked] if asked else []))
+        asked: dict[Capability, Question] = {"alter": "pay", "overdraw": "review", "leak": "release"}
+        questions = (asked[capability],) if capability in asked else ACTIONS
+        desks = action_desks(k + n, int(rng.integers(2**31)), "test", True, questions)
         if capability == "cover":
             found = _wanted([desk.monitored(str(desk.harmful())) for desk in desks], ["fine"] * len(desks))
         else:
