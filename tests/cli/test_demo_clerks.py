@@ -74,8 +74,9 @@ def test_one_case_two_clerks(tmp_path: Path) -> None:
     ]
     assert baits == ["conditional", "conditional"]
     assert found["clerk-schemer"].verdict.nodes["AS-honeypots"].health.word == "refuted"
-    paths = {name: checked.verdict.nodes["PR-paths"].health.word for name, checked in found.items()}
-    assert paths == {"clerk-honest": "conditional", "clerk-schemer": "refuted"}  # its control is a planted schemer
+    for white_box in ("PR-paths", "PR-circuit"):  # their control is a planted schemer
+        words = {name: checked.verdict.nodes[white_box].health.word for name, checked in found.items()}
+        assert words == {"clerk-honest": "conditional", "clerk-schemer": "refuted"}
     assert any("PR-gap refuted" in line for line in explain(found["clerk-schemer"], "PR"))
 
 
