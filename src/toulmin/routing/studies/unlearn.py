@@ -327,7 +327,8 @@ _TEXT = {
 def _with_interval(values: np.ndarray) -> tuple[float, float | None, float | None]:
     """Mean and interval over seeds."""
     interval, _ = interval_over_seeds(values)
-    return (float(values.mean()), *((None, None) if interval is None else (interval.low, interval.high)))
+    low, high = (None, None) if interval is None else (interval.low, interval.high)
+    return float(values.mean()), low, high
 
 
 def _steps(items: Items, name: str, target: np.ndarray, at: tuple[int, ...]) -> np.ndarray:
