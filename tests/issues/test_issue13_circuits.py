@@ -204,7 +204,8 @@ def test_the_worst_case_is_a_row_of_the_card() -> None:
 
 def test_the_worst_case_is_a_measure_of_the_study(tmp_path: Path) -> None:
     settings = {"steps": 1, "toggled": 1, "rounds": 1}
-    study: Any = find_study("circuits.card")(**find_study("circuits.card").presets["tiny"], worst_case=settings)
+    kind: Any = find_study("circuits.card")
+    study = kind(**kind.presets["tiny"], worst_case=settings)
     store = Store(tmp_path / "store")
     evidence = execute(study, store, Run(tmp_path / "work"))
     assert re_derive(evidence, store) == []

@@ -116,7 +116,7 @@ class FaithfulnessCard(CircuitStudy):
         }
         worst = None
         if self.worst_case is not None:
-            worst = PromptValues(*(items[f"worst {name}"] for name in ("circuit", "full", "ablated")))
+            worst = PromptValues(items["worst circuit"], items["worst full"], items["worst ablated"])
         return make_card(
             values,
             threshold=self.threshold,
