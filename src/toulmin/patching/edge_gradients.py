@@ -8,6 +8,9 @@ receiver of a stage reads the same stream, so one plain forward and backward pas
 one matrix product a stage gives all scores. The gradient of a head's Q, K or V input is taken after the norm and
 brought before it by the norm's Jacobian, in closed form. (Edge attribution patching: Nanda 2023, Syed et al. 2023.)
 
+Of a model in float16 or bfloat16 the loss and the products are computed in float32, from logits, values and gradients
+of the model's precision.
+
 With ``rules="relp"`` the backward pass is that of relevance patching (:mod:`toulmin.patching.relevance`). Queries and
 keys then get no relevance, because the pattern is a constant; with ``rules="relp_patterns"`` it is differentiated.
 """
@@ -27,6 +30,8 @@ from toulmin.patching.graph import Graph
 from toulmin.patching.kernels import GradientRules, Recorded, Terms
 from toulmin.patching.models import Model, as_computation
 from toulmin.subjects import Transformer
+
+FLOAT16_SCALE = 1024.0
 
 Loss = Callable[[Tensor], Tensor]
 PerSource = Tensor | Sequence[Tensor]
@@ -90,7 +95,12 @@ def edge_gradients(
         raise FaultError([Fault("patching.replace", "no stage of this name writes anything", name=n) for n in unknown])
     with torch.enable_grad():
         run = _Run(computation, tokens, values if mix else None, mix, rules, replace or {})
-        value = loss(_output(run, tokens, scored, rules))
+        logits = _output(run, tokens, scored, rules)
+        half = logits.dtype in (torch.float16, torch.bfloat16)
+        value = loss(logits.float() if half else logits)
+        # float16 has no number below 6e-8: gradients are taken of a multiple of the loss, a power of two
+        scale = FLOAT16_SCALE if logits.dtype == torch.float16 else 1.0
+        scaled = value * scale
     if not bool(torch.isfinite(value.detach()).all()):
         raise FaultError(Fault("patching.loss", "the loss is NaN or infinite"), ExitCode.NUMERICAL)
     with torch.no_grad():
@@ -101,7 +111,7 @@ def edge_gradients(
         elif isinstance(differences, Tensor) and isinstance(sources, Tensor):
             differences = differences.expand_as(sources)
         columns = torch.from_numpy(graph.unmerged_columns) if graph.merged_qkv else None
-        table = _contract(computation.graph, run.gradients(value), differences, columns, per_position)
+        table = _contract(computation.graph, run.gradients(scaled), differences, columns, per_position) / scale
     return EdgeGradients(table, value.detach(), sources)
 
 
@@ -219,6 +229,8 @@ def _contract(
             chosen = differences[graph.stage_reads[number]]
         else:
             chosen = torch.stack([differences[source] for source in read.tolist()])
+        if gradient.dtype in (torch.float16, torch.bfloat16):  # products of half precision are summed in float32
+            chosen, gradient = chosen.float(), gradient.float()
         if per_position:
             made = torch.einsum("sbtd,rbtd->srt", chosen, gradient)
         else:
