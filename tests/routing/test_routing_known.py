@@ -11,7 +11,17 @@ from routing_models import Net, gradients, loss, losses, tokens
 from torch import Tensor, nn
 
 from toulmin.faults import FaultError
-from toulmin.routing import Route, RoutePlan, Router, ablate, expand, freeze_excluded, profile, region_span
+from toulmin.routing import (
+    Route,
+    RoutePlan,
+    Router,
+    ablate,
+    access_profiles,
+    expand,
+    freeze_excluded,
+    profile,
+    region_span,
+)
 from toulmin.routing.gates import Gates
 
 FORGET = slice(12, 16)
@@ -227,6 +237,22 @@ def test_profiles_of_three_regions() -> None:
     assert torch.equal(profile(model, plan, on="abc")(tokens()), model(tokens()))
     with pytest.raises(FaultError, match="the regions are a, b, c"):
         profile(model, plan, on={"d"})
+
+
+def test_the_table_of_access_profiles_has_every_set_of_regions() -> None:
+    plan = RoutePlan(
+        [Route(n, params="blocks.*.mlp", rows_or_cols=slice(4 * i, 4 * i + 4), kind="parameter")
+         for i, n in enumerate("abc")]
+    )  # fmt: skip
+    model = Net()
+
+    def alive(one: Net, region: int) -> float:
+        return float((one.get_parameter("blocks.1.mlp.out.weight")[:, 4 * region : 4 * region + 4] != 0).any())
+
+    table = access_profiles(model, plan, {f"has {n}": lambda m, i=i: alive(m, i) for i, n in enumerate("abc")})
+    assert table.columns == ("a", "b", "c", "has a", "has b", "has c")
+    assert len({row[:3] for row in table.rows}) == 8
+    assert all([mark == "yes" for mark in row[:3]] == [found == 1.0 for found in row[3:]] for row in table.rows)
 
 
 def test_expanding_silently_computes_the_same_and_gives_a_region() -> None:

@@ -1,4 +1,5 @@
 from .ablation import ablate as ablate
+from .ablation import access_profiles as access_profiles
 from .ablation import expand as expand
 from .ablation import profile as profile
 from .ablation import region_span as region_span
@@ -18,6 +19,7 @@ __all__ = [
     "RoutePlan",
     "Router",
     "ablate",
+    "access_profiles",
     "expand",
     "freeze_excluded",
     "profile",

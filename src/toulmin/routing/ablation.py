@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from toulmin.evidence import Table
 from toulmin.faults import Fault, FaultError
 from toulmin.routing.places import as_index, match_names, mlp_layout, nearest, region_slices, unwrap
 from toulmin.routing.plan import RoutePlan
@@ -64,6 +66,20 @@ def profile(model: Model, plan: RoutePlan, on: Iterable[str]) -> Model:
     wanted = set(on)
     plan.of(wanted)
     return ablate(model, plan, "zero", labels=[label for label in plan.labels if label not in wanted])
+
+
+def access_profiles(model: Model, plan: RoutePlan, scores: Mapping[str, Callable[[Model], float]]) -> Table:
+    """A table of every access profile: which of the K regions are there, and the scores of that model (2^K rows).
+
+    ``scores`` names functions of a model, such as its loss on held-out data of each label.
+    """
+    labels = plan.labels
+    rows: list[tuple[str | float, ...]] = []
+    for present in itertools.product((True, False), repeat=len(labels)):
+        made = profile(model, plan, [label for label, there in zip(labels, present, strict=True) if there])
+        marks = ("yes" if there else "no" for there in present)
+        rows.append((*marks, *(float(score(made)) for score in scores.values())))
+    return Table(title="Access profiles", columns=(*labels, *scores), rows=tuple(rows))
 
 
 @torch.no_grad()
