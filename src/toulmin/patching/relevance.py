@@ -37,6 +37,9 @@ def norm_transposed(
     """
     if norm.kind == "none" or norm.w is None:
         return gradient
+    given = gradient.dtype
+    if given == torch.float16:  # the square of an activation above 256 is none of its numbers
+        resid, gradient = resid.float(), gradient.float()
     gradient = gradient * norm.w
     centred = resid
     if norm.kind == "layer":
@@ -47,7 +50,7 @@ def norm_transposed(
     if rules == "gradient":
         along = torch.einsum("hbtd,btd->hbt", gradient, x) / x.shape[-1]
         gradient.addcmul_(along.unsqueeze(-1), x, value=-1.0)
-    return gradient.mul_(rstd)
+    return gradient.mul_(rstd).to(given)
 
 
 def mlp_out(mlp: FeedForward, x: Tensor, rules: GradientRules) -> Tensor:
