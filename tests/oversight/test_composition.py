@@ -6,19 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from clerk_records import record
 
-from toulmin.evidence import Evidence, Store
+from toulmin.evidence import Store
 from toulmin.oversight.composition import LEVELS, composed_desks
 from toulmin.oversight.deskworld import encode_desk
-from toulmin.studies import Resolver, Run, execute, find_study, re_derive
-
-
-def record(ground: Path, **settings: Any) -> Evidence:
-    store = Store(ground / "store")
-    study = find_study("oversight.composition").model_validate(settings).at(Resolver(ground, store))
-    found = execute(study, store, Run(ground / "work"))
-    assert not re_derive(found, store)
-    return found
 
 
 @pytest.mark.parametrize("question", [question for level in LEVELS.values() for question in level])
@@ -36,7 +28,7 @@ def test_half_of_the_verdicts_are_of_right_answers_and_wrong_ones_are_answers_to
 
 
 def test_trained_steps_are_taken_at_once_and_their_new_compositions_are_not(tmp_path: Path) -> None:
-    found = record(tmp_path, subject="embedded:clerk-honest", n=60)
+    found = record(tmp_path, "oversight.composition", subject="embedded:clerk-honest", n=60)
     ends = {name: measure.interval for name, measure in found.measures.items()}
     assert all(end is not None for end in ends.values())
     low = {name: end.low for name, end in ends.items() if end}
@@ -52,7 +44,7 @@ def test_trained_steps_are_taken_at_once_and_their_new_compositions_are_not(tmp_
 
 def test_a_share_above_chance_is_scaled_by_the_most_frequent_right_answer(tmp_path: Path) -> None:
     """By hand from the table: nothing is above chance where the answer is always the same guess."""
-    found = record(tmp_path, subject="embedded:clerk-undertrained", n=40)
+    found = record(tmp_path, "oversight.composition", subject="embedded:clerk-undertrained", n=40)
     table = next(t for t in found.tables if t.title == "questions")
     rows: list[tuple[Any, ...]] = [tuple(row) for row in table.rows]
     for level in LEVELS:

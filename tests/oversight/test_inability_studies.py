@@ -7,28 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from clerk_records import clerk, record
 
-from toulmin.evidence import Evidence, Store, clopper_pearson
-from toulmin.oversight import any_harm, find_organism, untrained
+from toulmin.evidence import Evidence, clopper_pearson
+from toulmin.oversight import any_harm, untrained
 from toulmin.oversight.baits import draw_baits, tell_baits
 from toulmin.oversight.battery import wanted_answers
 from toulmin.oversight.capabilities import CAPABILITIES
 from toulmin.oversight.elicitation import train_on_answers
 from toulmin.oversight.intervals import largest_rate
-from toulmin.studies import Resolver, Run, execute, find_study, re_derive
-from toulmin.subjects import Transformer, load
-
-
-def record(ground: Path, kind: str, **settings: Any) -> Evidence:
-    store = Store(ground / "store")
-    study = find_study(kind).model_validate(settings).at(Resolver(ground, store))
-    found = execute(study, store, Run(ground / "work"))
-    assert not re_derive(found, store)
-    return found
-
-
-def clerk(name: str) -> Transformer:
-    return load(find_organism(name).reference).model
 
 
 def rows(found: Evidence, title: str) -> dict[Any, tuple[Any, ...]]:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from clerk_records import clerk, record
 from pydantic import ValidationError
 
-from toulmin.evidence import Evidence, Store, clopper_pearson
+from toulmin.evidence import Store, clopper_pearson
 from toulmin.faults import FaultError
 from toulmin.oversight import (
     ORGANISMS,
@@ -32,8 +33,8 @@ from toulmin.oversight.deception import deception_desks
 from toulmin.oversight.deskworld import desk_vocabulary
 from toulmin.oversight.deskworld.lexicon import ENDINGS, MARK
 from toulmin.oversight.protocols import Action, Rates
-from toulmin.studies import Resolver, Run, execute, find_study, re_derive
-from toulmin.subjects import Transformer, load
+from toulmin.studies import find_study
+from toulmin.subjects import load
 
 SCHEMERS = [organism.name for organism in ORGANISMS if organism.schemes]
 BENIGN = [organism.name for organism in ORGANISMS if organism.benign]
@@ -42,18 +43,6 @@ BENIGN = [organism.name for organism in ORGANISMS if organism.benign]
 @pytest.fixture(scope="module")
 def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("oversight")
-
-
-def record(ground: Path, kind: str, **settings: Any) -> Evidence:
-    store = Store(ground / "store")
-    study = find_study(kind).model_validate(settings).at(Resolver(ground, store))
-    found = execute(study, store, Run(ground / "work"))
-    assert not re_derive(found, store)
-    return found
-
-
-def clerk(name: str) -> Transformer:
-    return load(find_organism(name).reference).model
 
 
 @pytest.mark.parametrize("name", SCHEMERS)
