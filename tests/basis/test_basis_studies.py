@@ -224,7 +224,9 @@ def test_ratios_are_geometric_means_and_intervals_stay_within_the_range() -> Non
     first = {"tested": [{"40": 1.0, "1": 0.1}], "graph": [[[0, 1, 2.0]]], "strength": [[2.0, 1.0]]}
     planted = {"lib": 5, "pca": 20, "features": 5}
     metadata = {"sections": ["x to y"], "first": {"pca": first, "lib": first}, "planted": planted}
+    metadata["model_sections"] = [["x to y"], ["x to y"], ["z to w"]]  # the last layers of models of different depth
     found = study.summarise(Items(list(study.subjects), columns, metadata=metadata))
+    assert [row[0] for row in found.tables[0].rows] == ["x to y", "x to y", "z to w"]
     ratio = found.measures["ratio.lib"]
     assert ratio.value == pytest.approx(1)
     assert ratio.interval is not None

@@ -158,6 +158,8 @@ class Interaction(Study):
         keep = ("tested", "whole", "graph", "strength")
         metadata: dict[str, Any] = {
             "sections": sections,
+            # those of a language model's last layer have another name in each model
+            "model_sections": [rows[unit * count]["sections"] for unit in range(len(self.subjects))],
             "first": {b: {k: row[k] for k in keep} for b, row in first.items()},
             "planted": planted_needs(),
         }
@@ -256,8 +258,9 @@ class Interaction(Study):
         }
         for name, title in titles.items():
             rows: list[tuple[str | int | float | None, ...]] = []
-            for number, section in enumerate(items.metadata["sections"]):
+            for number in range(len(items.metadata["sections"])):
                 for unit, subject in enumerate(items.units):
+                    section = items.metadata["model_sections"][unit][number]
                     values = (float(items[f"{name}/{basis}/{number}"][unit]) for basis in self.bases)
                     rows.append((section, subject, *(round(v, 4) if name == "spread" else int(v) for v in values)))
             columns = ("section", "model", *self.bases)
