@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -156,7 +157,15 @@ def test_closed_forms_of_a_transformer_are_its_derivatives(norm: Norm, last: str
 def test_closed_forms_of_mlps_behind_a_norm_are_their_derivatives(
     norm: Norm, activation: Activation, gated: bool, biases: tuple[str, ...]
 ) -> None:
-    sizes = {"n_layers": 1, "d_model": 6, "n_heads": 2, "d_head": 4, "d_vocab": 11, "n_ctx": 4, "d_mlp": 9}
+    sizes: dict[str, Any] = {
+        "n_layers": 1,
+        "d_model": 6,
+        "n_heads": 2,
+        "d_head": 4,
+        "d_vocab": 11,
+        "n_ctx": 4,
+        "d_mlp": 9,
+    }
     config = TransformerConfig(**sizes, norm=norm, activation=activation, gated=gated, biases=biases)
     model = Transformer(config, torch.Generator().manual_seed(1)).double()
     generator = torch.Generator().manual_seed(4)
