@@ -98,11 +98,13 @@ class Independent:
         """Heads divided by the scale of their sum; b_O belongs to them in equal parts. RMSNorm only."""
         attn, norm = self.model.layers[number].attn, self.model.layers[number].post_norm1
         assert norm.kind == "rms"
+        assert norm.w is not None
+        weight = norm.w
         bias = 0.0 if attn.b_O is None else attn.b_O / self.config.n_heads
         parts = {name: result + bias for name, result in results.items()}
         whole = torch.stack(list(parts.values())).sum(0)
         scale = ((whole * whole).sum(-1, keepdim=True) / whole.shape[-1] + norm.eps).sqrt()
-        return {name: norm.w * part / (scale.detach() if self.relp else scale) for name, part in parts.items()}
+        return {name: weight * part / (scale.detach() if self.relp else scale) for name, part in parts.items()}
 
     def _joint_scale(self, slot: str, number: int, x: Tensor) -> Tensor:
         """The root mean square of the queries (or keys) that all heads would have if they read x."""

@@ -232,6 +232,5 @@ def test_the_ready_studies_of_a_real_model_are_well_formed() -> None:
     studies = [read_study(file) for file in files]
     of_paths = [study for study in studies if isinstance(study, Evaluate)]
     assert len(of_paths) >= 3
-    assert all(len(study.rungs()) == len(study.hypotheses) >= 8 for study in of_paths)
-    assert {study.kind for study in studies if not isinstance(study, Evaluate)} == {"circuits.discover"}
+    assert all(len(study.rungs()) == len(study.hypotheses) >= 5 for study in of_paths)
     assert {study.configuration()["subject"] for study in studies} == {"cached:smollm2-135m"}

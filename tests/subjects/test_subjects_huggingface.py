@@ -159,7 +159,8 @@ def test_a_reference_loads_it(tmp_path: Path) -> None:
 
 
 def test_a_family_that_cannot_be_taken_says_why(tmp_path: Path) -> None:
-    config = transformers.GptOssConfig(**MOE, head_dim=16, num_local_experts=4)
+    settings: dict[str, Any] = {**MOE, "head_dim": 16, "num_local_experts": 4}
+    config = transformers.GptOssConfig(**settings)
     transformers.GptOssForCausalLM(config).save_pretrained(tmp_path)
     with pytest.raises(FaultError) as caught:
         load_huggingface(tmp_path)

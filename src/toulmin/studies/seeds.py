@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from toulmin.evidence import Measure, interval_over_seeds
+from toulmin.evidence import Measure
 from toulmin.studies.study import MeasureSpec
 
 
 def seed_measure(spec: MeasureSpec, values: Iterable[float]) -> Measure:
     """The mean over seeds as a measure of evidence, with Student's interval or the reason why there is none."""
     each = [float(value) for value in values]
+    from toulmin.evidence import interval_over_seeds  # numpy, which a check without evidence does not load
+
     interval, reason = interval_over_seeds(each)
     mean = sum(each) / len(each)
     return Measure(
