@@ -30,6 +30,17 @@ OVERLAPS = """(selector) => {
 CARDS = ".acard, .chip"
 
 
+# marks that the drawing cuts off, or whose words are cut off
+CUT = """() => {
+  const plane = document.querySelector('.plane').getBoundingClientRect();
+  return [...document.querySelectorAll('.acard:not([hidden]) > .fold')].filter((mark) => {
+    const box = mark.getBoundingClientRect();
+    const tall = mark.scrollHeight > mark.clientHeight + 1;
+    return tall || box.right > plane.right + 0.5 || box.bottom > plane.bottom + 0.5;
+  }).map((mark) => mark.parentElement.dataset.key);
+}"""
+
+
 def overlaps(page: Any) -> list[list[str]]:
     count, found = page.evaluate(OVERLAPS, CARDS)
     assert count > 0
@@ -48,6 +59,9 @@ def test_nothing_overlaps(random_verdict: Grow, open_page: Open, size: int, widt
     assert overlaps(page) == []
     page.get_by_role("button", name="Close all").click()
     assert overlaps(page) == []
+    assert page.evaluate(CUT) == []
+    page.locator("[data-do='turn']").click()
+    assert page.evaluate(CUT) == []
     # the page never scrolls sideways, and no text of a card leaves it
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     spilt = """[...document.querySelectorAll('.acard:not([hidden])')].filter((card) => {
@@ -55,6 +69,17 @@ def test_nothing_overlaps(random_verdict: Grow, open_page: Open, size: int, widt
       return own.bottom > box.bottom + 0.5 || own.right > box.right + 0.5;
     }).length"""
     assert page.evaluate(spilt) == 0
+
+
+def test_the_mark_of_a_closed_card_is_whole(bound_verdict: Verdict, open_page: Open) -> None:
+    page = open_page(render_case(bound_verdict), width=1440)
+    page.get_by_role("button", name="Open all").click()
+    for _ in range(2):
+        for card in page.locator(".acard[aria-expanded='true']:visible").all()[::-1]:
+            card.locator(":scope > .fold").click()
+            assert page.evaluate(CUT) == []
+        page.get_by_role("button", name="Open all").click()
+        page.locator("[data-do='turn']").click()
 
 
 def test_the_sections_do_not_overlap(bound_verdict: Verdict, record: Evidence, open_page: Open) -> None:

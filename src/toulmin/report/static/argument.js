@@ -70,7 +70,6 @@ for (const app of document.querySelectorAll(".argument")) {
       element.style.top = at[1] + "px";
       element.at = box;
     }
-    canvas.size = [0, 1].map((side) => Math.max(...boxes.map((box) => box.at[side] + box.size[side])) + 2 * EDGE);
     for (const line of lines) {
       const parent = byKey.get(line.dataset.p), child = byKey.get(line.dataset.c);
       line.style.display = parent.hidden || child.hidden ? "none" : "";
@@ -85,6 +84,9 @@ for (const app of document.querySelectorAll(".argument")) {
       const count = 1 + (parseInt(fold.dataset.standing) || 0);
       fold.dataset.standing = count + (count > 1 ? " challenges" : " challenge");
     }
+    // from left to right the mark of a closed card stands out of it
+    const beyond = (box) => (axis && box.element.querySelector(".fold")?.offsetWidth) || 0;
+    canvas.size = [0, 1].map((side) => Math.max(...boxes.map((box) => box.at[side] + box.size[side] + (side ? 0 : beyond(box)))) + 2 * EDGE);
     // the challenges that are hidden are named above the drawing, so that the conclusion can stay in view with them
     const out = standing.filter((card) => card.hidden), tray = find(".tray");
     tray.hidden = !out.length;
