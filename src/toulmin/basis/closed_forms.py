@@ -29,6 +29,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from toulmin.basis.nodes import Node
+from toulmin.basis.squared_actions import pieces, squared_actions
 
 Function = Callable[[Tensor], Tensor]
 
@@ -68,12 +69,6 @@ def _mean_slopes(slope: Function, pre: Tensor, nodes: Sequence[Node]) -> Tensor:
     for node in nodes[1:]:
         total = total + slope(node.at * pre) * node.weight
     return total
-
-
-def pieces(count: int, bytes_each: int, max_bytes: int) -> list[slice]:
-    """Slices of so many samples that what each of them takes stays within ``max_bytes``."""
-    size = max(1, int(max_bytes // max(1, bytes_each)))
-    return [slice(start, start + size) for start in range(0, count, size)]
 
 
 @dataclass(frozen=True)
@@ -118,11 +113,7 @@ class Elementwise:
         if self.slope is None:
             return (A @ B).double().square().T * flat.double().square().sum(0)
         s = _mean_slopes(self.slope, read @ W, nodes)
-        total = torch.zeros(B.shape[1], len(A), dtype=torch.float64, device=x.device)
-        for some in pieces(len(flat), 2 * (A.numel() + len(A) * B.shape[1]) * A.element_size(), max_bytes):
-            acting = (A * s[some, None, :]) @ B  # [n, J, F]
-            total += torch.einsum("njf,nj->fj", acting.square(), flat[some].square()).double()
-        return total
+        return squared_actions(A, s, B, flat, None, max_bytes)
 
     def read(self, features: Tensor, C_inverse: Tensor, readout: Tensor) -> Float[Tensor, "N Q F"]:
         """act(f C^+ W) B."""
@@ -169,16 +160,8 @@ class ResidualMlp:
         W, out = self.W_in.to(x.dtype), self.W_out.to(x.dtype)
         B = _readout(readout, out)
         inverse = C_inverse.to(x.dtype)
-        A, U, straight = inverse @ W, out @ B, inverse @ B
-        flat = features.flatten(0, 1)
         s = _mean_slopes(self.slope, x.flatten(0, 1) @ W, nodes)
-        total = torch.zeros(B.shape[1], len(A), dtype=torch.float64, device=x.device)
-        for some in pieces(len(flat), 2 * (A.numel() + straight.numel()) * A.element_size(), max_bytes):
-            acting = torch.baddbmm(
-                straight.expand(len(s[some]), -1, -1), A * s[some, None, :], U.expand(len(s[some]), -1, -1)
-            )
-            total += torch.einsum("njf,nj->fj", acting.square(), flat[some].square()).double()
-        return total
+        return squared_actions(inverse @ W, s, out @ B, features.flatten(0, 1), inverse @ B, max_bytes)
 
     def read(self, features: Tensor, C_inverse: Tensor, readout: Tensor) -> Float[Tensor, "N Q F"]:
         """f C^+ B + act(f C^+ W_in) W_out B."""

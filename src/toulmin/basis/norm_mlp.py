@@ -22,8 +22,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from toulmin.basis.closed_forms import Function, pieces
+from toulmin.basis.closed_forms import Function
 from toulmin.basis.nodes import Node
+from toulmin.basis.squared_actions import pieces
 
 
 @dataclass(frozen=True)
