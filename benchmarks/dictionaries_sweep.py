@@ -13,13 +13,15 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from toulmin.dictionaries import Dictionary, Objective
+from toulmin.dictionaries import Dictionary, Objective, make_dictionary
 from toulmin.dictionaries.pareto import Curve, mean_ratio
+from toulmin.dictionaries.sites import clean_pass
 from toulmin.dictionaries.sources import TokenSplit, split_tokens
 from toulmin.dictionaries.sweep import SweepRun, SweepShape, held_out_loss, load_trained, result_to_json, train_sweep
 from toulmin.dictionaries.trainer import TrainingOptions
@@ -28,6 +30,7 @@ from toulmin.studies import Resolver
 from toulmin.subjects import Transformer, load
 
 AFTER = 1 << 16  #: first row of the finetuning phase: not those that the dictionaries were trained on
+MEAN_ROWS = 64  #: of which the mean activation is taken
 LONG = "local, equal FLOPs"
 MODES = {"local": {"local": 1.0}, "e2e": {"kl": 1.0}}
 
@@ -56,6 +59,8 @@ class Setting:
     dtype: str = "float32"
     compile: bool = False
     every: int = 20  #: steps from one checkpoint to the next
+    skip_first: int = 0  #: positions of every row without a dictionary: see Objective
+    centred: bool = False  #: all runs begin with tied weights and their origin at the mean activation
     per_group: int = 0  #: at most so many dictionaries trained together, for memory; 0: all of a seed
 
 
@@ -69,25 +74,26 @@ SETTINGS = {
     ),
     "stories260k": Setting(
         "file:data/stories260K/stories260K.bin", "data/text/tinystories_1000.json", 128,
-        SweepShape("L2.resid_pre", features=512, batch=16, steps=200, lr=3e-3),
+        SweepShape("L2.resid_pre", features=512, batch=16, steps=300, lr=3e-3),
         {"local": (0.3, 1.0, 2.5, 5.0, 10.0), "e2e": (0.1, 0.4, 1.0, 2.5, 6.0)},
         l0=(6.0, 40.0), alive=(100.0, 512.0), cost=(0.15, 1.0), tuned_at={"local": 2.5, "e2e": 1.0},
         equal_flops=3.2, finetune=0.1, rows=128,
     ),
     "smollm2-cpu": Setting(
         "cached:smollm2-135m", "data/corpus/train-000.npy", 64,
-        SweepShape("L15.resid_pre", features=1152, batch=8, steps=60, lr=3e-3),
-        {"local": (0.3, 1.0, 3.0, 10.0, 30.0), "e2e": (0.3, 1.0, 3.0, 10.0, 30.0)},
-        l0=(10.0, 200.0), alive=(200.0, 1152.0), cost=(0.3, 5.0), seeds=1, scales=(1.0,),
-        finetune=0.1, rows=32, eval_batch=4, dtype="bfloat16", per_group=5,
+        SweepShape("L15.resid_pre", features=1152, batch=4, steps=60, lr=3e-3),
+        {"local": (3.0, 5.0, 7.5, 10.0, 13.0), "e2e": (0.1, 0.2, 0.4, 0.8, 1.6)},
+        l0=(40.0, 300.0), alive=(200.0, 1152.0), cost=(0.5, 2.5), tuned_at={"local": 7.5, "e2e": 0.4},
+        equal_flops=5.3, finetune=0.1, rows=16, eval_batch=4, dtype="bfloat16", per_group=5,
+        skip_first=1, centred=True,
     ),
     "smollm2-gpu": Setting(
         "cached:smollm2-135m", "data/corpus", 512,
         SweepShape("L15.resid_pre", features=9216, batch=32, steps=1250, lr=1e-3),
-        {"local": (0.3, 1.0, 3.0, 10.0, 30.0), "e2e": (0.3, 1.0, 3.0, 10.0, 30.0)},
-        l0=(10.0, 200.0), alive=(1000.0, 9216.0), cost=(0.1, 1.0), tuned_at={"local": 3.0, "e2e": 3.0},
+        {"local": (1.0, 3.0, 6.0, 10.0, 16.0), "e2e": (0.05, 0.15, 0.4, 1.0, 2.5)},
+        l0=(10.0, 200.0), alive=(1000.0, 9216.0), cost=(0.1, 1.0), tuned_at={"local": 6.0, "e2e": 0.4},
         equal_flops=4.4, downstream=2.5, finetune=0.1, rows=256, eval_batch=8, dtype="bfloat16",
-        per_group=5, every=100,
+        per_group=5, every=100, skip_first=1, centred=True,
     ),
 }  # fmt: skip
 
@@ -109,8 +115,8 @@ class OutOfTimeError(Exception):
 
 def objective(mode: str, sparsity: float, setting: Setting) -> Objective:
     if mode == "e2e+downstream":
-        return Objective(sparsity=sparsity, kl=0.5, downstream=setting.downstream)
-    return Objective(sparsity=sparsity, **MODES[mode])
+        return Objective(sparsity=sparsity, kl=0.5, downstream=setting.downstream, skip_first=setting.skip_first)
+    return Objective(sparsity=sparsity, skip_first=setting.skip_first, **MODES[mode])
 
 
 def groups_of(setting: Setting, scales: dict[str, float]) -> list[list[SweepRun]]:
@@ -136,7 +142,7 @@ def groups_of(setting: Setting, scales: dict[str, float]) -> list[list[SweepRun]
 
 def finetuned(run: SweepRun, setting: Setting) -> SweepRun:
     """A short phase of KL + MSE, KL rescaled to MSE's size, with the same sparsity penalty (Karvonen 2025)."""
-    new = Objective(sparsity=run.objective.sparsity, local=1.0, kl=1.0, balanced=True)
+    new = replace(run.objective, kl=1.0, balanced=True)
     return SweepRun("local, finetuned", new, run.seed, 0.3 * run.lr_scale, setting.finetune)
 
 
@@ -169,10 +175,28 @@ def corpus(folder: Path, setting: Setting) -> TokenSplit:
     return TokenSplit(training, token_rows(folder / "valid.npy", setting.length, 49152), setting.rows)
 
 
+@torch.no_grad()
+def centre(model: Transformer, split: TokenSplit, setting: Setting) -> Tensor:
+    """The mean activation of the site over the first training rows, without the positions that are skipped."""
+    tokens = split.training.rows(0, MEAN_ROWS).to(model.W_E.device)
+    site = setting.shape.site
+    x = clean_pass(model, tokens, [site], (), whole=False).activations[site]
+    return x[:, setting.skip_first :].flatten(0, 1).double().mean(0)
+
+
+def centred_start(run: SweepRun, setting: Setting, mean: Tensor) -> Dictionary:
+    """The first weights of a run: encoder and decoder tied, and their origin at the mean."""
+    config = replace(setting.shape.config(len(mean)), start="tied")
+    made = make_dictionary(config, run.seed).to(mean.device)
+    made.centre(mean)
+    return made
+
+
 def sweep(name: str, out: Path, shared: Path, device: str, minutes: float) -> bool:
     """Work on a sweep for some minutes; whether it is done."""
     piece = Piece(minutes)
     setting, model, split = load_setting(name, shared, device)
+    mean = centre(model, split, setting) if setting.centred else None
     folder = out / name
     folder.mkdir(parents=True, exist_ok=True)
     options = TrainingOptions(micro_batches=setting.micro_batches, compile=setting.compile)
@@ -189,9 +213,12 @@ def sweep(name: str, out: Path, shared: Path, device: str, minutes: float) -> bo
         if not path.exists():
             if piece.over:
                 raise OutOfTimeError
+            first = AFTER if starts else 0
+            if starts is None and mean is not None:
+                starts = {run.name: centred_start(run, setting, mean) for run in runs}
             results = train_sweep(
                 model, split, setting.shape, runs, workdir=folder / label, every=setting.every, report=report,
-                options=options, eval_batch=setting.eval_batch, starts=starts, first_row=AFTER if starts else 0,
+                options=options, eval_batch=setting.eval_batch, starts=starts, first_row=first,
             )  # fmt: skip
             found = [result_to_json(result) for result in results]
             if label.startswith("tune"):

@@ -13,8 +13,9 @@ Of every row (a sequence; rows are the independent units), averages over its tok
     norm_ratio    mean of |x^| / |x|
     downstream    mean (a_s - a0_s)^2 at each later layer
 
-The mean of a site over all rows (what ablation puts in its place) is taken first. Over all tokens: how often each
-feature is active, on how many tokens pairs of features are active together, and the largest activation of each.
+The mean of a site over all rows (what ablation puts in its place) is taken first. Positions that dictionaries do not
+touch (``skip_first``) count for the output, and for nothing that is said of a site. Over all other tokens: how often
+each feature is active, on how many tokens pairs of features are active together, and the largest activation of each.
 """
 
 from __future__ import annotations
@@ -127,6 +128,7 @@ def evaluate_dictionaries(
     batch: int = 16,
     layers: Sequence[str] | None = None,
     pairs: bool | None = None,
+    skip_first: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> dict[str, Evaluation]:
     """The metrics of every insertion (dictionaries by site, by name) on the rows of ``tokens``.
@@ -135,6 +137,7 @@ def evaluate_dictionaries(
 
     :param layers: where downstream errors are measured; default the stream read by every later layer.
     :param pairs: count co-firing; default for dictionaries of at most 4,096 features.
+    :param skip_first: as in :class:`toulmin.dictionaries.Objective`: positions of every row without dictionaries.
     """
     config = model.config
     sites = {name: find_sites(held, config) for name, held in insertions.items()}
@@ -146,7 +149,7 @@ def evaluate_dictionaries(
         for dictionary in held.values():
             dictionary.eval()
     parts = tokens.split(batch)
-    means = _site_means(model, parts, {site.writes for found in sites.values() for site in found})
+    means = _site_means(model, parts, {site.writes for found in sites.values() for site in found}, skip_first)
     gathered: dict[str, _Gathered] = {
         name: _Gathered(held, later[name], pairs=pairs) for name, held in insertions.items()
     }
@@ -157,10 +160,10 @@ def evaluate_dictionaries(
         own = _scores(model, clean.final, part)
         ablated: dict[frozenset[str], Tensor] = {}
         for name, held in insertions.items():
-            behind = InsertedPass(model, held, clean, later[name])
+            behind = InsertedPass(model, held, clean, later[name], skip_first=skip_first)
             wiped = frozenset(site.writes for site in sites[name])
             if wiped not in ablated:
-                ablated[wiped] = _ablated_ce(model, clean, wiped, means, min(sites[name]).layer)
+                ablated[wiped] = _ablated_ce(model, clean, wiped, means, min(sites[name]).layer, skip_first)
             gathered[name].add(model, clean, behind, own, ablated[wiped], means)
         if progress is not None:
             progress(len(part))
@@ -171,13 +174,13 @@ def evaluate_dictionaries(
 
 
 @torch.no_grad()
-def _site_means(model: Transformer, parts: Sequence[Tensor], names: set[str]) -> dict[str, Tensor]:
+def _site_means(model: Transformer, parts: Sequence[Tensor], names: set[str], skip: int) -> dict[str, Tensor]:
     sums: dict[str, Tensor] = {}
-    count = sum(part.numel() for part in parts)
+    count = sum(part[:, skip:].numel() for part in parts)
     for part in parts:
         found = clean_pass(model, part.to(model.W_E.device), names, (), whole=False).activations
         for name, value in found.items():
-            total = value.flatten(0, -2).double().sum(0)
+            total = value[:, skip:].flatten(0, -2).double().sum(0)
             sums[name] = sums[name] + total if name in sums else total
     return {name: total / count for name, total in sums.items()}
 
@@ -201,12 +204,14 @@ def _scores(model: Transformer, final: Float[Tensor, "B T D"], tokens: Int[Tenso
 
 
 def _ablated_ce(
-    model: Transformer, clean: CleanPass, wiped: frozenset[str], means: Mapping[str, Tensor], first: int
+    model: Transformer, clean: CleanPass, wiped: frozenset[str], means: Mapping[str, Tensor], first: int, skip: int
 ) -> Tensor:
     from toulmin.dictionaries.sites import run_layer
 
     def visit(name: str, value: Tensor) -> Tensor:
-        return means[name].to(value.dtype).expand_as(value) if name in wiped else value
+        if name not in wiped:
+            return value
+        return torch.cat([value[:, :skip], means[name].to(value.dtype).expand_as(value[:, skip:])], 1)
 
     at, resid = model.positions(clean.tokens.shape[-1]), clean.starts[first]
     for layer in model.layers[first:]:
@@ -242,7 +247,7 @@ class _Gathered:
         means: Mapping[str, Tensor],
     ) -> None:
         tokens = clean.tokens
-        self.tokens += tokens.numel()
+        self.tokens += next(iter(behind.found.values())).codes[..., 0].numel()
         mine = _scores(model, behind.final, tokens)
         for name, value in (
             ("ce", own.ce),
@@ -266,8 +271,7 @@ class _Gathered:
             ratio = made.output.double().norm(dim=-1) / target.norm(dim=-1).clamp(min=1e-300)
             self.note(f"norm_ratio/{site}", ratio.mean(1))
         for name in self.layers:
-            value = behind.found[name].x if name in behind.found else behind.kept[name]
-            error = (value - clean.activations[name]).double().pow(2).mean((1, 2))
+            error = (behind.kept[name] - clean.activations[name]).double().pow(2).mean((1, 2))
             self.note(f"downstream/{name}", error)
 
     def _usage(self, site: str, made: Inserted) -> None:

@@ -42,9 +42,13 @@ class Objective:
     """The coefficient of each loss (0: not computed), and the choices that a loss leaves open.
 
     :param p: of the sparsity norm.
+    :param skip_first: positions at the beginning of every row that no dictionary touches or is trained on. Many
+        language models keep an activation a hundred times larger than all others at the first position (an "attention
+        sink"), which squared errors would otherwise be all about.
     :param downstream_at: the activations S of the downstream loss; default the stream read by every later layer.
     :param aux_k: how many dead features AuxK uses; default half the width of the input.
-    :raises FaultError: (``dictionaries.objective``) a coefficient that is negative or not finite, or no p.
+    :raises FaultError: (``dictionaries.objective``) a coefficient that is negative or not finite, no p, or a negative
+        number of positions.
     """
 
     sparsity: float = 0.0
@@ -60,6 +64,7 @@ class Objective:
     balanced: bool = False
     aux_k: int | None = None
     dead_after: int = DEAD_AFTER
+    skip_first: int = 0
 
     def __post_init__(self) -> None:
         names = ("sparsity", "local", "original", "downstream", "kl", "ce", "aux")
@@ -70,6 +75,8 @@ class Objective:
         ]
         if not (math.isfinite(self.p) and self.p > 0):
             faults.append(Fault("dictionaries.objective", f"must be positive, is {self.p}", name="p"))
+        if self.skip_first < 0:
+            faults.append(Fault("dictionaries.objective", "a number of positions", name="skip_first"))
         if self.balanced and not (self.local and self.of_output):
             faults.append(Fault("dictionaries.objective", "needs local, and kl or ce", name="balanced"))
         if self.form not in ("reference", "paper"):
@@ -119,7 +126,8 @@ class InsertedPass:
     """A forward pass with several dictionaries in their places, from the clean stream before the first of them.
 
     ``names`` are the activations to keep; ``whole`` runs to the end (``final``), otherwise the pass stops when all are
-    there. In a transcoder's place the MLP that it replaces is not computed, unless its own output is needed.
+    there. Positions before ``skip_first`` pass every site as they are. In a transcoder's place the MLP that it replaces
+    is not computed, unless its own output is needed.
     """
 
     def __init__(
@@ -131,8 +139,9 @@ class InsertedPass:
         *,
         whole: bool = True,
         fused: bool = False,
+        skip_first: int = 0,
     ) -> None:
-        self._fused = fused
+        self._fused, self._skip = fused, skip_first
         self.sites = find_sites(dictionaries, model.config)
         self.found: dict[str, Inserted] = {}
         self.kept: dict[str, Tensor] = {}
@@ -153,16 +162,22 @@ class InsertedPass:
             return value
         site, dictionary = self._writes[name]
         x = self.kept[site.reads] if site.transcodes else value
-        found = insert(dictionary, x, value, fused=self._fused)
+        skip = self._skip
+        found = insert(dictionary, x[:, skip:], value[:, skip:], fused=self._fused)
         self.found[site.name] = found
-        return found.output
+        return torch.cat([value[:, :skip], found.output], 1) if skip else found.output
 
 
 def local_pass(
-    dictionaries: Mapping[str, Dictionary], sites: list[Site], clean: CleanPass, *, fused: bool = False
+    dictionaries: Mapping[str, Dictionary],
+    sites: list[Site],
+    clean: CleanPass,
+    *,
+    fused: bool = False,
+    skip_first: int = 0,
 ) -> dict[str, Inserted]:
     """Every dictionary on the clean activation of its own site."""
-    acts = clean.activations
+    acts = {name: value[:, skip_first:] for name, value in clean.activations.items()}
     return {
         site.name: insert(dictionaries[site.name], acts[site.reads], acts[site.writes], fused=fused) for site in sites
     }
@@ -196,14 +211,16 @@ def losses(
     Only terms with a coefficient are computed. ``dead`` marks, for each site, the features that AuxK may use.
     """
     behind: InsertedPass | None = None
-    fused = objective.p == 1 and not objective.aux
+    fused, skip = objective.p == 1 and not objective.aux, objective.skip_first
     if objective.end_to_end and model is not None:
         sites = find_sites(dictionaries, model.config)
         names = downstream_names(sites, objective, model.config) if objective.downstream else ()
-        behind = InsertedPass(model, dictionaries, clean, names, whole=objective.of_output, fused=fused)
+        behind = InsertedPass(
+            model, dictionaries, clean, names, whole=objective.of_output, fused=fused, skip_first=skip
+        )
         found = behind.found
     elif model is not None:
-        found = local_pass(dictionaries, find_sites(dictionaries, model.config), clean, fused=fused)
+        found = local_pass(dictionaries, find_sites(dictionaries, model.config), clean, fused=fused, skip_first=skip)
     else:
         found = {name: insert(d, *_activations(clean, name), fused=fused) for name, d in dictionaries.items()}
     terms: dict[str, Tensor] = {}
@@ -228,14 +245,14 @@ def losses(
             add(f"local/{name}", objective.local, error * width)
         if objective.original and model is not None:
             (site,) = find_sites([name], model.config)
-            error = dictionary.squared_error(made.output, made.codes, clean.activations[site.writes])
+            error = dictionary.squared_error(made.output, made.codes, clean.activations[site.writes][:, skip:])
             add(f"original/{name}", objective.original, error * width)
         if objective.aux and dead is not None:
             add(f"aux/{name}", objective.aux, auxiliary_loss(dictionary, made, dead[name], objective.aux_k))
     if behind is not None and objective.downstream:
         names = downstream_names(behind.sites, objective, model.config) if model is not None else ()
         for name in names:
-            value = behind.found[name].x if name in behind.found else behind.kept[name]
+            value = behind.kept[name]
             error = functional.mse_loss(value, clean.activations[name])
             width = value.shape[-1] if objective.form == "paper" else 1
             add(f"downstream/{name}", objective.downstream / len(names), error * width)

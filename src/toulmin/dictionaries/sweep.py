@@ -139,7 +139,8 @@ def train_sweep(
         )  # fmt: skip
         dictionaries |= made
     held = {run.name: {shape.site: dictionaries[run.name]} for run in runs}
-    found = evaluate_dictionaries(model, held, split.evaluation(), batch=eval_batch)
+    skip = runs[0].objective.skip_first  # one for all: their curves are compared
+    found = evaluate_dictionaries(model, held, split.evaluation(), batch=eval_batch, skip_first=skip)
     return [_result(model, split, shape, run, dictionaries[run.name], found[run.name]) for run in runs]
 
 

@@ -114,7 +114,10 @@ def train_on_activations(
     faults = [
         Fault("dictionaries.insertion", "without a model only sparsity, local and aux can be had", name=i.name)
         for i in insertions
-        if i.objective.end_to_end or i.objective.original or set(i.dictionaries) != {ACTIVATIONS}
+        if i.objective.end_to_end
+        or i.objective.original
+        or i.objective.skip_first
+        or set(i.dictionaries) != {ACTIVATIONS}
     ]
     if faults:
         raise FaultError(faults)

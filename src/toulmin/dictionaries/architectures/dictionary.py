@@ -68,6 +68,17 @@ class Dictionary(nn.Module, ABC):
         self.W_dec.copy_(decoder)
         self.b_dec.copy_(out_bias)
 
+    @torch.no_grad()
+    def centre(self, mean: Float[Tensor, " D"]) -> None:
+        """Move the origin of an autoencoder to ``mean``: b_dec is the mean, and the encoder reads x - mean.
+
+        A start for activations whose mean is far from 0, which Adam would otherwise need many small steps to reach.
+        """
+        mean = mean.to(self.W_enc)
+        self.b_dec.copy_(mean)
+        if not self.config.input_bias:
+            self.b_enc.sub_(mean @ self.W_enc)
+
     @property
     def directions(self) -> Float[Tensor, "F O"]:
         """What each feature writes for one unit of activation: the decoder's rows as the forward pass uses them."""
