@@ -191,6 +191,13 @@ def test_a_histogram_counts_every_value() -> None:
     assert rows[0]["from"] == values.min()
 
 
+def test_a_legend_writes_the_names_of_groups_out() -> None:
+    names = ("random circuits of its size", "random knock-outs of its size")
+    svg = chart_svg(Chart.histogram({name: np.arange(5.0) for name in names}, title="t"))
+    root = ET.fromstring(re.sub(r'xmlns="[^"]+"', "", svg))
+    assert {text.text for text in root.iter("text")} >= set(names)
+
+
 def test_a_bad_specification_is_one_line() -> None:
     chart = Chart(
         title="t", spec={"data": {"values": [{"x": 1}]}, "mark": "nonsense", "encoding": {"x": {"field": "x"}}}

@@ -40,6 +40,7 @@ VEGA_CONFIG: dict[str, Any] = {
         "orient": "top",
         "labelColor": _SECOND,
         "labelFontSize": 12,
+        "labelLimit": 260,
         "titleColor": _MUTED,
         "titleFontSize": 12,
         "titleFontWeight": "normal",
