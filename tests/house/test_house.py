@@ -139,7 +139,18 @@ def test_examples_are_short() -> None:
     assert not long
 
 
-def test_every_room_has_a_face_with_a_docstring() -> None:
+def test_the_readme_counts_the_model_types() -> None:
+    text = (SRC / "subjects" / "families.py").read_text(encoding="utf-8")
+    (table,) = (
+        node.value
+        for node in ast.parse(text).body
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == "FAMILIES"
+    )
+    assert isinstance(table, ast.Dict)
+    assert f"{len(table.keys)} Hugging Face model types" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_every_package_has_a_docstring() -> None:
     for path in sorted(SRC.iterdir()):
         if path.is_dir() and path.name not in ("__pycache__", "assets"):
             assert ast.get_docstring(ast.parse((path / "__init__.py").read_text(encoding="utf-8"))), path.name

@@ -47,16 +47,16 @@ def ppo_step(settings: PpoSettings, device: torch.device, seed: int) -> PpoStep:
 
     def step(state: State, batch: Decisions) -> Mapping[str, Tensor]:
         generator = generator_at(seed, state.step)
-        data = Decisions(*(torch.from_numpy(np.ascontiguousarray(one)).to(device) for one in batch))  # type: ignore[arg-type]
-        advantage: Tensor = data.advantage  # type: ignore[assignment]
-        spread = advantage.std(unbiased=False)
-        advantage = (advantage - advantage.mean()) / (spread + 1e-8)
+        columns = batch._asdict()
+        tensors = {name: torch.from_numpy(np.ascontiguousarray(one)).to(device) for name, one in columns.items()}
+        advantage = tensors["advantage"]
+        tensors["advantage"] = (advantage - advantage.mean()) / (advantage.std(unbiased=False) + 1e-8)
         done: list[dict[str, Tensor]] = []
         for _ in range(settings.epochs):
             moved: list[Tensor] = []
             order = torch.from_numpy(generator.permutation(len(batch.action))).to(device)
             for rows in order.split(settings.minibatch):
-                losses = _losses(state, data, advantage, rows, settings)
+                losses = _losses(state, {name: one[rows] for name, one in tensors.items()}, settings)
                 state.optimizer.zero_grad(set_to_none=True)
                 losses["loss"].backward()
                 torch.nn.utils.clip_grad_norm_(state.module.parameters(), settings.gradient_clip)
@@ -70,17 +70,16 @@ def ppo_step(settings: PpoSettings, device: torch.device, seed: int) -> PpoStep:
     return step
 
 
-def _losses(state: State, data: Decisions, advantage: Tensor, rows: Tensor, settings: PpoSettings) -> dict[str, Tensor]:
-    planes, numbers, legal, action, old, _, target = (one[rows] for one in data)
-    heads: Heads = state.module(*network_inputs(planes, numbers))  # type: ignore[arg-type]
-    logs = torch.log_softmax(masked_logits(heads, legal) / settings.temperature, dim=1)  # type: ignore[arg-type]
-    log_ratio = logs.gather(1, action[:, None])[:, 0] - old  # type: ignore[index]
+def _losses(state: State, rows: Mapping[str, Tensor], settings: PpoSettings) -> dict[str, Tensor]:
+    heads: Heads = state.module(*network_inputs(rows["planes"], rows["numbers"]))
+    logs = torch.log_softmax(masked_logits(heads, rows["legal"]) / settings.temperature, dim=1)
+    log_ratio = logs.gather(1, rows["action"][:, None])[:, 0] - rows["log_chance"]
     ratio = log_ratio.exp()
     clipped = ratio.clamp(1 - settings.clip, 1 + settings.clip)
-    gain = torch.minimum(ratio * advantage[rows], clipped * advantage[rows]).mean()
+    gain = torch.minimum(ratio * rows["advantage"], clipped * rows["advantage"]).mean()
     chances = torch.softmax(heads.value[:, :2], dim=1)
-    value_loss = (chances[:, 0] - chances[:, 1] - target).square().mean()
-    entropy = -(logs.exp() * logs.masked_fill(~legal, 0.0)).sum(dim=1).mean()  # type: ignore[operator]
+    value_loss = (chances[:, 0] - chances[:, 1] - rows["target"]).square().mean()
+    entropy = -(logs.exp() * logs.masked_fill(~rows["legal"], 0.0)).sum(dim=1).mean()
     return {
         "loss": settings.value_weight * value_loss - gain - settings.entropy_weight * entropy,
         "value_loss": value_loss,
