@@ -265,7 +265,7 @@ class _Gathered:
             target = made.target.double()
             (where,) = find_sites([site], model.config)
             centred = target - means[where.writes].to(target.device)
-            self.note(f"l0/{site}", (made.codes > 0).sum(-1).double().mean(1))
+            self.note(f"l0/{site}", torch.count_nonzero(made.codes > 0, (1, 2)) / made.codes.shape[1])
             self.note(f"error/{site}", (made.output.double() - target).pow(2).sum((1, 2)))
             self.note(f"size/{site}", centred.pow(2).sum((1, 2)))
             ratio = made.output.double().norm(dim=-1) / target.norm(dim=-1).clamp(min=1e-300)

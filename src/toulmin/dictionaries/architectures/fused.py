@@ -46,20 +46,23 @@ class _FusedRelu(torch.autograd.Function):
             torch.addmm(b_dec, part, directions, out=output[rows])
         ctx.save_for_backward(x, W_enc, directions, codes)
         ctx.mark_non_differentiable(codes)
+        ctx.set_materialize_grads(False)  # or autograd fills a gradient of the codes' size with zeros
         return output, codes, total / len(x)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         d_output, _, d_penalty = grads
         x, W_enc, directions, codes = ctx.saved_tensors
-        each = (d_penalty / len(x)).to(x.dtype)
+        d_output = x.new_zeros(len(x), directions.shape[1]) if d_output is None else d_output
+        d_penalty = x.new_zeros(()) if d_penalty is None else d_penalty / len(x)
+        each = d_penalty.to(x.dtype).expand(codes.shape[1])  # what the penalty adds to every active code's gradient
         d_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
         d_enc, d_bias = torch.zeros_like(W_enc), W_enc.new_zeros(W_enc.shape[1])
         d_directions = torch.zeros_like(directions)
         for rows in _chunks(codes):
             part, upstream = codes[rows], d_output[rows]
-            slope = (upstream @ directions.T).add_(each)
-            slope.mul_(part > 0)
+            slope = torch.addmm(each, upstream, directions.T)
+            torch.ops.aten.threshold_backward.grad_input(slope, part, 0, grad_input=slope)  # 0 for inactive features
             d_directions.addmm_(part.T, upstream)
             d_enc.addmm_(x[rows].T, slope)
             d_bias += slope.sum(0)
