@@ -21,6 +21,7 @@ from .degeneracy.learning_coefficient import LearningCoefficient as LearningCoef
 from .degeneracy.learning_coefficient import learning_coefficient as learning_coefficient
 from .degeneracy.learning_coefficient import quadratic_coefficient as quadratic_coefficient
 from .degeneracy.parameters import parameter_rank as parameter_rank
+from .degeneracy.parts import part_parameters as part_parameters
 from .degeneracy.spectra import Rank as Rank
 from .grams import Gram as Gram
 from .grams import gram_matrices as gram_matrices
@@ -76,6 +77,7 @@ __all__ = [
     "modules",
     "neuron_basis",
     "parameter_rank",
+    "part_parameters",
     "pca_basis",
     "quadratic_coefficient",
     "random_basis",

@@ -73,7 +73,8 @@ def learning_coefficient(
 
     :param loss: the mean loss over the n samples, of all parameters by name (it is mapped over chains by torch.func).
     :param step: epsilon; :param localisation: gamma; :param beta: inverse temperature, default 1 / log n.
-    :param restrict: sample only these parameters, or only where a mask is true (a layer, a head's rows).
+    :param restrict: sample only these parameters, or only where a mask is true; :func:`part_parameters` gives those of
+        a head or a layer of a transformer.
     :param batches: draws a batch of samples and gives the mean loss on it: gradients are then of batches, a new one
         each step, and L(w) - L(w*) is taken on the same batch, which has the same mean as over all samples. Default:
         all n samples each step.
