@@ -60,7 +60,7 @@ class SiteRoutes:
     deltas: Tensor
     span: Span | None
     axis: int
-    hidden: Tensor | None  #: [F], 1 for the units that retain data do not see (forward masks)
+    hidden: Tensor | None  #: [L, F], 1 for the units that data of a label do not see (forward masks)
 
     @staticmethod
     def build(name: str, routes: Sequence[Route], plan: RoutePlan, size: int) -> SiteRoutes:
@@ -93,8 +93,10 @@ class SiteRoutes:
                     faults.append(Fault("routing.overlap", text, name=f"{route} at {name}"))
                 taken |= dict.fromkeys(index.tolist(), route.label)
             if route.kind == "forward":
-                hidden = torch.zeros(size, dtype=torch.float64) if hidden is None else hidden
-                hidden[index] = 1.0
+                if hidden is None:
+                    hidden = torch.zeros(len(plan.all_labels), size, dtype=torch.float64)
+                others = [k for k, label in enumerate(plan.all_labels) if label != route.label]
+                hidden[torch.tensor(others)[:, None], index] = 1.0
                 continue
             delta = torch.full((size,), route.outside - 1.0, dtype=torch.float64)
             delta[index] = route.inside - 1.0
@@ -123,12 +125,18 @@ class SiteRoutes:
             text = f"labels of shape {tuple(s.shape[:-1])} for an activation of shape {tuple(x.shape)}"
             raise FaultError(Fault("routing.labels", text, name=self.name))
         s = s.reshape(*s.shape[:-1], *([1] * (x.ndim - 1 - lead)), s.shape[-1])
-        if self.hidden is not None and (strengths.uniform is None or strengths.uniform[-1] > 0):
-            keep = 1 - s[..., -1:] * self.hidden.to(device=x.device, dtype=s.dtype)
+        if self.hidden is not None and self.hides(strengths):
+            keep = 1 - s @ self.hidden.to(device=x.device, dtype=s.dtype)
             x = x * (keep if self.axis == -1 else keep.movedim(-1, self.axis)).to(x.dtype)
         if self.columns and self.concerns(strengths):
             x = WeightGradient.apply(x, s[..., list(self.columns)], self.deltas, self.span, self.axis)  # type: ignore[assignment]
         return x
+
+    def hides(self, strengths: Strengths) -> bool:
+        """Whether data of the batch do not see some units here."""
+        assert self.hidden is not None
+        seen, uniform = self.hidden.sum(1) == 0, strengths.uniform
+        return uniform is None or any(float(s) > 0 for s, all_seen in zip(uniform, seen, strict=True) if not all_seen)
 
     def concerns(self, strengths: Strengths) -> bool:
         """Whether any gradient of the batch is weighed here."""

@@ -43,7 +43,9 @@ class Route:
       rest of the parameters matched (``scope="matched"``).
     - ``"forward"``: selective gradient masking (SGTM) as its published code does it. On retain data the units ``dims``
       at ``at`` are zero in the forward pass; on labelled data the forward pass is plain and the slices of ``params``
-      outside the units, output biases included, get no gradient. ``rows_or_cols`` are ``dims`` unless given.
+      outside the units, output biases included, get no gradient. ``rows_or_cols`` are ``dims`` unless given. With
+      several regions, data of one see the units of the others as zero too (that code has one region): otherwise each
+      would come to rely on the others, and no access profile but the full one would work.
 
     Patterns name modules or parameters; ``*`` stands for one part of a name, ``**`` for several. ``at`` may end in the
     name of a method (``layers.*.mlp.post``), ``params`` in that of a parameter. For a module that is an MLP the slices
