@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from toulmin.basis import folded_chain, neuron_basis, pca_basis, svd_basis, with_constant
+from toulmin.basis.degeneracy.spectra import rank_of
 from toulmin.basis.groups.population import GroupData, group_data
 from toulmin.basis.groups.tables import group_table, isotypic_projectors
 from toulmin.basis.studies.data import BasisName, Prepared, build_basis, over_models, prepare_addition, prepare_language
-from toulmin.basis.studies.degeneracy import PREDICTORS, Degeneracy, within_cells
+from toulmin.basis.studies.degeneracy import PREDICTORS, Degeneracy, _around_gap, within_cells
 from toulmin.basis.studies.interaction import Interaction
 from toulmin.basis.studies.modules import ModulesStudy
 from toulmin.evidence import Evidence, GraphFigure, Items, Store
@@ -58,6 +59,14 @@ def test_degeneracy_of_a_population(tmp_path) -> None:
     table = record.tables[0]
     assert [row[0] for row in table.rows] == ["Z5/6", "Z5/8"]
     assert record.measures["rho.free"].value == pytest.approx(-record.measures["rho.rank"].value)
+    assert record.figures[-1].title == "Singular values of the parameter Jacobian around the rank"
+    assert record.measures["structure.llc"].n == record.measures["rho.llc"].n
+
+
+def test_spectra_are_drawn_around_their_gap() -> None:
+    rank = rank_of(torch.tensor([8.0, 4.0, 2.0, 1e-9, 0.0], dtype=torch.float64))
+    assert _around_gap(rank, most=2) == [[-1, 0.5], [0, 0.25], [1, pytest.approx(1.25e-10)], [2, 1e-20]]
+    assert [place for place, _ in _around_gap(rank)] == [-2, -1, 0, 1, 2]
 
 
 def test_edges_needed_of_modular_addition(tmp_path) -> None:
@@ -149,12 +158,14 @@ def test_what_is_measured_of_a_network_whose_weights_are_waves() -> None:
             first.weight[0, :5] = torch.from_numpy(np.cos(2 * np.pi * a / 5))
             first.weight[1, :5] = torch.from_numpy(np.sin(2 * np.pi * second * a / 5))
             first.bias.copy_(torch.tensor([50.0, 50.0, -50.0]))
-        row = study._measure_network(model, data, projectors, 0)
+        row, rank = study._measure_network(model, data, projectors, 0)
+        assert rank.rank == row["rank"]
         assert row["dead"] == 1
         assert row["spectral"] == pytest.approx(2)
         assert row["representations"] == pytest.approx(count)
         assert row["free"] == 53 - row["rank"]
-        some = study.model_copy(update={"sampler_batch": 5})._measure_network(model.double(), data, projectors, 0)
+        small = study.model_copy(update={"sampler_batch": 5})
+        some, _ = small._measure_network(model.double(), data, projectors, 0)
         assert some["llc"] != row["llc"]
         for name in ("rank", "formula", "valid", "spectral"):  # weights in float32 by now
             assert some[name] == pytest.approx(row[name], rel=1e-5)
@@ -170,6 +181,10 @@ def test_networks_whose_chains_disagree_are_left_out_of_the_learning_coefficient
     assert (found.measures["rho.llc"].value, found.measures["rho.llc"].n) == (pytest.approx(1), 7)
     assert (found.measures["rho.rank"].value, found.measures["rho.rank"].n) == (pytest.approx(1), 8)
     assert found.measures["llc_refused"].value == pytest.approx(1 / 8)
+    # against the representations, which are in the order of everything else; in the reverse order they go against it
+    assert found.measures["structure.llc"].value == found.measures["structure.rank"].value == pytest.approx(1)
+    items = Items([f"n{n}" for n in range(8)], columns | {"representations": order[::-1]}, metadata=metadata)
+    assert Degeneracy.preset("tiny").summarise(items).measures["structure.rank"].value == pytest.approx(-1)
     assert found.positive_control is not None
     assert not found.positive_control.detected
     assert found.positive_control.measures["formula_exact"].value == 0.5

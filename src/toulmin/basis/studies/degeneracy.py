@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -10,6 +10,9 @@ from pydantic import Field, model_validator
 from toulmin.evidence import Chart, Measure, PositiveControl, Table, bootstrap, content_of
 from toulmin.faults import FaultError
 from toulmin.studies import Cost, Doubt, Input, Items, MeasureSpec, Run, Study, Summary, keep_piece
+
+if TYPE_CHECKING:
+    from toulmin.basis.degeneracy.spectra import Rank
 
 #: how each network's degeneracy is measured: the column of the items, and what it is
 PREDICTORS = {
@@ -21,6 +24,8 @@ PREDICTORS = {
     "llc": "local learning coefficient on the training loss, sampled",
     "representations": "effective number of irreducible representations in the incoming weights",
 }
+#: those that are also held against the number of representations, the structure that is known
+STRUCTURAL = ("rank", "formula", "spectral", "llc")
 
 
 class Degeneracy(Study):
@@ -32,7 +37,7 @@ class Degeneracy(Study):
     """
 
     kind: ClassVar = "basis.degeneracy"
-    version: ClassVar = 1
+    version: ClassVar = 2
     measures: ClassVar = {
         **{
             f"rho.{name}": MeasureSpec(
@@ -41,6 +46,10 @@ class Degeneracy(Study):
             for name, text in PREDICTORS.items()
         },
         "rho.placebo": MeasureSpec("1", "neither", "the same of a random number in place of the degeneracy", -1, 1),
+        **{
+            f"structure.{name}": MeasureSpec("1", "neither", "the same with the number of representations", -1, 1)
+            for name in STRUCTURAL
+        },
         "across.rank": MeasureSpec(
             "1", "neither", "Spearman of the rank with test loss over all widths of a group", -1, 1
         ),
@@ -121,10 +130,10 @@ class Degeneracy(Study):
         cells = [(group, width) for group in self.groups for width in self.widths]
         rows: list[dict[str, float]] = []
         names: list[str] = []
+        spectra: dict[str, list[list[float]]] = {}
         for group, width in run.track(cells, "groups and widths"):
-            piece = keep_piece(
-                run.workdir, f"{group}-{width}", lambda g=group, w=width: {"rows": self._cell(g, w, run)}
-            )
+            piece = keep_piece(run.workdir, f"{group}-{width}", lambda g=group, w=width: self._cell(g, w, run))
+            spectra[f"{group}, width {width}"] = piece["spectrum"]
             found = piece["rows"]
             rows += found
             names += [f"{group}/width {width}/seed {run.seed + number}" for number in range(len(found))]
@@ -133,7 +142,7 @@ class Degeneracy(Study):
         columns["cell"] = np.array(cell)
         contents = [content_of(name, self.share, self.steps, self.lr, self.decay) for name in names]
         notes = ["all networks of a group share one split of its table; seeds differ in initial weights"]
-        metadata = {"data_notes": notes, "planted": self._planted()}
+        metadata = {"data_notes": notes, "planted": self._planted(), "spectra": spectra}
         return Items(names, columns, metadata=metadata, contents=contents)
 
     def _planted(self) -> list[list[Any]]:
@@ -149,8 +158,8 @@ class Degeneracy(Study):
             found.append([kind, count, known, formula, parameter_rank(model, x).rank])
         return found
 
-    def _cell(self, group: str, width: int, run: Run) -> list[dict[str, float]]:
-        """The rows of one group and width."""
+    def _cell(self, group: str, width: int, run: Run) -> dict[str, list[Any]]:
+        """The rows of one group and width, and the spectrum of its first network around the gap."""
         from toulmin.basis.groups.population import group_data, held_out, train_population
         from toulmin.basis.groups.tables import group_table, isotypic_projectors
 
@@ -162,12 +171,17 @@ class Degeneracy(Study):
         population = train_population(data, width, seeds, **options, folder=folder)
         loss, accuracy = held_out(population, data)
         rows: list[dict[str, float]] = []
+        spectra: list[list[list[float]]] = []
         for number, seed in enumerate(seeds):
             row = {"loss": float(loss[number]), "accuracy": float(accuracy[number]), "seed": float(seed)}
-            rows.append(row | self._measure_network(population.network(number), data, projectors, seed))
-        return rows
+            measured, rank = self._measure_network(population.network(number), data, projectors, seed)
+            rows.append(row | measured)
+            spectra.append(_around_gap(rank))
+        return {"rows": rows, "spectrum": spectra[0]}
 
-    def _measure_network(self, model: Any, data: Any, projectors: list[Any], seed: int) -> dict[str, float]:
+    def _measure_network(
+        self, model: Any, data: Any, projectors: list[Any], seed: int
+    ) -> tuple[dict[str, float], Rank]:
         import torch
         from torch.func import functional_call
         from torch.nn import functional
@@ -229,7 +243,7 @@ class Degeneracy(Study):
             row |= {"llc": sampled.value, "llc_error": sampled.error, "r_hat": min(sampled.r_hat, 99.0)}
         except FaultError:  # a loss that is not finite
             row |= {"llc": 0.0, "llc_error": 0.0, "r_hat": 99.0}
-        return row
+        return row, rank
 
     def summarise(self, items: Items) -> Summary:
         """Rank correlations with intervals over networks, a table of the cells, and scatter plots against the loss."""
@@ -243,6 +257,8 @@ class Degeneracy(Study):
         for name, values in columns.items():
             use = accepted if name == "llc" else everything
             measures[f"rho.{name}"] = self._correlation(f"rho.{name}", values, loss, cells, use)
+            if (structure := f"structure.{name}") in self.measures:
+                measures[structure] = self._correlation(structure, values, items["representations"], cells, use)
         groups = np.array([str(cell).split("/")[0] for cell in cells])
         measures["across.rank"] = self._correlation("across.rank", items["rank"], loss, groups, everything)
         measures["across.llc"] = self._correlation("across.llc", items["llc"], loss, groups, accepted)
@@ -251,6 +267,18 @@ class Degeneracy(Study):
         for name, values in shares.items():
             measures[name] = self.measure(name, values, items, shares=True, n_of="networks")
         figures = self._figures(items, measures)
+        if spectra := items.metadata.get("spectra"):
+            series = {
+                name: ([at for at, _ in points], [share for _, share in points]) for name, points in spectra.items()
+            }
+            title = "Singular values of the parameter Jacobian around the rank"
+            x, y = "place after the last that counts (0)", "share of the largest"
+            caption = (
+                f"First network of each group and width. Below the line ({self.threshold:g}) a value counts as zero."
+            )
+            figures.append(
+                Chart.curves(series, title=title, caption=caption, x=x, y=y, log_y=True, threshold=self.threshold)
+            )
         return Summary(measures, tables=[self._table(items)], figures=figures, positive_control=self._control(items))
 
     def _control(self, items: Items) -> PositiveControl:
@@ -272,21 +300,21 @@ class Degeneracy(Study):
             contents=tuple(content_of("planted degeneracy", kind, count) for kind, count, *_ in planted),
         )
 
-    def _correlation(self, name: str, values: Any, loss: Any, cells: Any, use: Any) -> Measure:
+    def _correlation(self, name: str, values: Any, others: Any, cells: Any, use: Any) -> Measure:
         """Spearman's correlation of ranks within each cell, pooled over cells, with a bootstrap over networks."""
         spec = self.measures[name]
         fixed: dict[str, Any] = {"unit": spec.unit, "better": spec.better, "n_of": "networks"}
-        values, loss, cells = values[use], loss[use], cells[use]
+        values, others, cells = values[use], others[use], cells[use]
         if len(values) < 3:
             return Measure(value=0.0, n=max(1, len(values)), no_interval="fewer than three networks are left", **fixed)
-        point = within_cells(values, loss, cells)
+        point = within_cells(values, others, cells)
         if point is None:
             reason = "the quantity is the same for all networks of a cell"
             return Measure(value=0.0, n=len(values), no_interval=reason, **fixed)
 
         def statistic(chosen: Any) -> float:
             index = chosen.astype(int)
-            found = within_cells(values[index], loss[index], cells[index])
+            found = within_cells(values[index], others[index], cells[index])
             return 0.0 if found is None else found
 
         interval = bootstrap(
@@ -341,6 +369,14 @@ class Degeneracy(Study):
                 ),
             )
         return figures
+
+
+def _around_gap(rank: Rank, most: int = 30) -> list[list[float]]:
+    """At most ``most`` singular values to each side of the gap: place after the last that counts, and share of the
+    largest (at least 1e-20, so that exact zeros can be drawn)."""
+    values = (rank.spectrum / rank.spectrum[0].clamp(min=1e-300)).clamp(min=1e-20).tolist()
+    first, end = max(0, rank.rank - most), min(len(values), rank.rank + most)
+    return [[place - rank.rank + 1, values[place]] for place in range(first, end)]
 
 
 def within_cells(a: Any, b: Any, cells: Any) -> float | None:
