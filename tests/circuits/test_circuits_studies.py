@@ -135,7 +135,7 @@ def test_prompts_of_one_unit_are_items_of_their_own_in_one_cluster(tmp_path: Pat
         (0, pairs[:2], ["a", "b"], None),
         (1, pairs, ["a#0", "b#1", "b#2"], ["a", "b", "b"]),
     ):
-        items = items_of(chosen, {"x": np.arange(float(len(chosen)))}, {}, Run(tmp_path / str(number)), discovery)
+        items = items_of(chosen, {"x": np.arange(float(len(chosen)))}, {}, Run(tmp_path / str(number)), discovery, {})
         assert list(items.units) == units
         assert items.clusters == clusters
 

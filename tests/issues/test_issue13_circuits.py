@@ -164,6 +164,7 @@ def small(seed: int) -> CircuitRunner:
     return CircuitRunner(model.requires_grad_(False), pairs)
 
 
+@pytest.mark.slow
 def test_the_search_finds_the_worst_of_16384_sets() -> None:
     """14 edges outside, every set of which is run; the search runs about 300 sets for all prompts together."""
     seed = 1

@@ -6,8 +6,8 @@ FOLDER holds what benchmarks/circuits.py wrote. Prints one JSON line of CPU seco
 from __future__ import annotations
 
 import json
+import os
 import sys
-import time
 from pathlib import Path
 
 import torch
@@ -46,9 +46,10 @@ def main() -> None:
     loader = [PromptPairBatch(0, 0, data["clean"], data["corrupt"], data["answers"], data["wrong"])]
     by_name = {edge.name: edge for edge in model.edges}
     pruned = model.new_prune_scores()
-    for rank, name in enumerate(settings["ranking"]):
+    ranking = settings["eap_ranking" if job.endswith("_eap") else "ranking"]
+    for rank, name in enumerate(ranking):
         edge = by_name[name]
-        pruned[edge.dest.module_name][edge.patch_idx] = float(len(settings["ranking"]) - rank)
+        pruned[edge.dest.module_name][edge.patch_idx] = float(len(ranking) - rank)
 
     def run() -> dict[str, torch.Tensor]:
         if job == "eap":
@@ -64,7 +65,7 @@ def main() -> None:
             scores = acdc_prune_scores(model, loader, None, tao_exps=[exponent], tao_bases=[1])
             kept = [torch.isinf(scores[by_name[n].dest.module_name][by_name[n].patch_idx]) for n in settings["edges"]]
             return {"kept": torch.stack(kept)}
-        sizes = settings["sizes"] if job == "sweep" else [settings["size"]]
+        sizes = settings["sizes"] if job.startswith("sweep") else [settings["size"]]
         patch = PatchType.EDGE_PATCH if job == "patch" else PatchType.TREE_PATCH
         outs = run_circuits(model, loader, sizes, pruned, patch)
         return {"logits": torch.stack([outs[size][0] for size in sizes])}
@@ -74,9 +75,10 @@ def main() -> None:
     Path("/proc/self/clear_refs").write_text("5")
     for _ in range(settings["repeats"][job]):
         model.zero_grad(set_to_none=True)
-        start = time.process_time()
+        start = os.times()
         result = run()
-        times.append(time.process_time() - start)
+        end = os.times()
+        times.append((end.user - start.user, end.system - start.system))
     report = {"cpu": times, "base": base, "peak": peak_bytes()}
     save_file({name: value.contiguous() for name, value in result.items()}, out)
     print(json.dumps(report))

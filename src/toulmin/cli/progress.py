@@ -9,7 +9,13 @@ from toulmin.studies import Progress
 
 
 class BarProgress(Progress):
-    """A bar with rate and remaining time for each task; silent where standard error is not a terminal."""
+    """A bar with rate and remaining time for each task, where standard error is a terminal; notes are always said."""
+
+    def note(self, text: str) -> None:
+        """The text, on a line of its own."""
+        import typer
+
+        typer.echo(text, err=True)
 
     @contextlib.contextmanager
     def task(self, description: str, total: int | None = None) -> Generator[Callable[[int], None]]:

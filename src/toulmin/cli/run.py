@@ -47,7 +47,7 @@ def run(
     evidence = None if force else find_current(asked, kept, seed=seed if asked.seed_changes_data() else None)
     ran = evidence is None
     if evidence is None:
-        # the estimates were made on subjects of this package; for a larger model they would mislead
+        # these estimates were made on subjects of this package; with any other the study times a forward pass of it
         subject_of = str(getattr(asked, "subject", None) or "embedded:")
         if subject_of.startswith("embedded:") and (cost := asked.cost()) is not None:
             typer.echo(f"{asked.kind}: {cost}", err=True)

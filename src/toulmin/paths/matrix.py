@@ -34,6 +34,7 @@ def head_to_head(
     pairs: Iterable[Pair],
     component: Component = "K",
     *,
+    receivers: Sequence[str] | None = None,
     metric: AnyMetric = "logit_diff",
     max_bytes: int | None = None,
     batch: int | None = None,
@@ -45,20 +46,27 @@ def head_to_head(
     writes then reaches everything after it; only the direct edge changes what r reads (paths from s to r through MLPs
     in between are another set, ``s ~> [component] r``).
 
+    :param receivers: the heads whose inputs are patched, by name; default all after the first layer. A part of a matrix
+        takes its share of the time: the cells of one receiver cost about alike, most in the early layers.
     :param metric: a metric by name, a :class:`toulmin.tasks.Metric`, or a function of (patched logits [C, B, V], batch,
         clean logits [B, V]) that gives [C, B]. A cell is m(patched) − m(clean), or the metric where it is a distance.
     :param max_bytes: activations stay below this; default :func:`toulmin.patching.default_bytes` of the device.
     :param batch: pairs in one evaluation; default all of one length.
     :param seed: of the bootstrap.
-    :raises FaultError: ``paths.component``, ``paths.layers``, ``tasks.metric``, ``tasks.no_wrong``, faults of the
-        model and the pairs (:func:`toulmin.tasks.check_prompts`).
+    :raises FaultError: ``paths.component``, ``paths.layers``, ``paths.receiver``, ``tasks.metric``,
+        ``tasks.no_wrong``, faults of the model and the pairs (:func:`toulmin.tasks.check_prompts`).
     """
     model, pairs = check_prompts(model, pairs)
     if component not in SLOTS:
         raise FaultError(Fault("paths.component", "a head has no such input", name=component, hint="Q, K or V"))
     graph = Graph.of(model)
-    senders = [name for name in graph.sources if ".H" in name and _layer(name) < graph.n_layers - 1]
-    receivers = [f"L{layer}.H{head}" for layer in range(1, graph.n_layers) for head in range(graph.n_heads)]
+    every = [f"L{layer}.H{head}" for layer in range(1, graph.n_layers) for head in range(graph.n_heads)]
+    receivers = every if receivers is None else list(receivers)
+    if unknown := [name for name in receivers if name not in every]:
+        message = "no head that another head comes before"
+        raise FaultError([Fault("paths.receiver", message, name=name, hint="such as L1.H0") for name in unknown])
+    last = max(map(_layer, receivers), default=0)
+    senders = [name for name in graph.sources if ".H" in name and _layer(name) < last]
     if not senders:
         raise FaultError(Fault("paths.layers", "a model of one layer has no pairs of heads that follow each other"))
     cells = [(s, r) for s in senders for r in receivers if _layer(s) < _layer(r)]

@@ -27,6 +27,9 @@ class Progress:
         """A context that yields a function to call with the number of steps done since the last call."""
         yield lambda steps: None
 
+    def note(self, text: str) -> None:
+        """Something to tell who waits, such as an estimate of the time that is left."""
+
 
 class Pool:
     """Runs the pieces of a study here, one after the other."""

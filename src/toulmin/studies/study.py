@@ -155,7 +155,10 @@ class Study(BaseModel, ABC):
         return True
 
     def cost(self) -> Cost | None:
-        """What ``toulmin run`` says before it starts, for subjects that ship with the package; None: not estimated."""
+        """What ``toulmin run`` says before it starts, for subjects that ship with the package; None: not estimated.
+
+        A study of another model says how long it will take once that is loaded (:meth:`Progress.note`).
+        """
         return None
 
     @abstractmethod

@@ -68,6 +68,7 @@ class Behaviour(PromptStudy):
             find_metric("logit_diff").check((pair.unit, len(pair.wrong)) for pair in pairs)
         scores = {name: np.zeros(len(pairs)) for name in ("accuracy", "loss")}
         scores |= {name: np.zeros(len(pairs)) for name in ("logit_diff", "counterfactual") if "logit_diff" in chosen}
+        prompts.announce(run, pairs, (2 if "logit_diff" in chosen else 1) * len(pairs))
         batches = list(prompts.batches(pairs))
         with torch.inference_mode():
             for batch in run.track(batches, "scoring prompts"):
@@ -82,7 +83,7 @@ class Behaviour(PromptStudy):
                     scores[name][rows] = values.cpu().numpy()
         units, means = average_by_unit([pair.unit or f"pair-{i}" for i, pair in enumerate(pairs)], scores)
         contents = prompts.contents(pairs)
-        about = {"data_notes": prompts.notes(pairs)}
+        about = prompts.about(pairs)
         clusters = clusters_of(units, pairs)
         return Items(units, means, clusters, metadata=about, contents=[contents[unit] for unit in units])
 

@@ -182,6 +182,12 @@ def clusters_of(units: Sequence[str], pairs: Sequence[Pair]) -> list[str] | None
     return None if clusters == list(units) else clusters
 
 
+def resampled_unit(pairs: Sequence[Pair]) -> str:
+    """What intervals over ``pairs`` resample, in a word: ``templates`` or ``prompts``."""
+    own = [pair.unit or f"pair-{index}" for index, pair in enumerate(pairs)]
+    return "prompts" if cluster_labels(pairs) == own else "templates"
+
+
 def template_notes(pairs: Sequence[Pair]) -> list[str]:
     """One sentence on how many templates there are and whether intervals resample them; none without templates."""
     count = len({pair.template for pair in pairs if pair.template})

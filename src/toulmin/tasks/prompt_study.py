@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from toulmin.evidence import content_of, join_groups
+from toulmin.evidence import Items, Measure, content_of, join_groups
 from toulmin.faults import ExitCode, Fault, FaultError
-from toulmin.studies import Input, Run, Study
-from toulmin.tasks.pair import Pair, Task, template_notes
+from toulmin.studies import Cost, Input, Run, Study
+from toulmin.tasks.estimate import seconds_of_pass
+from toulmin.tasks.pair import Pair, Task, resampled_unit, template_notes
 
 if TYPE_CHECKING:
     from toulmin.subjects import Subject, Transformer
@@ -69,6 +70,15 @@ class PromptStudy(Study):
     def seed_changes_data(self) -> bool:
         """Whether pairs are generated, or windows drawn from a text."""
         return self.pairs is None
+
+    def measure(self, name: str, values: Any, items: Items, *, shares: bool = False, **more: Any) -> Measure:
+        """As of every study; what its n counts is what the interval resamples (:meth:`resampled`)."""
+        return super().measure(name, values, items, shares=shares, **{"n_of": self.resampled(items), **more})
+
+    @staticmethod
+    def resampled(items: Items) -> str:
+        """What intervals over the items resample, so that n counts it: ``templates`` or ``prompts``."""
+        return str(items.metadata.get("resampled", "prompts"))
 
     def load(self, run: Run) -> Prompts:
         """The subject with its model on the run's device, in evaluation mode, and the source of its prompts.
@@ -158,6 +168,19 @@ class Prompts:
         said = [f"{repeats} of {len(pairs)} pairs have the clean prompt of an earlier one: n counts it once"]
         lost = self._task.notes() if self.study.task is not None else self._lost
         return [*(said if repeats else ()), *lost, *template_notes(pairs)]
+
+    def about(self, pairs: Sequence[Pair]) -> dict[str, Any]:
+        """What the items say of their pairs: :meth:`notes`, and what the units of their intervals are."""
+        return {"data_notes": self.notes(pairs), "resampled": resampled_unit(pairs)}
+
+    def announce(self, run: Run, pairs: Sequence[Pair], passes: float) -> None:
+        """Say how long work worth so many forward passes of one prompt will take.
+
+        Of a model that ships with the package ``cost`` was said before it was loaded.
+        """
+        if not self.study.subject.startswith("embedded:"):
+            cost = Cost(seconds=passes * seconds_of_pass(self.model, pairs))
+            run.progress.note(f"{self.study.kind}: {cost}, estimated from a forward pass of the model")
 
     def batches(self, pairs: Sequence[Pair]) -> Iterator[PairBatch]:
         """Batches of the study's size on the model's device."""

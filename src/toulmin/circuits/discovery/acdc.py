@@ -91,6 +91,10 @@ class Acdc(DiscoveryMethod):
         """One an edge (and position), after those of ``within``."""
         return len(self._visited(runner)) + (0 if self.within is None else self.within.steps_on(runner))
 
+    def passes(self, runner: CircuitRunner) -> float:
+        """About a third of a pass for each decision, as what comes before the edge is at hand."""
+        return 0.3 * len(self._visited(runner)) * runner.n + (0 if self.within is None else self.within.passes(runner))
+
     def with_seed(self, seed: int) -> Self:
         """The same method, its ``within`` with this seed if that draws at random and none was set."""
         return self if self.within is None else self.model_copy(update={"within": self.within.with_seed(seed)})

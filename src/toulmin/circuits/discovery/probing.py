@@ -66,6 +66,10 @@ class Probing(ScoringMethod):
         """One an epoch."""
         return self.epochs
 
+    def passes(self, runner: CircuitRunner) -> float:
+        """About 32 a prompt, epoch and draw: with masks of its own, every receiver reads a stream of its own."""
+        return 32.0 * self.epochs * self.samples * runner.n
+
     def wanted(self, runner: CircuitRunner) -> int | None:
         """How many open gates the penalty allows; None where it asks for as few as possible."""
         return None

@@ -15,6 +15,11 @@ class WorstCaseSearch(BaseModel):
     rounds: int = Field(default=10, ge=0)  #: changes of the worst set
 
     @property
+    def passes(self) -> float:
+        """About how many forward passes a prompt: 32 for a gradient of all masks, 15 for a run of a set of edges."""
+        return 32.0 * 3 * self.steps + 15.0 * (2**self.toggled + 8 * self.rounds)
+
+    @property
     def budget(self) -> str:
         """In words."""
         tried = f"the {2**self.toggled} subsets of the {self.toggled} edges of largest gradient"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,7 @@ class Prepared:
     discovering: CircuitRunner
     measuring: CircuitRunner
     found: Discovery
+    about: Mapping[str, Any]  #: of the prompts measured on, as the items say it
 
 
 class CircuitStudy(PromptStudy):
@@ -84,7 +86,13 @@ class CircuitStudy(PromptStudy):
         prompts = self.load(run)
         sets = prompts.disjoint_pairs((self.n_discover, self.n), run.seed)
         first, second = (CircuitRunner(prompts.model, pairs, batch=self.batch) for pairs in sets)
-        return Prepared(first, second, self._find(first, run))
+        finding = 0.0 if self.circuit is not None else self.method.passes(first)
+        prompts.announce(run, first.pairs, finding + self.measuring_passes(first, second))
+        return Prepared(first, second, self._find(first, run), prompts.about(second.pairs))
+
+    @abstractmethod
+    def measuring_passes(self, discovering: CircuitRunner, measuring: CircuitRunner) -> float:
+        """About how many forward passes of one prompt it takes to measure the circuit that was found."""
 
     def _find(self, runner: CircuitRunner, run: Run) -> Discovery:
         """The circuit, read or discovered; a discovery that finished is taken up again from the work folder."""
@@ -130,9 +138,17 @@ def read_circuit(text: str, name: str, runner: CircuitRunner) -> Circuit:
 
 
 def items_of(
-    pairs: Sequence[Pair], columns: Mapping[str, Array], arrays: Mapping[str, Array], run: Run, found: Discovery
+    pairs: Sequence[Pair],
+    columns: Mapping[str, Array],
+    arrays: Mapping[str, Array],
+    run: Run,
+    found: Discovery,
+    of_pairs: Mapping[str, Any],
 ) -> Items:
-    """Items with one row a prompt, clustered by unit; the circuit and its scores are among them and an artefact."""
+    """Items with one row a prompt, clustered by unit; the circuit and its scores are among them and an artefact.
+
+    :param of_pairs: what is said of the pairs (:meth:`toulmin.tasks.Prompts.about`).
+    """
     units = [pair.unit or f"pair-{index}" for index, pair in enumerate(pairs)]
     distinct = len(set(units)) == len(units)
     ids = units if distinct else [f"{unit}#{index}" for index, unit in enumerate(units)]
@@ -145,7 +161,7 @@ def items_of(
     contents = [content_of(list(pair.clean)) for pair in pairs]
     labels, files = clusters_of(units, pairs) or units, {"circuit.json": file}
     clusters = None if labels == ids else labels
-    return Items(ids, columns, clusters, stored, files, {"discovery": about}, contents)
+    return Items(ids, columns, clusters, stored, files, {"discovery": about, **of_pairs}, contents)
 
 
 def discovery_of(items: Items) -> Discovery:

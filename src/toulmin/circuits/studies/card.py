@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -17,6 +17,9 @@ from toulmin.circuits.studies.base import CircuitStudy, Prepared, discovery_of, 
 from toulmin.evidence import Items, Measure
 from toulmin.studies import Cost, MeasureSpec, Run, Summary
 from toulmin.tasks import find_metric
+
+if TYPE_CHECKING:
+    from toulmin.circuits.runner import CircuitRunner
 
 _TINY = {"subject": "embedded:induction-2l", "task": "induction", "method": {"name": "eap_ig", "size": 40}}
 _TWO_NAME = {"subject": "embedded:story-4l", "task": "story.two_name", "method": {"name": "eap_ig", "size": 150}}
@@ -98,7 +101,12 @@ class FaithfulnessCard(CircuitStudy):
             worst, removed = worst_values(prepared.measuring, circuit, self.worst_case)
             columns |= {"worst circuit": worst.circuit, "worst full": worst.full, "worst ablated": worst.ablated}
             arrays["worst_removed"] = removed.table.astype(np.int64)
-        return items_of(prepared.measuring.pairs, columns, arrays, run, prepared.found)
+        return items_of(prepared.measuring.pairs, columns, arrays, run, prepared.found, prepared.about)
+
+    def measuring_passes(self, discovering: CircuitRunner, measuring: CircuitRunner) -> float:
+        """Half a pass for each run of the card; the gradients and runs of the search for the worst case."""
+        card = 0.5 * len(methodologies_of(Circuit.full(measuring.graph))) * measuring.n
+        return card + (0.0 if self.worst_case is None else self.worst_case.passes * measuring.n)
 
     def card(self, items: Items) -> Card:
         """The card of the items, each clean prompt once."""
@@ -133,10 +141,13 @@ class FaithfulnessCard(CircuitStudy):
         found = discovery_of(items)
         plain = card.find(Methodology(), "logit_diff", "percent_of_means", "ablated")
         kl = items[f"circuit {Methodology()} kl"]
-        n, rows = items.n, len(card.rows)
+        rows, units = len(card.rows), {"n": items.n, "n_of": self.resampled(items)}
 
         def percent(cell_value: float, better: str, **more: object) -> Measure:
-            return Measure.model_validate({"value": cell_value, "unit": "%", "better": better, "n": n, **more})
+            return Measure.model_validate({"value": cell_value, "unit": "%", "better": better, **units, **more})
+
+        def count(value: float, better: str, why: str) -> Measure:
+            return Measure.model_validate({"value": value, "unit": "1", "better": better, "no_interval": why, **units})
 
         measures = {
             "recovered": percent(
@@ -147,10 +158,10 @@ class FaithfulnessCard(CircuitStudy):
             "lowest": percent(card.lowest.value, "higher", no_interval=_EXTREME),
             "highest": percent(card.highest.value, "neither", no_interval=_EXTREME),
             "spread": percent(card.spread, "lower", no_interval=_EXTREME),
-            "faithful_rows": _count(card.count("faithful") / rows, "higher", n, "a count of verdicts"),
-            "unfaithful_rows": _count(card.count("unfaithful") / rows, "lower", n, "a count of verdicts"),
-            "flips": _count(float(card.flips), "lower", n, "a comparison of verdicts"),
-            "edges": _count(float(len(found.circuit)), "lower", n, "an exact count"),
+            "faithful_rows": count(card.count("faithful") / rows, "higher", "a count of verdicts"),
+            "unfaithful_rows": count(card.count("unfaithful") / rows, "lower", "a count of verdicts"),
+            "flips": count(float(card.flips), "lower", "a comparison of verdicts"),
+            "edges": count(float(len(found.circuit)), "lower", "an exact count"),
         }  # fmt: skip
         if card.worst is not None:
             interval = card.worst.interval
@@ -160,10 +171,6 @@ class FaithfulnessCard(CircuitStudy):
             )  # fmt: skip
         figures = (*card.figures(), draw_circuit(found.circuit, found.scores))
         return Summary(measures, card.tables(), figures)
-
-
-def _count(value: float, better: str, n: int, why: str) -> Measure:
-    return Measure.model_validate({"value": value, "unit": "1", "better": better, "n": n, "no_interval": why})
 
 
 def methodologies_of(circuit: Circuit) -> tuple[Methodology, ...]:

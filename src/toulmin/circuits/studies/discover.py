@@ -7,7 +7,7 @@ exact single-edge effects (attribution agreement).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ from toulmin.circuits.studies.card import FaithfulnessCard
 from toulmin.evidence import Items, Measure, Table, bootstrap
 from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.studies import Cost, MeasureSpec, Run, Summary
+
+if TYPE_CHECKING:
+    from toulmin.circuits.runner import CircuitRunner
 
 _INDUCTION: dict[str, Any] = {"subject": "embedded:induction-2l", "task": "induction"}
 _SIXTY = {"name": "eap_ig", "size": 60}
@@ -66,6 +69,11 @@ class CircuitDiscovery(FaithfulnessCard):
     def cost(self) -> Cost:
         """The card, the curve, the agreement."""
         return Cost(seconds=10 + 0.3 * self.n + 0.05 * self.compared)
+
+    def measuring_passes(self, discovering: CircuitRunner, measuring: CircuitRunner) -> float:
+        """Beside the card: a run for each size of the curve, a third of one for each exact effect."""
+        curve = 0.7 * self.points * measuring.n + 0.3 * self.compared * discovering.n
+        return super().measuring_passes(discovering, measuring) + (curve if self.scored else 0.0)
 
     def collect(self, run: Run) -> Items:
         """The card's items, and with scores: the metric at every size, and exact effects of a sample of edges."""
@@ -120,8 +128,9 @@ class CircuitDiscovery(FaithfulnessCard):
 
             interval = bootstrap(statistic, sweep, full, none, clusters=clusters, method="percentile", resamples=300)
             measures[name] = Measure(
-                value=statistic(sweep, full, none), unit=spec.unit, better=spec.better, n=items.n, interval=interval
-            )
+                value=statistic(sweep, full, none), unit=spec.unit, better=spec.better, n=items.n,
+                n_of=self.resampled(items), interval=interval,
+            )  # fmt: skip
         spec = self.curve_measures["agreement"]
         measures["agreement"] = Measure(
             value=found.absolute_rank_correlation, unit=spec.unit, better=spec.better, n=found.n, n_of="edges",

@@ -71,6 +71,8 @@ class CircuitStability(PromptStudy):
         prompts = self.load(run)
         pairs = list(prompts.pairs(self.n, seed=run.seed))
         method, circuits = self.method.with_seed(run.seed), list[Circuit]()
+        once = method.passes(CircuitRunner(prompts.model, pairs, batch=self.batch))
+        prompts.announce(run, pairs, once * (1 if self.over == "sizes" else self.draws))
         if self.over == "sizes":
             found = method.discover(CircuitRunner(prompts.model, pairs, batch=self.batch)).scores
             if found is None:
@@ -90,7 +92,7 @@ class CircuitStability(PromptStudy):
         ids = [f"draw-{index}" for index in range(len(circuits))]
         columns = {"edges": tables.sum(1).astype(np.float64), "jaccard": others}
         contents = [content_of([self.over, *map(int, np.flatnonzero(row))]) for row in tables]
-        about = {"stability": {"graph": graph.to_json(), "method": method.label}}
+        about = {"stability": {"graph": graph.to_json(), "method": method.label}, "data_notes": prompts.notes(pairs)}
         return Items(ids, columns, None, {"kept": np.packbits(tables, axis=1)}, {}, about, contents)
 
     def _draws(self, pairs: Sequence[Pair], seed: int) -> list[tuple[list[int], int | None]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 from pydantic import model_validator
@@ -17,6 +17,9 @@ from toulmin.evidence import Items, Measure, wilson
 from toulmin.faults import FaultError
 from toulmin.studies import Cost, MeasureSpec, Run, Summary
 from toulmin.tasks import find_metric
+
+if TYPE_CHECKING:
+    from toulmin.circuits.runner import CircuitRunner
 
 _INDUCTION = {"subject": "embedded:induction-2l", "task": "induction"}
 _SIXTY = {"name": "eap_ig", "size": 60}
@@ -87,7 +90,12 @@ class CircuitTests(CircuitStudy, TestSettings):
             "random_distances": data.random_distances,
             "random_knocked_out": data.random_knocked_out,
         }
-        return items_of(runner.pairs, columns, arrays, run, prepared.found)
+        return items_of(runner.pairs, columns, arrays, run, prepared.found, prepared.about)
+
+    def measuring_passes(self, discovering: CircuitRunner, measuring: CircuitRunner) -> float:
+        """Half a pass for each random circuit, knock-out and addition, and for each edge left out."""
+        size = len(measuring.graph.receivers) if self.circuit is not None else getattr(self.method, "size", None)
+        return 0.5 * measuring.n * (3 * self.randoms + (size or measuring.graph.n_edges // 20))
 
     def tests(self, items: Items) -> HypothesisTests:
         """The tests of the stored numbers."""

@@ -159,6 +159,7 @@ class Evaluate(PromptStudy):
 
         prompts = self.load(run)
         model, pairs = prompts.model, prompts.pairs(seed=run.seed)
+        prompts.announce(run, pairs, (2.0 + len(self.hypotheses)) * len(pairs))
         found = effects(
             model,
             self.rungs(),
@@ -178,7 +179,7 @@ class Evaluate(PromptStudy):
             "paths": {name: str(count) for name, count in found.n_paths.items()},  # beyond what a JSON number holds
             "copies": dict(found.n_copies),
             "notes": {name: list(notes) for name, notes in found.notes.items()},
-            "data_notes": prompts.notes(pairs),
+            **prompts.about(pairs),
         }
         contents = prompts.contents(pairs)
         clusters = clusters_of(names, pairs)
@@ -198,14 +199,18 @@ class Evaluate(PromptStudy):
             clusters=items.clusters,
         )
         declared, last = self.measure_specs(), found[-1]
+        # records of earlier versions counted clean prompts, whatever was resampled
+        count: dict[str, Any] = {"n": last.n}
+        if "resampled" in items.metadata:
+            count = {"n": items.n, "n_of": self.resampled(items)}
         measures = {
-            "pe": _measure(declared["pe"], last.pe, last.pe_interval, last.n),
-            "aue": _measure(declared["aue"], last.aue, last.aue_interval, last.n),
-            "ate": _measure(declared["ate"], last.ate, last.ate_interval, last.n),
+            "pe": _measure(declared["pe"], last.pe, last.pe_interval, count),
+            "aue": _measure(declared["aue"], last.aue, last.aue_interval, count),
+            "ate": _measure(declared["ate"], last.ate, last.ate_interval, count),
         }
         for one in found:
             name = f"pe.{_slug(one.name)}"
-            measures[name] = _measure(declared[name], one.pe, one.pe_interval, one.n)
+            measures[name] = _measure(declared[name], one.pe, one.pe_interval, count)
         return Summary(measures, tables=found.tables(), figures=[*found.figures(), *self._drawn(items)])
 
     def _drawn(self, items: Items) -> list[Figure]:
@@ -222,8 +227,8 @@ class Evaluate(PromptStudy):
         return [draw_in(space, last, base)]
 
 
-def _measure(spec: MeasureSpec, value: float, interval: Interval, n: int) -> Measure:
-    return Measure(value=value, unit=spec.unit, better=spec.better, n=n, interval=interval)
+def _measure(spec: MeasureSpec, value: float, interval: Interval, count: dict[str, Any]) -> Measure:
+    return Measure(value=value, unit=spec.unit, better=spec.better, interval=interval, **count)
 
 
 def _slug(name: str) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -13,8 +14,13 @@ from toulmin.faults import FaultError
 from toulmin.paths.effect_matrix import Matrix
 from toulmin.paths.metric_change import change_unit, find_change
 from toulmin.paths.studies.evaluate import PATH_DOUBTS
-from toulmin.studies import Cost, Items, MeasureSpec, Run, Summary
+from toulmin.studies import Cost, Items, Json, MeasureSpec, Run, Summary, keep_piece
 from toulmin.tasks import PromptStudy, clusters_of
+
+if TYPE_CHECKING:
+    from toulmin.tasks import Pair, Prompts
+
+Component = Literal["Q", "K", "V"]
 
 
 class MatrixStudy(PromptStudy):
@@ -34,7 +40,7 @@ class MatrixStudy(PromptStudy):
 
     doubts: ClassVar = PATH_DOUBTS
 
-    components: tuple[Literal["Q", "K", "V"], ...] = ("Q", "K", "V")  #: of later heads; none: only the logits
+    components: tuple[Component, ...] = ("Q", "K", "V")  #: of later heads; none: only the logits
     metric: str = "logit_diff"  #: whose change is shown, patched minus clean
     batch: int = Field(default=1024, ge=1)  #: pairs in one evaluation; activations are bounded by max_megabytes
     max_megabytes: int = Field(default=1024, ge=1)
@@ -62,24 +68,48 @@ class MatrixStudy(PromptStudy):
 
     def collect(self, run: Run) -> Items:
         """The mean effect of each cell on each clean prompt."""
-        from toulmin.paths.matrix import head_to_head, sender_to_logits
+        from toulmin.paths.matrix import sender_to_logits
 
         prompts = self.load(run)
         model, pairs = prompts.model, prompts.pairs(seed=run.seed)
         options: dict[str, Any] = {"metric": self.metric, "max_bytes": self.max_megabytes * 2**20, "batch": self.batch}
-        found = {f"[{c}]": head_to_head(model, pairs, c, **options) for c in run.track(self.components, "components")}
-        found["logits"] = sender_to_logits(model, pairs, **options)
-        columns: dict[str, Any] = {}
-        arrays: dict[str, Any] = {}
-        names = list(dict.fromkeys(found["logits"].units))
-        for name, matrix in found.items():
-            columns[name] = np.nan_to_num(matrix.per_prompt)
-            arrays[f"exists/{name}"] = ~np.isnan(matrix.per_prompt[0])
         config = model.config
-        shape = {"layers": config.n_layers, "heads": config.n_heads, "mlp": config.d_mlp > 0}
-        contents, about = prompts.contents(pairs), {**shape, "data_notes": prompts.notes(pairs)}
+        layers, heads = config.n_layers, config.n_heads
+        # the cells of a receiver in layer l are run through what comes after it, and share what their streams share
+        cells = sum(heads * heads * layer * (layers - layer) / layers for layer in range(1, layers))
+        prompts.announce(run, pairs, (5 + 0.35 * cells * len(self.components)) * len(pairs))
+        direct = sender_to_logits(model, pairs, **options)
+        columns: dict[str, Any] = {"logits": np.nan_to_num(direct.per_prompt)}
+        arrays: dict[str, Any] = {"exists/logits": ~np.isnan(direct.per_prompt[0])}
+        names = list(dict.fromkeys(direct.units))
+        parts = [(component, layer) for component in self.components for layer in range(1, layers)]
+        found = {part: self._layer(prompts, pairs, *part, run, options) for part in run.track(parts, "layers")}
+        for component in self.components:
+            senders = heads * (layers - 1)
+            cells_of = [np.full((len(names), senders, heads), np.nan) for _ in range(1, layers)]
+            for layer, values in enumerate(cells_of, start=1):
+                values[:, : heads * layer] = found[component, layer]
+            whole = np.concatenate(cells_of, axis=2)
+            columns[f"[{component}]"] = np.nan_to_num(whole)
+            arrays[f"exists/[{component}]"] = ~np.isnan(whole[0])
+        shape = {"layers": layers, "heads": heads, "mlp": config.d_mlp > 0}
+        contents, about = prompts.contents(pairs), {**shape, **prompts.about(pairs)}
         clusters = clusters_of(names, pairs)
         return Items(names, columns, clusters, arrays, metadata=about, contents=[contents[name] for name in names])
+
+    def _layer(
+        self, prompts: Prompts, pairs: Sequence[Pair], component: Component, layer: int, run: Run, options: Any
+    ) -> np.ndarray[Any, Any]:
+        """[n, senders, heads] the cells whose receivers are in ``layer``; kept in the work folder, so that a study
+        that is run again after it was stopped goes on with the layer it was at."""
+        from toulmin.paths.matrix import head_to_head
+
+        def make() -> Json:
+            receivers = [f"L{layer}.H{head}" for head in range(prompts.model.config.n_heads)]
+            found = head_to_head(prompts.model, pairs, component, receivers=receivers, **options)
+            return {"cells": found.per_prompt.tolist()}
+
+        return np.array(keep_piece(run.workdir, f"{component}-{layer}", make)["cells"])
 
     def summarise(self, items: Items) -> Summary:
         """A heatmap and the strongest cells of each component."""
