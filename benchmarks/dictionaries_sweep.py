@@ -40,7 +40,7 @@ class Setting:
     """A sweep: what is trained on what, and where the curves are compared."""
 
     subject: str
-    tokens: str  #: ``stories`` or a path below the folder of shared data
+    tokens: str  #: as in toulmin.dictionaries.sources; paths are relative to the folder of shared data
     length: int
     shape: SweepShape
     sparsities: dict[str, tuple[float, ...]]
@@ -73,14 +73,14 @@ SETTINGS = {
         equal_flops=2.9, finetune=0.1, rows=256,
     ),
     "stories260k": Setting(
-        "file:data/stories260K/stories260K.bin", "data/text/tinystories_1000.json", 128,
+        "file:data/stories260K/stories260K.bin", "file:data/text/tinystories_1000.json", 128,
         SweepShape("L2.resid_pre", features=512, batch=16, steps=300, lr=3e-3),
         {"local": (0.3, 1.0, 2.5, 5.0, 10.0), "e2e": (0.1, 0.4, 1.0, 2.5, 6.0)},
         l0=(6.0, 40.0), alive=(100.0, 512.0), cost=(0.15, 1.0), tuned_at={"local": 2.5, "e2e": 1.0},
         equal_flops=3.2, finetune=0.1, rows=128,
     ),
     "smollm2-cpu": Setting(
-        "cached:smollm2-135m", "data/corpus/train-000.npy", 64,
+        "cached:smollm2-135m", "file:data/corpus/train-000.npy", 64,
         SweepShape("L15.resid_pre", features=1152, batch=4, steps=60, lr=3e-3),
         {"local": (3.0, 5.0, 7.5, 10.0, 13.0), "e2e": (0.1, 0.2, 0.4, 0.8, 1.6)},
         l0=(40.0, 300.0), alive=(200.0, 1152.0), cost=(0.5, 2.5), tuned_at={"local": 7.5, "e2e": 0.4},
@@ -88,7 +88,7 @@ SETTINGS = {
         skip_first=1, centred=True,
     ),
     "smollm2-gpu": Setting(
-        "cached:smollm2-135m", "data/corpus", 512,
+        "cached:smollm2-135m", "dir:data/corpus", 512,
         SweepShape("L15.resid_pre", features=9216, batch=32, steps=1250, lr=1e-3),
         {"local": (1.0, 3.0, 6.0, 10.0, 16.0), "e2e": (0.05, 0.15, 0.4, 1.0, 2.5)},
         l0=(10.0, 200.0), alive=(1000.0, 9216.0), cost=(0.1, 1.0), tuned_at={"local": 6.0, "e2e": 0.4},
@@ -158,21 +158,7 @@ def load_setting(name: str, shared: Path, device: str) -> tuple[Setting, Transfo
     resolver = Resolver(base=shared)
     subject = load(setting.subject, resolver, dtype=getattr(torch, setting.dtype))
     subject.model.to(device)
-    tokens = setting.tokens if setting.tokens == "stories" else f"file:{setting.tokens}"
-    if tokens == "file:data/corpus":
-        return setting, subject.model, corpus(shared / "data/corpus", setting)
-    return setting, subject.model, split_tokens(tokens, subject, setting.length, setting.rows, resolver)
-
-
-def corpus(folder: Path, setting: Setting) -> TokenSplit:
-    """All shards in their order, and the validation file."""
-    import numpy as np
-
-    from toulmin.tasks import TokenRows, token_rows
-
-    ids = np.concatenate([np.load(path) for path in sorted(folder.glob("train-*.npy"))])
-    training = TokenRows(ids, setting.length, 49152, name=str(folder))
-    return TokenSplit(training, token_rows(folder / "valid.npy", setting.length, 49152), setting.rows)
+    return setting, subject.model, split_tokens(setting.tokens, subject, setting.length, setting.rows, resolver)
 
 
 @torch.no_grad()

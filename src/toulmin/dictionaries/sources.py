@@ -3,6 +3,7 @@
     stories                             storyworld; evaluation rows come from other seeds
     file:PATH.npy, file:PATH.bin        token ids (.bin: little-endian uint16)
     file:PATH.txt, .json, .jsonl        texts, through the subject's tokenizer
+    dir:PATH                            a folder of token ids: train-*.npy in the order of their names, and valid.npy
 
 Of a file the last rows are kept for evaluation, and never trained on.
 """
@@ -55,7 +56,10 @@ def split_tokens(
             text = f"stories have {training.vocabulary} tokens, and the subject {vocabulary}"
             raise FaultError(Fault("dictionaries.tokens", text, name=name), ExitCode.SUBJECT)
         return TokenSplit(training, held_out, rows)
-    ids = read_ids(resolver.locate(name), subject)
+    path = resolver.locate(name)
+    if path.is_dir():
+        return _split_folder(path, vocabulary, length, rows, seed)
+    ids = read_ids(path, subject)
     kept = len(ids) // length * length - rows * length
     if kept < length:
         text = f"{len(ids)} tokens do not give {rows} rows of {length} to evaluate on and one to train on"
@@ -64,10 +68,28 @@ def split_tokens(
     return TokenSplit(training, TokenRows(ids[kept:], length, vocabulary, shuffle=False, name=name), rows)
 
 
+def _split_folder(folder: Path, vocabulary: int, length: int, rows: int, seed: int) -> TokenSplit:
+    """Training rows from all ``train-*.npy`` together, evaluation rows from ``valid.npy``."""
+    shards = sorted(folder.glob("train-*.npy"))
+    if not shards or not (folder / "valid.npy").is_file():
+        fault = Fault("dictionaries.tokens", "a folder of tokens has train-*.npy and valid.npy", file=str(folder))
+        raise FaultError(fault, ExitCode.SUBJECT)
+    ids, held_out = np.concatenate([_load(path) for path in shards]), _load(folder / "valid.npy")
+    if len(held_out) < rows * length:
+        text = f"{len(held_out)} tokens do not give {rows} rows of {length} to evaluate on"
+        raise FaultError(Fault("dictionaries.tokens", text, file=str(folder / "valid.npy")), ExitCode.SUBJECT)
+    training = TokenRows(ids, length, vocabulary, seed=seed, name=str(folder))
+    return TokenSplit(training, TokenRows(held_out, length, vocabulary, shuffle=False, name=str(folder)), rows)
+
+
+def _load(path: Path) -> Any:
+    return np.load(path, mmap_mode="r", allow_pickle=False).reshape(-1)
+
+
 def read_ids(path: Path, subject: Subject[Transformer]) -> Any:
     """The token ids of a file, mapped where it is one of ids; a text is encoded, <bos> before each document if any."""
     if path.suffix == ".npy":
-        return np.load(path, mmap_mode="r", allow_pickle=False).reshape(-1)
+        return _load(path)
     if path.suffix == ".bin":
         return np.memmap(path, dtype="<u2", mode="r")
     tokenizer = subject.tokenizer
