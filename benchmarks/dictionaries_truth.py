@@ -5,7 +5,8 @@
 
 The dictionaries are those of the sweep at two sparsities that give about the same L0. A control has the same first
 weights, tokens, steps and objective, and keeps its random directions. Factors (the role of the present word, of the
-next one, the topic) are the units of the intervals; each value is first averaged over seeds.
+next one, the topic) are the units of the intervals; each value is first averaged over seeds. Then the geometry of the
+same dictionaries: likeness within one, across seeds and across ways of training, and features that fire together.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from dictionaries_sweep import Setting, groups_of, load_setting
 from torch import Tensor
 
 from toulmin.dictionaries import Dictionary
+from toulmin.dictionaries.evaluation import Usage, cofiring_information
 from toulmin.dictionaries.recovery import match_correlations, recover_labels
+from toulmin.dictionaries.similarity import compare_dictionaries, largest_cosines
 from toulmin.dictionaries.sites import clean_pass
 from toulmin.dictionaries.story_truth import story_factors
 from toulmin.dictionaries.sweep import SweepRun, load_trained, train_sweep
@@ -68,6 +71,39 @@ def recovery(dictionary: Dictionary, acts: Tensor, labels: Tensor, names: tuple[
     }
 
 
+@torch.no_grad()
+def geometry(made: dict[str, list[Dictionary]], acts: Tensor) -> None:
+    """Prints the mean over seeds, and the range over them, of each likeness; only features that are ever active."""
+    active = {name: [d.eval().encode(acts) > 0 for d in found] for name, found in made.items()}
+    directions = {
+        name: [d.directions[a.any(0)] for d, a in zip(found, active[name], strict=True)] for name, found in made.items()
+    }
+
+    def show(label: str, values: list[float]) -> None:
+        print(f"{label}: {np.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})")
+
+    for name, found in directions.items():
+        show(f"{name}: largest cosine within", [float(largest_cosines(d).mean()) for d in found])
+        pairs = [compare_dictionaries(a, b) for a in found for b in found if a is not b]
+        show(f"{name}: largest cosine with another seed's", [pair.mean for pair in pairs])
+        show(f"{name}: share found again by another seed", [pair.found_again for pair in pairs])
+        show(f"{name}: share of a feature's entropy told by its best partner", [partner(a) for a in active[name]])
+    across = [compare_dictionaries(a, b) for a, b in zip(directions["e2e"], directions["local"], strict=True)]
+    show("e2e with local of the same seed: largest cosine", [pair.mean for pair in across])
+    show("e2e with local of the same seed: share found again", [pair.found_again for pair in across])
+
+
+def partner(active: Tensor) -> float:
+    """The mean over features of max_j I(i, j) / H(i): how much the best other feature tells of when one is active."""
+    values = active.float()
+    fired = values.sum(0).double().numpy()
+    usage = Usage(len(active), fired, fired, fired, (values.T @ values).double().numpy())
+    information = cofiring_information(usage, least=10)
+    p = usage.frequency[fired >= 10]
+    entropy = -(p * np.log(p) + (1 - p) * np.log(1 - p))
+    return float((information.max(1) / entropy).mean())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="the folder of the sweep")
@@ -83,9 +119,11 @@ def main() -> None:
             clean_pass(model, part, [site], (), whole=False).activations[site].flatten(0, 1) for part in rows.split(16)
         ])  # fmt: skip
     values: dict[str, list[dict[str, np.ndarray]]] = {}
+    made: dict[str, list[Dictionary]] = {}
     for seed in range(setting.seeds):
         for name, dictionary in dictionaries_of(model, split, setting, options.out, seed).items():
             values.setdefault(name, []).append(recovery(dictionary, acts, labels, names))
+            made.setdefault(name, []).append(dictionary)
     means = {name: {key: np.mean([v[key] for v in found], 0) for key in KEYS} for name, found in values.items()}
     print(f"{len(names)} factors, {setting.seeds} seeds, {len(acts)} tokens")
     for name, found in means.items():
@@ -97,6 +135,7 @@ def main() -> None:
             difference = means[first][key] - means[second][key]
             ends = bootstrap_mean(difference)
             print(f"{first} less {second}: {key} {difference.mean():.3f} [{ends.low:.3f}, {ends.high:.3f}]")
+    geometry(made, acts)
 
 
 if __name__ == "__main__":

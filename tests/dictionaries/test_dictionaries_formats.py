@@ -191,3 +191,51 @@ def test_saelens_itself_gives_the_same_codes(tmp_path: Path) -> None:
         reconstruction = made(name)(X)
         torch.testing.assert_close(codes, reconstruction.codes, msg=name)
         torch.testing.assert_close(output, reconstruction.output, msg=name)
+
+
+THEIRS = """
+import sys, torch
+folder, checkout = sys.argv[1:]
+sys.path.insert(0, checkout)
+from e2e_sae.models.sparsifiers import SAE
+from sparsify import SparseCoder, SparseCoderConfig
+
+torch.manual_seed(0)
+x = torch.randn(40, 16)
+found = {"x": x}
+for name, transcode in (("layers.3", False), ("layers.3.mlp", True)):
+    coder = SparseCoder(16, SparseCoderConfig(k=4, num_latents=48, skip_connection=transcode, transcode=transcode))
+    for parameter in coder.parameters():
+        parameter.data.normal_(std=0.3)
+    coder.save_to_disk(f"{folder}/{name}")
+    out = coder(x=x, y=x)
+    codes = torch.zeros(40, 48).scatter(1, out.latent_indices, out.latent_acts)
+    found[name] = [out.sae_out.detach(), codes.detach()]
+sae = SAE(16, 48)
+for parameter in sae.parameters():
+    parameter.data.normal_(std=0.3)
+torch.save({f"blocks-2-hook_resid_pre.{name}": value for name, value in sae.state_dict().items()}, f"{folder}/e2e.pt")
+output, codes = sae(x)
+found["e2e"] = [output.detach(), codes.detach()]
+torch.save(found, f"{folder}/theirs.pt")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not {"TOULMIN_SAELENS", "TOULMIN_E2E_SAE"} <= set(os.environ),
+    reason="TOULMIN_SAELENS names no Python that has sparsify, or TOULMIN_E2E_SAE no checkout of e2e_sae",
+)
+def test_files_that_the_others_wrote_give_their_codes(tmp_path: Path) -> None:
+    """Dictionaries of eai-sparsify and e2e_sae, made, saved and run by their own code."""
+    command = [os.environ["TOULMIN_SAELENS"], "-c", THEIRS, str(tmp_path), os.environ["TOULMIN_E2E_SAE"]]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    theirs = torch.load(tmp_path / "theirs.pt")
+    imported = {name: import_sparsify(tmp_path / name) for name in ("layers.3", "layers.3.mlp")}
+    imported["e2e"] = import_e2e_sae(tmp_path / "e2e.pt")["L2.resid_pre"]
+    for name, found in imported.items():
+        output, codes = theirs[name]
+        reconstruction = found.dictionary(theirs["x"])
+        torch.testing.assert_close(reconstruction.codes, codes, msg=name)
+        torch.testing.assert_close(reconstruction.output, output, msg=name)

@@ -24,6 +24,9 @@ def test_the_references_settings() -> None:
     assert run.schedule.at(1250) == 5e-4
     (dictionary,) = run.insertion(4).dictionaries.values()
     assert dictionary.config.n_features == 240
+    swept = reference_run("gpt2-small e2e+downstream", layer=10, sparsity=2.5, downstream=0.05)
+    assert swept.objective == Objective(sparsity=2.5, kl=0.5, downstream=0.05)
+    assert reference_run("gpt2-small e2e", layer=2, sparsity=0.2).objective == Objective(sparsity=0.2, kl=1.0)
     assert len({reference_run(name).name for name in REFERENCE_RUNS}) == 5
     with pytest.raises(FaultError, match="gpt2-small local"):
         reference_run("gpt3")
