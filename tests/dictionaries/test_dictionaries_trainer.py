@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -220,6 +221,32 @@ def test_metrics_are_read_only_when_somebody_looks() -> None:
     assert [done for done, _ in seen] == [4, 6]
     assert all("x/l0/L1.resid_pre" in text for _, text in seen)
     assert 0 < last["x/l0/L1.resid_pre"] < 40
+
+
+@pytest.mark.parametrize("micro_batches", [1, 2])
+def test_alive_features_are_counted_over_a_window_of_training_tokens(micro_batches: int) -> None:
+    """Batch i activates feature i mod 4 only, and feature 4 never is: two are alive in any window of two batches."""
+    dictionary = make_dictionary(DictionaryConfig("relu", 5, 5))
+    with torch.no_grad():
+        dictionary.W_enc.copy_(torch.eye(5))
+        dictionary.b_enc.fill_(-0.5)
+    rows = IndexedBatches(lambda i: torch.eye(5)[i % 4].repeat(6, 1))
+    made = Insertion("a", {"activations": dictionary}, Objective(local=1.0))
+    found: list[float] = []
+
+    class Alive:
+        every = 1
+
+        def on_start(self, state: object, steps: int) -> None: ...
+
+        def on_step(self, state: object, metrics: Mapping[str, float]) -> None:
+            found.append(metrics["a/alive/activations"])
+
+        def on_end(self, state: object) -> None: ...
+
+    options = TrainingOptions(micro_batches=micro_batches, alive_window=12)
+    train_on_activations([made], rows, Schedule(6, 1e-9, "constant"), options=options, callbacks=[Alive()])
+    assert found == [1, 2, 2, 2, 2, 2]
 
 
 def test_faults_of_a_training_run_are_listed_together() -> None:

@@ -50,12 +50,15 @@ class TrainingOptions:
     :param micro_batches: parts that a batch is divided into, for memory.
     :param betas: of Adam.
     :param resample_every: steps between resamplings of dead features (Bricken et al. 2023); 0: never.
+    :param alive_window: tokens over which the metric ``NAME/alive/site`` counts the features that were active; 0: it is
+        not counted, which saves a pass over the codes at every step.
     :param compile: let ``torch.compile`` fuse the model's layers (for GPUs).
     """
 
     micro_batches: int = 1
     betas: tuple[float, float] = (0.9, 0.999)
     resample_every: int = 0
+    alive_window: int = 0
     compile: bool = False
 
 
@@ -72,7 +75,8 @@ def train_dictionaries(
 ) -> dict[str, float]:
     """Train every insertion on batches (B, T) of tokens, in place; the last step's metrics.
 
-    Metrics are ``NAME/term/site``, ``NAME/l0/site``, ``NAME/grad_norm`` and ``loss`` (the sum over insertions).
+    Metrics are ``NAME/term/site``, ``NAME/l0/site``, ``NAME/alive/site``, ``NAME/grad_norm`` and ``loss`` (the sum over
+    insertions).
 
     :raises FaultError: (``dictionaries.insertion``) two insertions of one name or with one dictionary; unknown sites;
         what :func:`toulmin.training.fit` raises.
@@ -150,9 +154,10 @@ def _fit(
         group = {"params": i.trained(), "lr_scale": i.lr_scale}
         optimizers[i.name] = torch.optim.Adam([group], lr=schedule.lr, betas=options.betas, fused=fused)
         for site, dictionary in i.dictionaries.items():
-            if i.objective.aux or options.resample_every:
+            if i.objective.aux or options.resample_every or options.alive_window:
                 idle = torch.zeros(dictionary.config.n_features, device=dictionary.W_enc.device)
                 kept[f"idle/{i.name}/{site}"] = idle
+                kept[f"seen/{i.name}/{site}"] = idle.new_zeros(())
             if i.control == "soft_frozen_decoder":
                 kept[f"start/{i.name}/{site}"] = dictionary.W_dec.detach().clone()
     generator = torch.Generator().manual_seed(seed)
@@ -265,7 +270,11 @@ class _Step:
                 note(f"{insertion.name}/l0/{site}", active / made.codes[..., 0].numel())
             key = f"idle/{insertion.name}/{site}"
             if key in state.tensors:
-                _count_idle(state.tensors[key], made)
+                idle, seen = state.tensors[key], state.tensors[f"seen/{insertion.name}/{site}"]
+                _count_idle(idle, seen, made)
+                if log and self.options.alive_window:  # a feature that was never active has been idle as long as seen
+                    alive = idle < seen.clamp(max=self.options.alive_window)
+                    metrics[f"{insertion.name}/alive/{site}"] = torch.count_nonzero(alive)
 
     def _resample(self, state: State, part: Part) -> None:
         clean, original = self.prepare(part)
@@ -302,13 +311,14 @@ def _divide(part: Part, count: int, index: int) -> Part:
 
 
 @torch.no_grad()
-def _count_idle(idle: Tensor, made: Inserted) -> None:
+def _count_idle(idle: Tensor, seen: Tensor, made: Inserted) -> None:
     codes = made.codes.flatten(0, -2)
     fired = (codes > 0).any(0)
     if _world() > 1:
         both = fired.to(torch.int32)
         torch.distributed.all_reduce(both, torch.distributed.ReduceOp.MAX)
         fired = both > 0
+    seen.add_(len(codes) * _world())
     idle.add_(len(codes) * _world()).masked_fill_(fired, 0)
 
 
