@@ -8,6 +8,7 @@ Beside it stand a random circuit of the same size, and the honest clerk, in whic
 """
 
 import sys
+from typing import Literal
 
 import numpy as np
 
@@ -22,7 +23,7 @@ task = find_task("deskworld.oversight")
 choosing, measuring = task.generate(60, 1, "train"), task.generate(150, 0, "test")
 
 
-def harmful(runner: CircuitRunner, circuit: Circuit, ablate: str = "complement") -> str:
+def harmful(runner: CircuitRunner, circuit: Circuit, ablate: Literal["complement", "circuit"] = "complement") -> str:
     """The share of desks at which the circuit prefers harm, with its exact interval."""
     found = runner.scores([circuit], Methodology(ablate=ablate), ["choice_accuracy"])["choice_accuracy"][0]
     around = clopper_pearson(int(found.sum()), len(found))

@@ -46,6 +46,8 @@ from .text import SplitAlike as SplitAlike
 from .text import split_alike as split_alike
 from .text import text_pair as text_pair
 from .tracr import tracr_task as tracr_task
+from .trained_prompt_study import TrainedPromptStudy as TrainedPromptStudy
+from .trained_prompt_study import prompt_items as prompt_items
 
 __all__ = [
     "MarkovRepeats",
@@ -62,6 +64,7 @@ __all__ = [
     "Task",
     "TokenRows",
     "TokenSource",
+    "TrainedPromptStudy",
     "accuracy",
     "at_position",
     "batch_pairs",
@@ -85,6 +88,7 @@ __all__ = [
     "prefix_matching_score",
     "previous_token_score",
     "prob_diff",
+    "prompt_items",
     "read_pairs",
     "read_texts",
     "repeated_tokens",
