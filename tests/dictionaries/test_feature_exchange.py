@@ -1,4 +1,4 @@
-"""Exchanging features between prompts: exact on a dictionary that is known, and the study that counts turned answers."""
+"""Exchanging features between prompts: exact on a dictionary that is known, and the study that counts answers."""
 
 from __future__ import annotations
 
