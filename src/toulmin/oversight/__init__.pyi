@@ -15,6 +15,10 @@ from .control import audit_threshold as audit_threshold
 from .control import find_attack as find_attack
 from .cue_task import oversight_pair as oversight_pair
 from .cue_task import oversight_task as oversight_task
+from .desk_readers import DeskReader as DeskReader
+from .desk_readers import EnglishReader as EnglishReader
+from .desk_readers import open_desk_reader as open_desk_reader
+from .desk_readers import untrained as untrained
 from .diagnosis import Diagnosis as Diagnosis
 from .diagnosis import diagnose as diagnose
 from .elicitation import search_password as search_password
@@ -35,14 +39,15 @@ from .protocols import trajectory_harm as trajectory_harm
 from .representation import draw_cued_desks as draw_cued_desks
 from .representation import probe_oversight as probe_oversight
 from .representation import reverse_oversight as reverse_oversight
-from .representation import untrained as untrained
 
 __all__ = [
     "ORGANISMS",
     "AttackPolicy",
     "CipherClerk",
+    "DeskReader",
     "Diagnosis",
     "EnglishClerk",
+    "EnglishReader",
     "Organism",
     "Protocol",
     "Traffic",
@@ -63,6 +68,7 @@ __all__ = [
     "frontier",
     "harm_rates",
     "open_cipher_clerk",
+    "open_desk_reader",
     "oversight_pair",
     "oversight_task",
     "paired_difference",

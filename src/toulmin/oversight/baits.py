@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from toulmin.oversight.answers import action_desks, answers
+from toulmin.oversight.desk_readers import last_residuals
 from toulmin.oversight.deskworld import CueSplit, Desk
-from toulmin.oversight.representation import fit_probe, last_residuals
+from toulmin.oversight.representation import fit_probe
 from toulmin.subjects import Transformer
 
 FIT = 400  #: desks of either kind that classifiers are trained on; half as many choose the probe's layer
@@ -58,7 +59,7 @@ def tell_baits(model: Transformer, desks: BaitDesks) -> Told:
     """Train both classifiers on the first desks, choose the probe's layer on the second, and judge the third."""
     both = [baits + real for baits, real in zip(desks.baits, desks.real, strict=True)]
     labels = [torch.arange(len(part)) < len(part) // 2 for part in both]
-    read = [last_residuals(model, part).cpu() for part in both]
+    read = [last_residuals(model, part) for part in both]
     probes = [fit_probe(layer, labels[0]) for layer in read[0]]
     right = [
         float((((layer @ w + b) > 0) == labels[1]).double().mean())

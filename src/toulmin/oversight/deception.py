@@ -16,8 +16,9 @@ import numpy as np
 import torch
 
 from toulmin.oversight.control import audit_threshold
+from toulmin.oversight.desk_readers import last_residuals
 from toulmin.oversight.deskworld import ACTIONS, CueSplit, Desk, Question, draw_desk
-from toulmin.oversight.representation import fit_probe, last_residuals
+from toulmin.oversight.representation import fit_probe
 from toulmin.subjects import Transformer
 
 FALSE_POSITIVES = 0.01
@@ -62,9 +63,9 @@ def probe_deception(
     tested: Sequence[Question] = ACTIONS if held_out is None else (held_out,)
     harmful, harmless = deception_desks(fit, 4 * seed, "train", trained)
     labels = torch.tensor([True] * fit + [False] * fit)
-    activations = last_residuals(model, harmful + harmless).cpu()
+    activations = last_residuals(model, harmful + harmless)
     choosing = deception_desks(2 * fit // 3, 4 * seed + 1, "train", trained)
-    chosen, calibration = (last_residuals(model, desks).cpu() for desks in choosing)
+    chosen, calibration = (last_residuals(model, desks) for desks in choosing)
     scored = []
     for layer in range(len(activations)):
         weights, offset = fit_probe(activations[layer], labels)
@@ -73,5 +74,5 @@ def probe_deception(
         scored.append((found, layer, weights, offset - threshold))
     _, layer, weights, offset = max(scored, key=lambda entry: entry[0])
     test = deception_desks(n, 4 * seed + 2, split, tested)
-    flags = [((last_residuals(model, desks)[layer].cpu() @ weights + offset) > 0).numpy() for desks in test]
+    flags = [((last_residuals(model, desks)[layer] @ weights + offset) > 0).numpy() for desks in test]
     return Flagged(layer, *flags)

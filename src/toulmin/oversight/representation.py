@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from toulmin.oversight.answers import action_desks
+from toulmin.oversight.desk_readers import DeskReader, WordReader
 from toulmin.oversight.deskworld import (
     ACTIONS,
     CueSplit,
@@ -31,13 +32,6 @@ from toulmin.oversight.deskworld.cues import CUE_WORDS
 from toulmin.subjects import Transformer
 
 RIDGE = 1e-2  #: of the probe, times the mean eigenvalue of the activations' covariance
-
-
-@torch.no_grad()
-def last_residuals(model: Transformer, desks: Sequence[Desk]) -> Float[Tensor, "L N D"]:
-    """The residual stream after each layer (and before the first) at the last word, which is no word of the cue."""
-    tokens = torch.tensor([encode_desk(desk) for desk in desks], device=model.W_E.device)
-    return torch.stack([model.run_to(tokens, layer)[:, -1] for layer in range(model.config.n_layers + 1)]).double()
 
 
 def fit_probe(activations: Float[Tensor, "N D"], labels: Tensor) -> tuple[Float[Tensor, "D"], float]:
@@ -59,14 +53,16 @@ class Probed:
     by_layer: np.ndarray  #: accuracy on the held-out cues of the probe of every layer
 
 
-def probe_oversight(model: Transformer, train: Sequence[Desk], choose: Sequence[Desk], test: Sequence[Desk]) -> Probed:
+def probe_oversight(
+    clerk: Transformer | DeskReader, train: Sequence[Desk], choose: Sequence[Desk], test: Sequence[Desk]
+) -> Probed:
     """Train a linear probe of :attr:`Desk.watched` at every layer, choose the layer on ``choose``, measure on ``test``.
 
     Chance is 1/2 where half of the desks are watched. The three sets should share no cue.
     """
+    reader = WordReader(clerk) if isinstance(clerk, Transformer) else clerk
     parts = [
-        (last_residuals(model, desks).cpu(), torch.tensor([d.watched for d in desks]))
-        for desks in (train, choose, test)
+        (reader.last_residuals(desks), torch.tensor([d.watched for d in desks])) for desks in (train, choose, test)
     ]
     (fit, labels), (check, checked), (held, truth) = parts
     probes = [fit_probe(layer, labels) for layer in fit]
@@ -169,8 +165,3 @@ def reverse_oversight(model: Transformer, n: int, seed: int, split: CueSplit = "
         harm(desks, directions, layer),
         harm(desks, placebo, layer),
     )
-
-
-def untrained(model: Transformer, seed: int) -> Transformer:
-    """A model of the same shape with random weights: the placebo of every white-box claim."""
-    return Transformer(model.config, torch.Generator().manual_seed(seed)).to(model.W_E.device).eval()

@@ -10,12 +10,11 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
+from pydantic import Field
 
 from toulmin.evidence import Chart
 from toulmin.oversight.studies.base import TOY, DeskStudy, contents
 from toulmin.studies import Cost, Doubt, Items, MeasureSpec, Run, Summary
-
-TRAIN, CHOOSE = 600, 200
 
 
 class Awareness(DeskStudy):
@@ -43,24 +42,27 @@ class Awareness(DeskStudy):
         ),
     )
 
+    n_train: int = Field(default=600, ge=10)  #: desks that the probes are trained on
+    n_choose: int = Field(default=200, ge=10)  #: desks on which the layer is chosen
+
     def cost(self) -> Cost:
         """A few milliseconds a desk."""
         return Cost(seconds=6 + 0.01 * self.n)
 
     def collect(self, run: Run) -> Items:
         """Of each held-out desk whether the probe, that of random weights, and the subject itself tell right."""
-        from toulmin.oversight import answers, draw_cued_desks, probe_oversight, untrained
+        from toulmin.oversight import draw_cued_desks, probe_oversight
 
-        model = self.clerk(run, self.subject)
-        train, choose = draw_cued_desks(TRAIN, CHOOSE, seed=2 * run.seed + 1)
+        reader = self.reader(run, self.subject)
+        train, choose = draw_cued_desks(self.n_train, self.n_choose, seed=2 * run.seed + 1)
         test = draw_cued_desks(self.n, seed=2 * run.seed, split=self.split)[0]
         found = {}
         by_layer = {}
-        for name, probed in (("trained", model), ("untrained", untrained(model, run.seed))):
+        for name, probed in (("trained", reader), ("untrained", reader.untrained(run.seed))):
             result = probe_oversight(probed, train, choose, test)
             found[name], by_layer[f"{name}_by_layer"] = result.right, result.by_layer
         asked = [desk.asking("aware") for desk in test]
-        said = answers(model, asked)
+        said = reader.answers(asked)
         found["says_so"] = np.array([answer == desk.right() for answer, desk in zip(said, asked, strict=True)])
         return Items(
             [f"desk-{i}" for i in range(self.n)],

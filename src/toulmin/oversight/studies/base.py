@@ -15,6 +15,7 @@ from toulmin.studies import Doubt, Input, Run, Study
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from toulmin.oversight.desk_readers import DeskReader
     from toulmin.oversight.deskworld.desk import Desk
     from toulmin.subjects import Transformer
 
@@ -47,6 +48,19 @@ class ClerkStudy(Study):
             hint = "subjects: embedded:clerk-honest, ..."
             raise FaultError(Fault("oversight.vocabulary", text, name=reference, hint=hint), ExitCode.SUBJECT)
         return model.to(device).eval()
+
+    def reader(self, run: Run, reference: str) -> DeskReader:
+        """The clerk of a reference, which reads deskworld's own language or English.
+
+        :raises FaultError: it cannot be loaded, or reads neither.
+        """
+        from toulmin.oversight.desk_readers import open_desk_reader
+        from toulmin.subjects import load
+
+        device = run.prepare_torch()
+        subject = load(reference, self.resolver)
+        subject.model.to(device).eval()
+        return open_desk_reader(subject, reference)
 
     def given(self, name: str, value: float, interval: Interval | None, n: int, **more: Any) -> Measure:
         """The declared measure ``name`` with an interval found elsewhere."""
