@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer as Backend
+from tokenizers import decoders
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 
@@ -28,6 +29,7 @@ def small() -> EnglishReader:
 
 def backend() -> Backend:
     made = Backend(BPE({letter: i for i, letter in enumerate(sorted(ByteLevel.alphabet()))}, []))
+    made.decoder = decoders.ByteLevel()  # type: ignore[assignment]
     made.pre_tokenizer = ByteLevel(add_prefix_space=False)  # type: ignore[assignment]
     return made
 

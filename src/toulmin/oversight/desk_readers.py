@@ -27,7 +27,10 @@ BATCH = 16
 class DeskReader(Protocol):
     """What the studies of behaviour under watch and of awareness need of a clerk."""
 
-    model: Transformer
+    @property
+    def model(self) -> Transformer:
+        """The model that is asked."""
+        ...
 
     def answers(self, desks: Sequence[Desk]) -> list[str]:
         """The answer to each desk, as deskworld writes it."""
