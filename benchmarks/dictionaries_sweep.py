@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from toulmin.dictionaries import Dictionary, Objective, make_dictionary
-from toulmin.dictionaries.pareto import Curve, mean_ratio
+from toulmin.dictionaries.pareto import Curve, gap_closed, mean_ratio
 from toulmin.dictionaries.sites import clean_pass
 from toulmin.dictionaries.sources import TokenSplit, split_tokens
 from toulmin.dictionaries.sweep import SweepRun, SweepShape, held_out_loss, load_trained, result_to_json, train_sweep
@@ -31,7 +31,7 @@ from toulmin.subjects import Transformer, load
 
 AFTER = 1 << 16  #: first row of the finetuning phase: not those that the dictionaries were trained on
 MEAN_ROWS = 64  #: of which the mean activation is taken
-LONG = "local, equal FLOPs"
+LONG, FINETUNED = "local, equal FLOPs", "local, finetuned"
 MODES = {"local": {"local": 1.0}, "e2e": {"kl": 1.0}}
 
 
@@ -143,7 +143,7 @@ def groups_of(setting: Setting, scales: dict[str, float]) -> list[list[SweepRun]
 def finetuned(run: SweepRun, setting: Setting) -> SweepRun:
     """A short phase of KL + MSE, KL rescaled to MSE's size, with the same sparsity penalty (Karvonen 2025)."""
     new = replace(run.objective, kl=1.0, balanced=True)
-    return SweepRun("local, finetuned", new, run.seed, 0.3 * run.lr_scale, setting.finetune)
+    return SweepRun(FINETUNED, new, run.seed, 0.3 * run.lr_scale, setting.finetune)
 
 
 def modes_of(setting: Setting) -> dict[str, tuple[float, ...]]:
@@ -258,6 +258,10 @@ def report(name: str, out: Path) -> None:
         }
 
     modes = list(dict.fromkeys(row["mode"] for row in results))
+    if FINETUNED in modes:
+        local, tuned, other = (curves(mode, "l0") for mode in ("local", FINETUNED, "e2e"))
+        print(f"share of the gap in CE increase from local to e2e that finetuning closes at equal L0: "
+              f"{gap_closed(local, tuned, other, *setting.l0)}")  # fmt: skip
     for base in [m for m in modes if m.startswith("local")]:
         for mode in [m for m in modes if not m.startswith("local")]:
             for label, axis, ends, swapped in (

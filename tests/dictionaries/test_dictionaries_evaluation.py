@@ -11,7 +11,7 @@ import torch
 from toulmin.dictionaries import DictionaryConfig, Objective, make_dictionary
 from toulmin.dictionaries.evaluation import Usage, cofiring_information, evaluate_dictionaries
 from toulmin.dictionaries.flops import floor_flops
-from toulmin.dictionaries.pareto import Curve, frontier, interpolate, mean_ratio
+from toulmin.dictionaries.pareto import Curve, frontier, gap_closed, interpolate, mean_ratio
 from toulmin.dictionaries.sources import TokenSplit, split_tokens
 from toulmin.dictionaries.sweep import SweepRun, SweepShape, load_trained, train_sweep, tune_lr
 from toulmin.faults import FaultError
@@ -108,8 +108,21 @@ def test_the_ratio_of_two_power_laws_is_exact_and_covers_its_seeds() -> None:
     needed = mean_ratio(local, e2e, 0.25, 1.0, swapped=True)
     assert needed.value == pytest.approx(0.3)
     assert mean_ratio(local, e2e, 10, 40).covered == pytest.approx(0.5, abs=0.03)
-    with pytest.raises(FaultError, match="do not both reach"):
+    with pytest.raises(FaultError, match="do not all reach"):
         mean_ratio(local, e2e, 50, 90)
+
+
+def test_the_share_of_the_gap_that_a_change_closes_is_exact() -> None:
+    x = np.array([1.0, 10.0, 100.0])
+    local = {seed: Curve(x, 4 / x) for seed in (0, 1)}
+    changed = {0: Curve(x, 2.5 / x), 1: Curve(x, 1 / x), 7: Curve(x, 9 / x)}  # 7 has no local dictionary
+    other = {5: Curve(x, 1 / x), 6: Curve(x, 1 / x)}
+    found = gap_closed(local, changed, other, 2.0, 50.0)
+    assert found.value == pytest.approx((0.5 + 1.0) / 2)
+    assert found.interval == pytest.approx((0.5, 1.0))
+    assert (found.covered, found.seeds) == (1.0, 2)
+    with pytest.raises(FaultError, match="any part"):
+        gap_closed(local, changed, other, 200.0, 500.0)
 
 
 def test_the_flop_floor_counts_what_must_be_computed() -> None:

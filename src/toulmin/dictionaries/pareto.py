@@ -100,15 +100,49 @@ def mean_ratio(
         shares[i, j] = both.mean()
         if both.any():
             ratios[i, j] = (ours[i][both] / theirs[j][both]).mean()
-    if np.isnan(ratios).any():
-        text = f"the curves do not both reach any part of [{low:g}, {high:g}]"
+    _check_common(ratios, low, high)
+    return _over_seeds(ratios, low, high, float(shares.mean()))
+
+
+def gap_closed(
+    local: Mapping[int, Curve], changed: Mapping[int, Curve], other: Mapping[int, Curve], low: float, high: float
+) -> Ratio:
+    """The share of the gap in cost between local and other that ``changed`` closes, at equal x over [low, high].
+
+    ``sum (local - changed) / sum (local - other)`` over the points that all three curves reach: 0 where nothing
+    changed, 1 where it costs what other does. ``changed`` are the local dictionaries of the same seeds after something
+    was done to them (a finetuning), so that the two are resampled together, and ``other`` by itself.
+
+    :raises FaultError: ``dictionaries.range`` (exit NUMERICAL): the curves have no part of the range in common.
+    """
+    at = np.geomspace(low, high, POINTS)
+    curves = [{seed: interpolate(c.x, c.y, at) for seed, c in mode.items()} for mode in (local, changed, other)]
+    seeds = [seed for seed in curves[0] if seed in curves[1]]
+    ratios, shares = np.full((len(seeds), len(other)), np.nan), np.zeros((len(seeds), len(other)))
+    for (i, seed), (j, theirs) in product(enumerate(seeds), enumerate(curves[2].values())):
+        before, after = curves[0][seed], curves[1][seed]
+        all_three = np.isfinite(before) & np.isfinite(after) & np.isfinite(theirs)
+        shares[i, j] = all_three.mean()
+        if all_three.any():
+            ratios[i, j] = (before - after)[all_three].sum() / (before - theirs)[all_three].sum()
+    _check_common(ratios, low, high)
+    return _over_seeds(ratios, low, high, float(shares.mean()))
+
+
+def _check_common(ratios: Array, low: float, high: float) -> None:
+    if not ratios.size or np.isnan(ratios).any():
+        text = f"the curves do not all reach any part of [{low:g}, {high:g}]"
         fault = Fault("dictionaries.range", text, hint="other sparsities, or another range")
         raise FaultError(fault, ExitCode.NUMERICAL)
+
+
+def _over_seeds(ratios: Array, low: float, high: float, covered: float) -> Ratio:
+    """The mean over pairs of seeds, with the interval that draws the seeds of rows and of columns with replacement."""
     interval = None
     if min(ratios.shape) > 1:
         generator = np.random.default_rng(0)
-        rows = generator.integers(0, len(ours), (RESAMPLES, len(ours)))
-        columns = generator.integers(0, len(theirs), (RESAMPLES, len(theirs)))
+        rows = generator.integers(0, ratios.shape[0], (RESAMPLES, ratios.shape[0]))
+        columns = generator.integers(0, ratios.shape[1], (RESAMPLES, ratios.shape[1]))
         draws = np.array([ratios[np.ix_(r, c)].mean() for r, c in zip(rows, columns, strict=True)])
         interval = (float(np.quantile(draws, 0.025)), float(np.quantile(draws, 0.975)))
-    return Ratio(float(ratios.mean()), interval, low, high, float(shares.mean()), min(ratios.shape))
+    return Ratio(float(ratios.mean()), interval, low, high, covered, min(ratios.shape))
