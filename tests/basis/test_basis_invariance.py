@@ -29,6 +29,7 @@ from toulmin.basis import (
 )
 from toulmin.basis.closed_forms import ClosedForm
 from toulmin.basis.jacobians import interactions
+from toulmin.basis.norm_mlp import NormMlp
 from toulmin.basis.planted import affine, planted_lines, reparametrised
 from toulmin.basis.sections import ACTIVATIONS, Chain
 from toulmin.faults import FaultError
@@ -205,6 +206,14 @@ def test_closed_forms_of_mlps_behind_a_norm_are_their_derivatives(
     for kept in (slice(0, 3), slice(0, 7)):
         found = section.read(features[..., kept], inverse[kept], readout)
         torch.testing.assert_close(found, plain(features[..., kept] @ inverse[kept]) @ readout, rtol=1e-9, atol=1e-9)
+    if not isinstance(section, NormMlp):  # without norm and gate
+        return
+    read = section.reader(features, inverse, readout)
+    outputs = torch.tensor([True, False, True, True, False])
+    for count in range(8):  # few are summed, many are what is left of all
+        some = torch.randperm(7, generator=generator) < count
+        known = plain(features[..., some] @ inverse[some]) @ readout[:, outputs]
+        torch.testing.assert_close(read(some, outputs), known, rtol=1e-7, atol=1e-7)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)

@@ -21,6 +21,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from toulmin.basis.closed_forms import ClosedForm
+from toulmin.basis.norm_mlp import NormMlp
 from toulmin.basis.rotation import Rotation
 from toulmin.basis.sections import Chain
 from toulmin.faults import Fault, FaultError
@@ -163,7 +164,21 @@ class _Tester:
         self.whole = score(_run(chain, self.at, section, len(chain.sections)))
         self.width = self.edges.shape[0] if self.after is None else self.after.C.shape[0]
         C = torch.eye(self.width) if self.after is None else self.after.C
-        self.readout = C.to(x)
+        self._read = self._reader(C.to(x))
+
+    def _reader(self, readout: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+        """A function of masks of the features kept and of the outputs: what is read of the section by these outputs."""
+        section, inverse = self.chain.sections[self.section], self.own.C_inverse.to(self.at.dtype)
+        if isinstance(section, NormMlp):
+            return section.reader(self.features, inverse, readout)
+
+        def read(kept: Tensor, outputs: Tensor) -> Tensor:
+            features, back, columns = self.features[..., kept], inverse[kept], readout[:, outputs]
+            if isinstance(section, ClosedForm):
+                return section.read(features, back, columns)
+            return section(features @ back) @ columns
+
+        return read
 
     def mask(self, count: int) -> Tensor:
         return strongest_edges(self.edges, count, constant=self.own.constant)
@@ -172,16 +187,10 @@ class _Tester:
         if bool(mask.all()):
             return self.whole
         patterns, which = mask.unique(dim=0, return_inverse=True)
-        inverse = self.own.C_inverse.to(self.at.dtype)
-        section = self.chain.sections[self.section]
         out: Tensor | None = None
         for number, pattern in enumerate(patterns):
-            outputs, kept = which == number, pattern.nonzero()[:, 0]
-            features, back, readout = self.features[..., kept], inverse[kept], self.readout[:, outputs]
-            if isinstance(section, ClosedForm):
-                written = section.read(features, back, readout)
-            else:
-                written = section(features @ back) @ readout
+            outputs = which == number
+            written = self._read(pattern, outputs)
             if out is None:
                 out = written.new_zeros(*written.shape[:-1], len(mask))
             out[..., outputs] = written

@@ -15,7 +15,7 @@ K x K for all samples together, in place of d vector-Jacobian products of every 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -136,16 +136,35 @@ class NormMlp:
         return total
 
     def read(self, features: Tensor, C_inverse: Tensor, readout: Tensor) -> Float[Tensor, "N Q F"]:
-        """f C^+ B + MLP(norm(f C^+)) B, with products of as many rows as there are features."""
-        x = features @ C_inverse
-        _, r = self._scaled(x)
-        weights = self._weights(x.dtype)
-        if features.shape[-1] < x.shape[-1]:
-            read = [features @ (C_inverse[:, :-1] @ w[:-1]) / r + x[..., -1:] * w[-1] for w in weights]
-        else:
-            read = [x[..., :-1] / r @ w[:-1] + x[..., -1:] * w[-1] for w in weights]
-        neurons = self._neurons(read[0], read[1] if len(read) > 1 else None)
-        return x @ readout + neurons @ (self.W_out.to(x.dtype) @ readout)
+        """f C^+ B + MLP(norm(f C^+)) B."""
+        every = torch.ones(features.shape[-1], dtype=torch.bool, device=features.device)
+        return self.reader(features, C_inverse, readout)(every, every.new_ones(readout.shape[1]))
+
+    def reader(self, features: Tensor, C_inverse: Tensor, readout: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+        """A function of two masks, of features that are kept and of columns of ``readout``: what is read of the section
+        by these columns with only these features kept.
+
+        What every feature adds to the neurons' inputs is computed once. Of few features it is summed; where most are
+        kept, that of the others is subtracted from the sum of all.
+        """
+        dtype = features.dtype
+        weights = self._weights(dtype)
+        adds = torch.cat([C_inverse, *(C_inverse[:, :-1] @ w[:-1] for w in weights)], 1)  # x, and each W_i
+        widths = [C_inverse.shape[1], *(w.shape[1] for w in weights)]
+        whole, U = features @ adds, self.W_out.to(dtype) @ readout
+
+        def read(kept: Tensor, outputs: Tensor) -> Tensor:
+            if 2 * int(kept.sum()) > len(kept):
+                both = whole - features[..., ~kept] @ adds[~kept]
+            else:
+                both = features[..., kept] @ adds[kept]
+            x, *read = both.split(widths, -1)
+            _, r = self._scaled(x)
+            read = [part / r + x[..., -1:] * w[-1] for part, w in zip(read, weights, strict=True)]
+            neurons = self._neurons(read[0], read[1] if len(read) > 1 else None)
+            return x @ readout[:, outputs] + neurons @ U[:, outputs]
+
+        return read
 
     def _readout(self, readout: Tensor | None, x: Tensor) -> Tensor:
         return torch.eye(x.shape[1], dtype=x.dtype, device=x.device) if readout is None else readout.to(x.dtype)
