@@ -10,7 +10,7 @@ library is told, for every process alike, to keep what is freed (glibc): large a
 second use. EAP-IG's model has its parameters frozen. GPT-2-small-sized (12 layers, 12 heads, d=768, 50,257 tokens),
 batch 8 x 15 tokens: EAP over all edges; EAP-IG; 200 random edges patched; a 200-edge circuit with the complement
 ablated and 20 circuit sizes, both for a random ranking and for EAP's. ACDC at tau 1e-3 on 4 layers, 8 heads, d=256,
-with the same order of edges imposed on both.
+with the same order of edges imposed on both. Ours runs circuits within 256 MiB of activations.
 """
 
 from __future__ import annotations
@@ -101,6 +101,7 @@ def write_inputs(folder: Path, shape: str) -> None:
         "sizes": wanted,
         "steps": 5,
         "tau": 1e-3,
+        "max_bytes": 256 << 20,
         "repeats": dict.fromkeys(CELLS, 1) | {"eap": 2, "patch": 3, "circuit": 3, "circuit_eap": 3},
     }
     (folder / "settings.json").write_text(json.dumps(settings))
@@ -130,7 +131,7 @@ def run_ours(folder: Path, job: str, out: Path) -> dict[str, Any]:
         return Circuit(graph, table)
 
     def run() -> dict[str, torch.Tensor]:
-        runner = CircuitRunner(model, pairs)
+        runner = CircuitRunner(model, pairs, max_bytes=settings["max_bytes"])
         if job in ("eap", "eap_ig"):
             found = (Eap() if job == "eap" else EapIg(steps=settings["steps"])).scores(runner)
             # theirs is the gradient of minus the mean difference: the drop

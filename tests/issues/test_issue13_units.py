@@ -16,7 +16,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from toulmin.circuits import Circuit, CircuitRunner, Methodology
 from toulmin.evidence import Store
 from toulmin.faults import FaultError
 from toulmin.paths import head_to_head
@@ -137,3 +140,33 @@ def test_a_matrix_that_was_stopped_goes_on_with_its_next_layer(tmp_path: Path) -
     expected[0, 0, 0] = 1234.5
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert not list((tmp_path / "work").rglob("K-1.json"))
+
+
+class Largest(TorchDispatchMode):
+    """The most numbers of a tensor that is made."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, Tensor):
+            self.numbers = max(self.numbers, made.numel())
+        return made
+
+
+def test_circuits_are_run_within_the_bytes_given() -> None:
+    subject = load(SUBJECT)
+    pairs = find_task("induction", subject, length=8).generate(8, seed=0)
+    found: list[tuple[np.ndarray[Any, Any], int]] = []
+    for bound in (None, 200_000):
+        runner = CircuitRunner(subject.model, pairs, max_bytes=bound)
+        rng = np.random.default_rng(0)
+        circuits = [
+            Circuit(runner.graph, runner.graph.allowed & (rng.random(runner.graph.allowed.shape) < 0.5))
+            for _ in range(40)
+        ]
+        with Largest() as largest:
+            scores = runner.scores(circuits, Methodology(), ["logit_diff"])["logit_diff"]
+        found.append((scores, largest.numbers))
+    np.testing.assert_allclose(found[0][0], found[1][0], atol=1e-4)
+    assert found[1][1] < found[0][1]

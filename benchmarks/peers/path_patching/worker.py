@@ -2,8 +2,9 @@
 
     python worker.py FOLDER PATH/TO/path_patching.py [--includes-mlps]
 
-FOLDER has cfg.json, weights.safetensors and tokens.safetensors. Writes peer.safetensors (last logits of every pair of
-heads, by component) and prints one JSON line: CPU seconds by component, peak memory over the loaded model's.
+FOLDER has cfg.json, weights.safetensors, tokens.safetensors and pairs.json. Writes peer.safetensors (last logits of
+every pair of heads in pairs.json, by component, and of the clean run) and prints one JSON line: CPU seconds by
+component, peak memory over the loaded model's.
 """
 
 from __future__ import annotations
@@ -35,13 +36,7 @@ def main() -> None:
     torch.set_grad_enabled(False)
     model(tokens["clean"])
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    pairs = [
-        (a, i, b, j)
-        for a in range(cfg.n_layers)
-        for i in range(cfg.n_heads)
-        for b in range(a + 1, cfg.n_layers)
-        for j in range(cfg.n_heads)
-    ]
+    pairs = json.loads((folder / "pairs.json").read_text())
 
     def run(component: str, a: int, i: int, b: int, j: int) -> torch.Tensor:
         return module.path_patch(
@@ -61,11 +56,12 @@ def main() -> None:
     run("k", *pairs[0])  # what the first call sets up is not timed, on either side
     for component in (folder / "components").read_text():
         start = time.process_time()
-        _, clean = model.run_with_cache(tokens["clean"], return_type=None)
+        logits, clean = model.run_with_cache(tokens["clean"])
         _, other = model.run_with_cache(tokens["other"], return_type=None)
         rows = [run(component, *pair) for pair in pairs]
         seconds[component] = time.process_time() - start
         out[component] = torch.stack(rows)
+        out["clean"] = logits[:, -1].clone()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     save_file(out, folder / "peer.safetensors")
     print(json.dumps({"seconds": seconds, "peak_mib": peak / 1024, "pairs": len(pairs)}))

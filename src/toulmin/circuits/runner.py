@@ -35,6 +35,8 @@ class CircuitRunner:
         (the features of a dictionary and its error, a subspace and the rest). Each term, ``L0.mlp:f3``, is then a
         source with edges of its own.
     :param cache_bytes: how much of the source values to keep between runs.
+    :param max_bytes: circuits are run some at a time so that their activations stay below this; default
+        :func:`toulmin.patching.default_bytes` of the device.
     :raises FaultError: no pairs, tokens outside the vocabulary; ``patching.terms``: an unknown component, terms that do
         not sum to its output on the first batch.
     """
@@ -48,6 +50,7 @@ class CircuitRunner:
         merged_qkv: bool = False,
         terms: Terms | None = None,
         cache_bytes: int = 2 << 30,
+        max_bytes: int | None = None,
     ) -> None:
         self.model, self.pairs = check_prompts(model, pairs)
         model, pairs, self.n = self.model, self.pairs, len(self.pairs)
@@ -56,7 +59,7 @@ class CircuitRunner:
         self.batches: tuple[PairBatch, ...] = tuple(b.to(model.W_E.device) for b in batch_pairs(pairs, batch))
         names = [pair.unit or f"pair-{index}" for index, pair in enumerate(pairs)]
         self.units = tuple(clusters_of(names, pairs) or names)  # what intervals resample
-        self._cache_bytes, self._cached = cache_bytes, 0
+        self._cache_bytes, self._cached, self._max_bytes = cache_bytes, 0, max_bytes
         self._sources: dict[tuple[int, str], SourceValues] = {}
         self._means: dict[tuple[int, Ablation], Tensor] = {}
         self.learned: Learned = {}  #: prompt length to the constants [S, 1, T or 1, D] of ``ablation="learned"``
@@ -166,6 +169,7 @@ class CircuitRunner:
                 graph=self.graph,
                 terms=self.terms,
                 scored=batch.at,
+                max_bytes=self._max_bytes,
                 clean=self.sources(index, side) if boolean else None,
             )
 
