@@ -241,6 +241,19 @@ def test_random_sources_estimate_the_moment_with_an_error_that_falls_as_the_root
     assert 2.5 < errors[0] / errors[1] < 6.5  # the root of 16 is 4
 
 
+@pytest.mark.parametrize("basis", [local_interaction_basis, interaction_basis])
+def test_a_basis_from_random_sources_comes_close_to_the_exact_one(basis) -> None:
+    chain, x = folded_chain(weights((6, 7, 5, 3))), data(100)
+    exact = basis(chain, [x]).rotations[0]
+    gaps = []
+    for sources in (8, 512):
+        found = basis(chain, [x], sources=sources, generator=torch.Generator().manual_seed(0)).rotations[0]
+        assert found.width == exact.width
+        gaps.append(float(((found.strength - exact.strength) / exact.strength[1:].max())[1:].abs().max()))
+    assert 0 < gaps[1] < 0.02
+    assert gaps[1] < gaps[0]
+
+
 @pytest.mark.parametrize(
     "basis", [neuron_basis, random_basis, svd_basis, pca_basis, local_interaction_basis, interaction_basis]
 )
@@ -286,6 +299,8 @@ def test_the_svd_basis_of_a_linear_section_is_that_of_its_weights() -> None:
 def test_bad_input_is_named() -> None:
     with pytest.raises(FaultError, match=r"basis\.rule"):
         line_nodes("simpson")  # type: ignore[arg-type]
+    with pytest.raises(FaultError, match=r"basis\.formula"):
+        local_interaction_basis(folded_chain(weights((6, 5, 3))), [data()], formula="overlap", sources=4)
     with pytest.raises(FaultError, match="no data"):
         local_interaction_basis(folded_chain(weights((6, 5, 3))), [])
     config = TransformerConfig(n_layers=1, d_model=4, n_heads=1, d_head=4, d_vocab=5, n_ctx=3, d_mlp=4)

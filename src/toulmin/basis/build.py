@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -18,6 +18,7 @@ from toulmin.basis.nodes import Node
 from toulmin.basis.norm_mlp import NormMlp
 from toulmin.basis.rotation import Rotation, Whitened, orthogonal_rotation, pca_rotation, rotate, whiten
 from toulmin.basis.sections import Chain
+from toulmin.faults import Fault, FaultError
 
 Formula = Literal["jacobian", "overlap"]
 Batches = Sequence[Float[Tensor, "N P d"]]
@@ -44,6 +45,8 @@ def local_interaction_basis(
     nodes: Sequence[Node] | None = None,
     gram_threshold: float = 1e-12,
     strength_threshold: float = 1e-12,
+    sources: int | None = None,
+    generator: torch.Generator | None = None,
     max_bytes: int = DEFAULT_BYTES,
 ) -> InteractionGraph:
     """The Local Interaction Basis: each site's directions are those that act apart from one another on the next site.
@@ -54,8 +57,12 @@ def local_interaction_basis(
     :param nodes: points of integrated gradients (:func:`line_nodes`); default the Jacobian itself.
     :param gram_threshold: directions of variance below this share of the largest are dropped; ``strength_threshold``
         the same for Lambda.
-    :raises FaultError: ``basis.data``, ``basis.gram``, ``basis.memory``.
+    :param sources: estimate M' from this many random sign vectors a sample (:func:`second_moment`); default exactly.
+    :raises FaultError: ``basis.data``, ``basis.gram``, ``basis.memory``; ``basis.formula`` sources with ``overlap``.
     """
+    if formula == "overlap" and sources is not None:
+        raise FaultError(Fault("basis.formula", "random sources estimate the Jacobian formula only", name="sources"))
+    options: dict[str, Any] = {"nodes": nodes, "sources": sources, "generator": generator, "max_bytes": max_bytes}
     white = _whiten(chain, batches, centred, gram_threshold)
     rotations: list[Rotation] = []
     readout: Tensor | None = None
@@ -65,7 +72,7 @@ def local_interaction_basis(
             overlap = overlap_moments(section, inputs, readout, nodes=nodes)
             found, _ = rotate_by_overlap(site, white[number], overlap, threshold=strength_threshold)
         else:
-            moment = second_moment(section, inputs, readout, nodes=nodes, max_bytes=max_bytes)
+            moment = second_moment(section, inputs, readout, **options)
             found, _ = rotate(site, white[number], moment.matrix, threshold=strength_threshold)
         rotations.insert(0, found)
         readout = found.C
@@ -80,16 +87,22 @@ def interaction_basis(
     nodes: Sequence[Node] | None = None,
     gram_threshold: float = 1e-12,
     strength_threshold: float = 1e-12,
+    sources: int | None = None,
+    generator: torch.Generator | None = None,
     max_bytes: int = DEFAULT_BYTES,
 ) -> InteractionGraph:
-    """The Interaction Basis: as the local one, with the Jacobian of the network's output in place of the next
-    site's."""
+    """The Interaction Basis: as the local one, with the Jacobian of the network's output in place of the next site's.
+
+    With a large output (a vocabulary) the exact sum takes a vector-Jacobian product for each logit; ``sources``
+    estimates it. Parameters and faults are those of :func:`local_interaction_basis`.
+    """
+    options: dict[str, Any] = {"nodes": nodes, "sources": sources, "generator": generator, "max_bytes": max_bytes}
     white = _whiten(chain, batches, centred, gram_threshold)
     rotations: list[Rotation] = []
     for number in range(len(chain.sections)):
         rest = _rest(chain, number)
         inputs = _inputs(chain, batches, number)
-        moment = second_moment(rest, inputs, None, nodes=nodes, max_bytes=max_bytes)
+        moment = second_moment(rest, inputs, None, **options)
         found, _ = rotate(chain.sites[number], white[number], moment.matrix, threshold=strength_threshold)
         rotations.append(found)
     return _with_edges(chain, batches, rotations, nodes, max_bytes)
