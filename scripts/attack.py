@@ -1,7 +1,8 @@
 """Attacks a network in pieces that resume: on a lent GPU in pieces of minutes, on a CPU over several sittings.
 
     python scripts/attack.py --net NET.bin.gz --work FOLDER --size 9 --komi 6.5 --seconds 420 --device cuda
-    python scripts/attack.py --net NET.bin.gz --work FOLDER --learner amcts --visits 32 --scratch
+    python scripts/attack.py --net NET.bin.gz --work FOLDER --learner amcts --visits 32
+    python scripts/attack.py --net NET.bin.gz --work FOLDER --scratch --temperatures 8 4 2 1 --blocks 4 --channels 64
 
 Each call goes on where FOLDER stands, prints the last row of the curve, and leaves FOLDER/adversary.bin.gz. FOLDER
 holds checkpoints, curve and network (about 30 MB for a b6c96): all that a machine has to be given back.
@@ -15,8 +16,7 @@ from pathlib import Path
 
 import torch
 
-from toulmin.adversary import Attack, train_adversary
-from toulmin.go import PlayerSpec
+from toulmin.adversary import Attack, NetworkShape, train_adversary
 from toulmin.studies import ProcessPool
 from toulmin.training import PrintProgress
 
@@ -33,6 +33,16 @@ def main() -> None:
     parser.add_argument("--victim-visits", type=int, default=1)
     parser.add_argument("--hardened", action="store_true", help="the victim avoids passing (avoid_pass_alive)")
     parser.add_argument("--scratch", action="store_true", help="start from random weights, not the victim's")
+    parser.add_argument("--blocks", type=int, default=6, help="of a network that starts from random weights")
+    parser.add_argument("--channels", type=int, default=96)
+    parser.add_argument(
+        "--temperatures",
+        type=float,
+        nargs="*",
+        default=(),
+        help="a curriculum: the victim's raw policy drawn at each of these first, then the victim itself",
+    )
+    parser.add_argument("--threshold", type=float, default=0.6, help="of the last 100 games, for the next temperature")
     parser.add_argument("--learner", choices=("ppo", "amcts"), default="ppo")
     parser.add_argument("--visits", type=int, default=32, help="the adversary's, of A-MCTS")
     parser.add_argument("--lr", type=float, default=None, help="the learner's default where it is not given")
@@ -55,13 +65,19 @@ def main() -> None:
     if given.learner == "amcts":
         learner["search"] = {"visits": given.visits}
     learner |= {name: getattr(given, name) for name in ("lr", "temperature") if getattr(given, name) is not None}
-    attack = Attack.against(
-        PlayerSpec.model_validate(victim),
+    weaker = [
+        {"kind": "policy", "net": victim["net"], "search": {"temperature": {"early": one, "late": one}}}
+        for one in given.temperatures
+    ]
+    stages = [{"victim": one, "threshold": given.threshold, "window": 100} for one in weaker]
+    attack = Attack(
+        stages=[*stages, {"victim": victim}],
         size=given.size,
         komi=given.komi,
         opening_moves=given.opening_moves,
         positions=given.positions and f"file:{given.positions}",
         start=None if given.scratch else f"file:{given.net}",
+        shape=NetworkShape(blocks=given.blocks, channels=given.channels),
         learner=learner,
         slots=given.slots,
         lanes=given.lanes,

@@ -7,21 +7,29 @@ import numpy as np
 from toulmin.go import Games, Rules
 from toulmin.go.nets import (
     Activation,
+    Attention,
     Bottleneck,
     Convolution,
     Dense,
+    FeedForward,
     NetworkFile,
     Norm,
     Ordinary,
     PolicyHead,
     Pooling,
+    RmsNorm,
+    Rotation,
     Trunk,
     ValueHead,
 )
 
 
-def make_network(version=8, seed=0, channels=6):
-    """A small random network with one block of every kind."""
+def make_network(version=8, seed=0, channels=6, transformer=""):
+    """A small random network with one block of every kind.
+
+    ``transformer`` adds transformer layers, outside and inside a bottleneck, with an RMS norm at the trunk's end:
+    "learnt" or "fixed" rotary positions, "none", or "spatial" (none, and the norm over the whole board).
+    """
     rng = np.random.default_rng(seed)
     kind = "relu" if version < 11 else ("mish" if version % 2 else "silu")
 
@@ -73,6 +81,27 @@ def make_network(version=8, seed=0, channels=6):
         nest = norm("b3/n1", channels), act("b3/a1"), conv("b3/w1", 4, channels, 1)
         inner = ordinary("b3/x1", 4), pooling("b3/x2", 4)
         blocks.append(Bottleneck("b3", *nest, inner, norm("b3/n2", 4), act("b3/a2"), conv("b3/w2", channels, 4, 1)))
+
+    def rms(name, c, bias=False, spatial=False):
+        return RmsNorm(name, 1e-6, draw(c), draw(c) if bias else None, spatial)
+
+    def layers(name, c):
+        rotation = {
+            "learnt": Rotation(f"{name}/rope", rng.uniform(-1, 1, (2, 2, 2)).astype(np.float32)),
+            "fixed": Rotation(f"{name}/rope", theta=10.0),
+        }.get(transformer)
+        projections = [dense(f"{name}/{what}", c, outs) for what, outs in (("q", 16), ("k", 8), ("v", 6))]
+        yield Attention(name, 4, 2, 4, 3, rms(f"{name}/n", c), *projections, dense(f"{name}/o", 12, c), rotation)
+        inner = [dense(f"{name}/{what}", c, 5) for what in ("up", "gate")]
+        yield FeedForward(f"{name}f", rms(f"{name}f/n", c), *inner, dense(f"{name}f/down", 5, c))
+
+    tip = norm("tip", channels)
+    if transformer:
+        nest = norm("b4/n1", channels), act("b4/a1"), conv("b4/w1", 4, channels, 1)
+        inner = tuple(layers("b4/x", 4))
+        blocks += layers("b5", channels)
+        blocks.append(Bottleneck("b4", *nest, inner, norm("b4/n2", 4), act("b4/a2"), conv("b4/w2", channels, 4, 1)))
+        tip = rms("tip", channels, bias=True, spatial=transformer == "spatial")
     trunk = Trunk(
         "trunk",
         channels,
@@ -82,7 +111,7 @@ def make_network(version=8, seed=0, channels=6):
         conv("conv1", channels, 22, 5),
         dense("ginput", 19, channels),
         tuple(blocks),
-        norm("tip", channels),
+        tip,
         act("tipact"),
     )
     kinds = 4 if version == 16 else 2 if version >= 12 else 1

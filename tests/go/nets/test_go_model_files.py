@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from small_nets import make_network
 
 from toulmin.faults import ExitCode, FaultError
-from toulmin.go.nets import read_network, write_network
+from toulmin.go.nets import Norm, read_network, write_network
 
 
 def same(a, b):
@@ -34,10 +34,13 @@ def refuse(data):
     return raised.value.faults[0]
 
 
-@pytest.mark.parametrize("version", range(8, 18))
+@pytest.mark.parametrize(
+    ("version", "transformer"),
+    [*((version, "") for version in range(8, 18)), *((15, kind) for kind in ("learnt", "fixed", "none", "spatial"))],
+)
 @pytest.mark.parametrize("binary", [True, False])
-def test_a_written_network_reads_the_same(version, binary):
-    network = make_network(version, seed=version)
+def test_a_written_network_reads_the_same(version, transformer, binary):
+    network = make_network(version, seed=version, transformer=transformer)
     data = write_network(network, binary=binary)
     again = read_network(data)
     assert same(network, again)
@@ -72,7 +75,7 @@ def test_a_file_cut_anywhere_names_the_layer_it_ends_in():
         (b"small-v8\n8\n", b"small-v8\n3\n", "version 3 is not supported"),
         (b"small-v8\n8\n22\n", b"small-v8\n8\n23\n", "23 input planes"),
         (b"ordinary_block\n", b"dilated_block\n", "'dilated_block'"),
-        (b"gpool_block\n", b"transformer_attention_block\n", "'transformer_attention_block'"),
+        (b"gpool_block\n", b"transformer_other_block\n", "'transformer_other_block'"),
         (b"b1/n1\n6\n", b"b1/n1\n7\n", "7 channels where the layers before have 6"),
         (b"b1/w1\n3\n3\n", b"b1/w1\n2\n3\n", "not odd"),
         (b"b1/w1\n3\n3\n", b"b1/w1\n3\n1e3\n", "not a whole number"),
@@ -94,11 +97,29 @@ def test_later_options_are_refused():
     data = write_network(make_network(15), compress=False)
     assert "metadata" in refuse(data.replace(b"30.0\n0\n0\n", b"30.0\n1\n0\n", 1)).message
     assert "option" in refuse(data.replace(b"30.0\n0\n0\n0\n", b"30.0\n0\n0\n7\n", 1)).message
-    assert "RMS" in refuse(data.replace(b"5\n5\n0\n3\n0\n", b"5\n5\n0\n3\n1\n", 1)).message
+    assert "kind of norm" in refuse(data.replace(b"5\n5\n0\n3\n0\n", b"5\n5\n0\n3\n2\n", 1)).message
     mish = write_network(make_network(11), compress=False)
     fault = refuse(mish.replace(b"ACTIVATION_MISH", b"ACTIVATION_TANH", 1))
     assert fault.code == "go.net-unsupported"
     assert "ACTIVATION_TANH" in fault.message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (b"b5\n4\n2\n", b"b5\n4\n3\n", "4 heads cannot share the keys of 3 groups"),
+        (b"b5\n4\n2\n4\n3\n", b"b5\n4\n2\n5\n3\n", "pairs of channels"),
+        (b"b5\n4\n2\n4\n3\n", b"b5\n2\n2\n4\n3\n", "16 outputs where the layers before have 8"),
+        (b"b5/rope\n2\n2\n", b"b5/rope\n2\n3\n", "3 pairs"),
+        (b"b5f\n6\n5\n1\n", b"b5f\n6\n5\n0\n", "without a gate"),
+        (b"tip\n6\n1e-06\n0\n0\n", b"tip\n6\n1e-06\n0\n2\n", "groups of channels"),
+        (b"tip\n6\n1e-06\n", b"tip\n6\n1.5\n", "not between 0 and 1"),
+    ],
+)
+def test_malformed_transformer_layers_are_refused(old, new, words):
+    data = write_network(make_network(15, transformer="learnt"), compress=False)
+    assert old in data
+    assert words in refuse(data.replace(old, new, 1)).message
 
 
 def test_values_that_are_not_finite_and_leftovers_are_refused():
@@ -107,6 +128,7 @@ def test_values_that_are_not_finite_and_leftovers_are_refused():
     assert "NaN" in refuse(write_network(network)).message
     assert "more after" in refuse(gzip.compress(write_network(make_network(8), compress=False) + b"more")).message
     variance = make_network(8)
+    assert isinstance(variance.trunk.norm, Norm)
     variance.trunk.norm.variance[1] = -1
     assert refuse(write_network(variance)).name == "tip"
 

@@ -13,10 +13,13 @@ from small_nets import make_network, some_games
 from toulmin.faults import ExitCode, FaultError
 from toulmin.go import Game, Games, Rules, action_of
 from toulmin.go.nets import (
+    Attention,
     Bottleneck,
     Evaluation,
     Evaluator,
+    FeedForward,
     Pooling,
+    RmsNorm,
     read_network,
     write_network,
 )
@@ -40,6 +43,10 @@ def convolve(x, layer):
 
 def normalise(x, layer):
     shape = (-1, 1, 1)
+    if isinstance(layer, RmsNorm):
+        square = (x**2).mean() if layer.spatial else (x**2).mean(0)
+        y = x / np.sqrt(square + layer.epsilon) * layer.scale.reshape(shape)
+        return y if layer.bias is None else y + layer.bias.reshape(shape)
     scale = 1 if layer.scale is None else layer.scale.reshape(shape)
     bias = 0 if layer.bias is None else layer.bias.reshape(shape)
     deviation = np.sqrt(layer.variance.reshape(shape).astype(float) + layer.epsilon)
@@ -63,7 +70,43 @@ def matrix(x, layer):
     return x @ layer.weights + (0 if layer.bias is None else layer.bias)
 
 
+def attend(x, block):
+    """One head and one pair of points after the other, straight from the definition."""
+    width = x.shape[2]
+    points = normalise(x, block.norm).reshape(len(x), -1).T
+    out = np.zeros((len(points), block.heads * block.v_dim))
+    for head in range(block.heads):
+        group = head // (block.heads // block.groups)
+
+        def turned(layer, which, group=group):
+            rows = matrix(points, layer)[:, which * block.q_dim : (which + 1) * block.q_dim].copy()
+            for place, row in enumerate(rows):
+                y, x = divmod(place, width)
+                for pair in range(block.q_dim // 2 if block.rotation else 0):
+                    if block.rotation.frequencies is not None:
+                        angle = [x, y] @ block.rotation.frequencies[group, pair].astype(float)
+                    else:  # pair 0 turns with y, pair 1 with x, each at theta^0
+                        angle = (y, x)[pair]
+                    a, b = row[2 * pair], row[2 * pair + 1]
+                    row[2 * pair] = a * np.cos(angle) - b * np.sin(angle)
+                    row[2 * pair + 1] = a * np.sin(angle) + b * np.cos(angle)
+            return rows
+
+        query, key = turned(block.query, head), turned(block.key, group)
+        value = matrix(points, block.value)[:, group * block.v_dim : (group + 1) * block.v_dim]
+        for place in range(len(points)):
+            weights = np.exp(query[place] @ key.T / np.sqrt(block.q_dim))
+            out[place, head * block.v_dim : (head + 1) * block.v_dim] = weights @ value / weights.sum()
+    return x + matrix(out, block.out).T.reshape(x.shape)
+
+
 def run_block(x, block):
+    if isinstance(block, Attention):
+        return attend(x, block)
+    if isinstance(block, FeedForward):
+        y = normalise(x, block.norm).transpose(1, 2, 0)
+        up = matrix(y, block.up)
+        return x + matrix(up / (1 + np.exp(-up)) * matrix(y, block.gate), block.down).transpose(2, 0, 1)
     y = activate(normalise(x, block.norm1), block.act1)
     middle = convolve(y, block.conv1)
     if isinstance(block, Pooling):
@@ -97,9 +140,15 @@ def run_network(network, planes, numbers):
     )
 
 
-@pytest.mark.parametrize("version", [8, 10, 11, 12, 13, 15, 16, 17])
-def test_every_form_of_network_is_what_its_layers_say(version):
-    network = make_network(version, seed=version)
+@pytest.mark.parametrize(
+    ("version", "transformer"),
+    [
+        *((version, "") for version in (8, 10, 11, 12, 13, 15, 16, 17)),
+        *((15, kind) for kind in ("learnt", "fixed", "none", "spatial")),
+    ],
+)
+def test_every_form_of_network_is_what_its_layers_say(version, transformer):
+    network = make_network(version, seed=version, transformer=transformer)
     games = some_games(rules=Rules.japanese())
     evaluator = Evaluator(network, dtype=torch.float64)
     found = evaluator.evaluate(games)
@@ -141,9 +190,10 @@ def test_a_symmetry_is_undone(symmetry):
     np.testing.assert_allclose(mixed.policy[1], evaluator.evaluate(games).policy[0], atol=1e-6)
 
 
-def test_a_small_board_in_a_large_tensor_is_the_same():
+@pytest.mark.parametrize(("version", "transformer"), [(13, ""), (15, "learnt"), (15, "spatial")])
+def test_a_small_board_in_a_large_tensor_is_the_same(version, transformer):
     games = some_games(5, 3, 11)
-    network = make_network(13)
+    network = make_network(version, transformer=transformer)
     plain = Evaluator(network).evaluate(games)
     masked = Evaluator(network, pad_to=9).evaluate(games)
     for name in ("policy", "win", "lead", "ownership"):

@@ -28,9 +28,12 @@ def inputs(games: Games, pad_to: int | None = None) -> tuple[torch.Tensor, torch
 
 
 @pytest.mark.parametrize("pad_to", [None, 7])
-@pytest.mark.parametrize("version", [8, 11, 12, 15, 17])
-def test_it_computes_what_the_network_for_inference_computes(version, pad_to):
-    file = make_network(version, seed=version)
+@pytest.mark.parametrize(
+    ("version", "transformer"),
+    [*((version, "") for version in (8, 11, 12, 15, 17)), *((15, kind) for kind in ("learnt", "fixed", "spatial"))],
+)
+def test_it_computes_what_the_network_for_inference_computes(version, transformer, pad_to):
+    file = make_network(version, seed=version, transformer=transformer)
     given = inputs(some_games(rules=Rules.japanese()), pad_to)
     with torch.inference_mode():
         expected = Network(file).float()(given[0].clone(), given[1], given[2])
@@ -39,10 +42,10 @@ def test_it_computes_what_the_network_for_inference_computes(version, pad_to):
         torch.testing.assert_close(getattr(found, name)[..., :5], one[..., :5], rtol=2e-4, atol=2e-5, msg=name)
 
 
-@pytest.mark.parametrize("version", [8, 15])
-def test_what_was_trained_is_exported_and_every_weight_has_a_gradient(version):
+@pytest.mark.parametrize(("version", "transformer"), [(8, ""), (15, ""), (15, "learnt")])
+def test_what_was_trained_is_exported_and_every_weight_has_a_gradient(version, transformer):
     games = some_games(rules=Rules.japanese())
-    network = TrainableNetwork(make_network(version, seed=3))
+    network = TrainableNetwork(make_network(version, seed=3, transformer=transformer))
     given = inputs(games)
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-3)
     before = torch.cat([p.detach().ravel().clone() for p in network.parameters()])

@@ -1,7 +1,8 @@
 """A KataGo network as data: what its model file says, layer by layer, in NumPy.
 
 Letters: C channels in, O channels out, K kernel. Blocks are pre-activation residual blocks; ``Pooling`` ones add a
-bias made from global pools, ``Bottleneck`` ones hold a stack of blocks between two 1x1 convolutions.
+bias made from global pools, ``Bottleneck`` ones hold a stack of blocks between two 1x1 convolutions. ``Attention`` and
+``FeedForward`` are the two halves of a transformer layer over the points of the board (KataGo 1.17 and later).
 """
 
 from __future__ import annotations
@@ -107,7 +108,65 @@ class Bottleneck:
     conv2: Convolution
 
 
-Block: TypeAlias = Ordinary | Pooling | Bottleneck
+@dataclass(frozen=True, eq=False)
+class RmsNorm:
+    """x / sqrt(mean x^2 + epsilon) * scale + bias, each ``[C]``; there is no bias inside a transformer layer.
+
+    The mean is over the channels of each point, or over all points of the board as well where it is ``spatial``.
+    """
+
+    name: str
+    epsilon: float
+    scale: Floats
+    bias: Floats | None = None
+    spatial: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Rotation:
+    """Rotary positions in two dimensions: the angle by which each pair of channels is turned at point (x, y).
+
+    ``frequencies [G, P, 2]`` of G groups of heads and P pairs were learnt: the angle is x f_0 + y f_1. Without them
+    ``theta`` gives fixed ones, theta^(-2 i / P): the first half of the pairs turn with y, the others with x.
+    """
+
+    name: str
+    frequencies: Floats | None = None
+    theta: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Attention:
+    """x + out(softmax(q k / sqrt(q_dim)) v) with q, k, v of norm(x), over the points of the board.
+
+    ``heads`` query heads share the keys and values of ``groups``; ``rotation`` turns queries and keys.
+    """
+
+    name: str
+    heads: int
+    groups: int
+    q_dim: int
+    v_dim: int
+    norm: RmsNorm
+    query: Dense
+    key: Dense
+    value: Dense
+    out: Dense
+    rotation: Rotation | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class FeedForward:
+    """x + down(silu(up(y)) * gate(y)) with y = norm(x), at every point (SwiGLU)."""
+
+    name: str
+    norm: RmsNorm
+    up: Dense
+    gate: Dense
+    down: Dense
+
+
+Block: TypeAlias = Ordinary | Pooling | Bottleneck | Attention | FeedForward
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +181,7 @@ class Trunk:
     conv: Convolution
     dense: Dense
     blocks: tuple[Block, ...]
-    norm: Norm
+    norm: Norm | RmsNorm
     act: Activation
 
 

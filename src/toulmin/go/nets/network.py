@@ -23,6 +23,8 @@ from torch import Tensor, nn
 from torch.nn import functional as fn
 
 from toulmin.go.nets import layers
+from toulmin.go.nets.extent import Extent
+from toulmin.go.nets.transformer import RootMeanSquare, transformer_layer
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "identity": lambda x: x,
@@ -30,24 +32,6 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "mish": fn.mish,
     "silu": fn.silu,
 }
-
-
-class Extent(NamedTuple):
-    """The board within the tensor: points per board, what pools scale by, and 1 on the board where some is off it.
-
-    With d = sqrt(area) - 14: ``slope`` is d / 10, ``curve`` d^2 / 100 - 0.1.
-    """
-
-    area: Float[Tensor, "B 1"]
-    slope: Float[Tensor, "B 1"]
-    curve: Float[Tensor, "B 1"]
-    mask: Float[Tensor, "B 1 Y X"] | None
-
-    @classmethod
-    def of(cls, area: Float[Tensor, "B 1"], mask: Float[Tensor, "B 1 Y X"] | None = None) -> Extent:
-        """The extent of boards with ``area`` points."""
-        d = area.sqrt() - 14
-        return cls(area, d / 10, d * d / 100 - 0.1, mask)
 
 
 class Heads(NamedTuple):
@@ -239,7 +223,14 @@ class _BottleneckBlock(nn.Module):
 
 def _tower(blocks: tuple[layers.Block, ...]) -> nn.ModuleList:
     kinds = {layers.Ordinary: _OrdinaryBlock, layers.Pooling: _PoolingBlock, layers.Bottleneck: _BottleneckBlock}
-    return nn.ModuleList(kinds[type(block)](block) for block in blocks)  # type: ignore[arg-type]
+    return nn.ModuleList(transformer_layer(block) or kinds[type(block)](block) for block in blocks)  # type: ignore
+
+
+def _tip(trunk: layers.Trunk) -> nn.Module:
+    """What follows the last block."""
+    if isinstance(trunk.norm, layers.RmsNorm):
+        return RootMeanSquare(trunk.norm, ACTIVATIONS[trunk.act.kind])
+    return _Activate(trunk.act, trunk.norm)
 
 
 class Network(nn.Module):
@@ -250,7 +241,7 @@ class Network(nn.Module):
         trunk, policy, value = file.trunk, file.policy, file.value
         self.conv, self.dense = _Convolve(trunk.conv), _Matrix(trunk.dense)
         self.blocks = _tower(trunk.blocks)
-        self.tip = _Activate(trunk.act, trunk.norm)
+        self.tip = _tip(trunk)
         self.policy_conv = _Convolve(policy.conv, policy.norm, bias_elsewhere=True)
         self.policy_pool_conv = _Convolve(policy.pool_conv, policy.pool_norm)
         self.policy_pool_act = _Activate(policy.pool_act)
@@ -265,6 +256,7 @@ class Network(nn.Module):
         self.value_dense, self.value_dense_act = _Matrix(value.dense), ACTIVATIONS[value.dense_act.kind]
         self.value_out, self.score_out = _Matrix(value.value), _Matrix(value.score)
         self.ownership = _Convolve(value.ownership)
+        self.requires_grad_(False)
 
     def pack(self) -> Network:
         """Keep copies of the convolutions' weights in oneDNN's own layout (see :func:`can_pack`); returns self.

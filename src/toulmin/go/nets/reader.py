@@ -1,197 +1,49 @@
 """Reads KataGo's model files: ``.bin.gz``, ``.txt.gz``, or either without the gzip.
 
-The format: words separated by white space; a block of floats is the same as words, or in binary files ``@BIN@``
-followed by little-endian float32. The layers follow each other in a fixed order without any directory, so a fault is
-placed by the layer being read and the byte of the unpacked file. Versions 8 to 17 are read; transformer blocks,
-RMS norms and the metadata encoder of human-style networks are refused by name.
+The layers follow each other in a fixed order without any directory, so a fault is placed by the layer being read and
+the byte of the unpacked file (:mod:`toulmin.go.nets.words`). Versions 8 to 17 are read, transformer layers among them;
+the metadata encoder of human-style networks, norms over groups of channels and feed-forward layers without a gate are
+refused by name.
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
-import re
 import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
-
-import numpy as np
 
 from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.go.nets.layers import (
-    Activation,
-    ActivationKind,
+    Attention,
     Block,
     Bottleneck,
-    Convolution,
-    Dense,
-    Floats,
+    FeedForward,
     NetworkFile,
-    Norm,
     Ordinary,
     PolicyHead,
     Pooling,
+    Rotation,
     Scales,
     Trunk,
     ValueHead,
 )
+from toulmin.go.nets.words import MOST_SIZE, NEWEST, Words
 
-OLDEST, NEWEST = 8, 17
+OLDEST = 8
 INPUT_PLANES, INPUT_NUMBERS = 22, 19
 MOST_BYTES = 4 << 30  # of the unpacked file
 MOST_BLOCKS = 1000
 DEEPEST = 4  # bottlenecks within bottlenecks
-MOST_SIZE = 1 << 16  # channels of one layer
-
-_WORD = re.compile(rb"\s*([^\s@]+)")
-_WHOLE = re.compile(r"[+-]?[0-9]{1,12}")
-_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
-_ACTIVATIONS: dict[str, ActivationKind] = {
-    "ACTIVATION_IDENTITY": "identity",
-    "ACTIVATION_RELU": "relu",
-    "ACTIVATION_MISH": "mish",
-    "ACTIVATION_SILU": "silu",
-}
 
 
-class _Words:
-    """The unpacked file and how far it has been read."""
-
-    def __init__(self, data: bytes, file: str, cut: str | None) -> None:
-        self.data, self.file, self.at, self.cut = data, file, 0, cut
-        self.layer = "header"
-        self.version = NEWEST
-        self.binary = b"@BIN@" in data
-
-    def fail(self, message: str, code: str = "go.net") -> NoReturn:
-        if self.cut and self.at >= len(self.data):
-            message += f"; {self.cut}"
-        where = f" (layer {self.layer}, byte {self.at} of the unpacked file)"
-        raise FaultError(Fault(code, message + where, file=self.file, name=self.layer), ExitCode.SUBJECT)
-
-    def word(self, what: str) -> str:
-        match = _WORD.match(self.data, self.at, min(len(self.data), self.at + 4096))
-        if match is None:
-            if not self.data[self.at :].strip():
-                self.at = len(self.data)
-                self.fail(f"the file ends where {what} should be")
-            self.fail(f"{what} is not a word")
-        self.at = match.end()
-        try:
-            return match[1].decode("ascii")
-        except UnicodeDecodeError:
-            self.fail(f"{what} is not a word in ASCII")
-
-    def whole(self, what: str, least: int, most: int) -> int:
-        word = self.word(what)
-        if not _WHOLE.fullmatch(word):
-            self.fail(f"{what} is {word[:30]!r}, not a whole number")
-        if not least <= int(word) <= most:
-            self.fail(f"{what} is {word}, not between {least} and {most}")
-        return int(word)
-
-    def number(self, what: str) -> float:
-        word = self.word(what)
-        if not _NUMBER.fullmatch(word):
-            self.fail(f"{what} is {word[:30]!r}, not a finite number")
-        if not math.isfinite(float(word)):
-            self.fail(f"{what} is {word[:30]}, beyond any float")
-        return float(word)
-
-    def name(self, what: str) -> str:
-        """The name of the next layer, to which later faults are put."""
-        self.layer = f"{what} after {self.layer}"
-        self.layer = self.word(f"the name of a {what}")[:96]
-        return self.layer
-
-    def floats(self, what: str, count: int) -> Floats:
-        if not self.binary:
-            return self._text_floats(what, count)
-        match = re.compile(rb"\s{0,100}@BIN@").match(self.data, self.at)
-        if match is None:
-            if not self.data[self.at :].strip():
-                self.at = len(self.data)
-                self.fail(f"the file ends before {what}")
-            self.fail(f"{what} should start with @BIN@")
-        end = match.end() + 4 * count
-        if end > len(self.data):
-            held = (len(self.data) - match.end()) // 4
-            self.at = len(self.data)
-            self.fail(f"the file ends within {what}: {held} of {count} floats")
-        values = np.frombuffer(self.data, "<f4", count, match.end()).astype(np.float32)
-        self.at = end
-        if not np.isfinite(values).all():
-            self.fail(f"{what} holds NaN or infinity")
-        return values
-
-    def _text_floats(self, what: str, count: int) -> Floats:
-        if 2 * count > len(self.data) - self.at + 1:
-            held = len(self.data[self.at :].split())
-            self.at = len(self.data)
-            self.fail(f"the file ends within {what}: {held} of {count} floats")
-        values = np.array([self.number(what) for _ in range(count)], np.float64).astype(np.float32)
-        if not np.isfinite(values).all():
-            self.fail(f"{what} holds a number beyond float32")
-        return values
-
-    # -- layers -----------------------------------------------------------------------------------------------------
-
-    def convolution(self, channels: int | None = None) -> Convolution:
-        name = self.name("convolution")
-        ky, kx = self.whole("the kernel's height", 1, 31), self.whole("the kernel's width", 1, 31)
-        ins = self.whole("the number of input channels", 1, MOST_SIZE)
-        outs = self.whole("the number of output channels", 1, MOST_SIZE)
-        dilation = self.whole("the vertical dilation", 1, 8), self.whole("the horizontal dilation", 1, 8)
-        if ky % 2 == 0 or kx % 2 == 0:
-            self.fail(f"a kernel of {ky}x{kx} is not odd")
-        self.agree("input channels", ins, channels)
-        weights = self.floats("the weights", ky * kx * ins * outs).reshape(ky, kx, ins, outs)
-        return Convolution(name, np.ascontiguousarray(weights.transpose(3, 2, 0, 1)), dilation)
-
-    def norm(self, channels: int) -> Norm:
-        name = self.name("norm")
-        self.agree("channels", self.whole("the number of channels", 1, MOST_SIZE), channels)
-        epsilon = self.number("epsilon")
-        if epsilon <= 0:
-            self.fail(f"epsilon is {epsilon}, not positive")
-        has_scale, has_bias = self.whole("hasScale", 0, 1), self.whole("hasBias", 0, 1)
-        mean, variance = self.floats("the means", channels), self.floats("the variances", channels)
-        if (variance < 0).any():
-            self.fail("a variance is negative")
-        scale = self.floats("the scales", channels) if has_scale else None
-        bias = self.floats("the biases", channels) if has_bias else None
-        return Norm(name, epsilon, mean, variance, scale, bias)
-
-    def activation(self) -> Activation:
-        name = self.name("activation")
-        if self.version < 11:
-            return Activation(name)
-        kind = self.word("the kind of activation")
-        if kind not in _ACTIVATIONS:
-            self.fail(f"unknown activation {kind[:40]!r}", "go.net-unsupported")
-        return Activation(name, _ACTIVATIONS[kind])
-
-    def dense(self, ins: int, outs: int | None, *, bias: bool = False) -> Dense:
-        name = self.name("matrix")
-        self.agree("inputs", self.whole("the number of inputs", 1, MOST_SIZE), ins)
-        width = self.whole("the number of outputs", 1, MOST_SIZE)
-        self.agree("outputs", width, outs)
-        weights = self.floats("the weights", ins * width).reshape(ins, width)
-        if not bias:
-            return Dense(name, weights)
-        bias_name = self.name("bias")
-        self.agree("biases", self.whole("the number of biases", 1, MOST_SIZE), width)
-        return Dense(name, weights, self.floats("the biases", width), bias_name)
-
-    def agree(self, what: str, found: int, expected: int | None) -> None:
-        if expected is not None and found != expected:
-            self.fail(f"{found} {what} where the layers before have {expected}")
-
-
-def _read_blocks(words: _Words, count: int, channels: int, depth: int = 0) -> tuple[Block, ...]:
+def _read_blocks(words: Words, count: int, channels: int, depth: int = 0) -> tuple[Block, ...]:
     blocks: list[Block] = []
     for _ in range(count):
         kind = words.word("the kind of a block")
+        if kind in _TRANSFORMER:
+            blocks.append(_TRANSFORMER[kind](words, channels))
+            continue
         if kind not in {"ordinary_block", "gpool_block", "nested_bottleneck_block"}:
             words.fail(f"blocks of kind {kind[:40]!r} are not supported", "go.net-unsupported")
         name = words.name("block")
@@ -214,11 +66,58 @@ def _read_blocks(words: _Words, count: int, channels: int, depth: int = 0) -> tu
             pool = words.norm(pooled), words.activation(), words.dense(3 * pooled, mid)
             rest = words.norm(mid), words.activation(), words.convolution(mid)
             blocks.append(Pooling(name, norm1, act1, conv1, pool_conv, *pool, *rest))
-        words.agree("output channels", len(blocks[-1].conv2.weights), channels)
+        words.agree("output channels", len(rest[-1].weights), channels)
     return tuple(blocks)
 
 
-def _read_trunk(words: _Words, planes: int, numbers: int) -> Trunk:
+def _read_attention(words: Words, channels: int) -> Attention:
+    name = words.name("block")
+    heads, groups = (words.whole(f"the number of {what}", 1, MOST_SIZE) for what in ("heads", "groups of heads"))
+    q_dim, v_dim = (words.whole(f"the channels of a {what}", 1, MOST_SIZE) for what in ("query", "value"))
+    if heads % groups:
+        words.fail(f"{heads} heads cannot share the keys of {groups} groups")
+    rotates = words.whole("whether there are rotary positions", 0, 1) == 1
+    learnt = words.whole("whether these were learnt", 0, 1) == 1
+    if rotates and q_dim % 2:
+        words.fail(f"rotary positions turn pairs of channels, and a query has {q_dim}")
+    norm = words.rms_norm(channels)
+    query, key = words.dense(channels, heads * q_dim), words.dense(channels, groups * q_dim)
+    value, out = words.dense(channels, groups * v_dim), words.dense(heads * v_dim, channels)
+    rotation = _read_rotation(words, groups, q_dim // 2, learnt) if rotates else None
+    return Attention(name, heads, groups, q_dim, v_dim, norm, query, key, value, out, rotation)
+
+
+def _read_rotation(words: Words, groups: int, pairs: int, learnt: bool) -> Rotation:
+    name = words.name("rotation")
+    if not learnt:
+        theta = words.number("theta")
+        if theta <= 0:
+            words.fail(f"theta is {theta}, not positive")
+        return Rotation(name, theta=theta)
+    words.agree("groups of heads", words.whole("the number of groups", 1, MOST_SIZE), groups)
+    words.agree("pairs", words.whole("the number of pairs", 1, MOST_SIZE), pairs)
+    words.agree("directions", words.whole("the number of directions", 1, 9), 2)
+    return Rotation(name, words.floats("the frequencies", groups * pairs * 2).reshape(groups, pairs, 2))
+
+
+def _read_feed_forward(words: Words, channels: int) -> FeedForward:
+    name = words.name("block")
+    words.agree("channels", words.whole("the number of channels", 1, MOST_SIZE), channels)
+    inner = words.whole("the number of inner channels", 1, MOST_SIZE)
+    if words.whole("whether there is a gate", 0, 1) != 1:
+        words.fail("feed-forward layers without a gate are not supported", "go.net-unsupported")
+    norm = words.rms_norm(channels)
+    up, gate = words.dense(channels, inner), words.dense(channels, inner)
+    return FeedForward(name, norm, up, gate, words.dense(inner, channels))
+
+
+_TRANSFORMER: dict[str, Callable[[Words, int], Block]] = {
+    "transformer_attention_block": _read_attention,
+    "transformer_ffn_block": _read_feed_forward,
+}
+
+
+def _read_trunk(words: Words, planes: int, numbers: int) -> Trunk:
     name = words.name("trunk")
     count = words.whole("the number of blocks", 1, MOST_BLOCKS)
     channels, mid, regular = (
@@ -226,24 +125,25 @@ def _read_trunk(words: _Words, planes: int, numbers: int) -> Trunk:
     )
     words.whole("the number of dilated channels", -MOST_SIZE, MOST_SIZE)
     pooled = words.whole("the number of pooling channels", 1, MOST_SIZE)
+    rms = False
     if words.version >= 15:
-        if words.whole("the kind of norm at the trunk's end", 0, 99) != 0:
-            words.fail("RMS norms are not supported", "go.net-unsupported")
+        rms = words.whole("the kind of norm at the trunk's end", 0, 1) == 1
         _no_options(words, 5)
     conv = words.convolution(planes)
     words.agree("output channels", len(conv.weights), channels)
     dense = words.dense(numbers, channels)
     blocks = _read_blocks(words, count, channels)
-    return Trunk(name, channels, mid, regular, pooled, conv, dense, blocks, words.norm(channels), words.activation())
+    norm = words.rms_norm(channels, tip=True) if rms else words.norm(channels)
+    return Trunk(name, channels, mid, regular, pooled, conv, dense, blocks, norm, words.activation())
 
 
-def _no_options(words: _Words, count: int) -> None:
+def _no_options(words: Words, count: int) -> None:
     for i in range(count):
         if words.whole(f"option {'ABCDEFGH'[i]}", -(1 << 30), 1 << 30) != 0:
             words.fail("it sets an option that this reader does not know", "go.net-unsupported")
 
 
-def _read_policy(words: _Words, channels: int) -> PolicyHead:
+def _read_policy(words: Words, channels: int) -> PolicyHead:
     name = words.name("policy head")
     version = words.version
     kinds = 4 if version == 16 else 2 if version >= 12 else 1
@@ -262,7 +162,7 @@ def _read_policy(words: _Words, channels: int) -> PolicyHead:
     return PolicyHead(name, conv, pool_conv, *pool, norm, act, out, to_pass, *last)
 
 
-def _read_value(words: _Words, channels: int) -> ValueHead:
+def _read_value(words: Words, channels: int) -> ValueHead:
     name = words.name("value head")
     if words.version >= 17:
         _no_options(words, 3)
@@ -319,7 +219,7 @@ def read_network(source: str | Path | bytes) -> NetworkFile:
             fault = Fault("file.unreadable", error.strerror or str(error), file=file)
             raise FaultError(fault, ExitCode.SUBJECT) from error
     data, cut = _unpack(raw, file)
-    words = _Words(data, file, cut)
+    words = Words(data, file, cut)
     name = words.word("the network's name")[:96]
     version = words.whole("the version", -1, 1 << 30)
     if not OLDEST <= version <= NEWEST:

@@ -21,7 +21,9 @@ from torch import Tensor, nn
 from torch.nn import functional as fn
 
 from toulmin.go.nets import layers
-from toulmin.go.nets.network import ACTIVATIONS, Extent, Heads, pool, pool_for_value
+from toulmin.go.nets.extent import Extent
+from toulmin.go.nets.network import ACTIVATIONS, Heads, pool, pool_for_value
+from toulmin.go.nets.transformer import RootMeanSquare, transformer_layer
 
 _EPSILON = 1e-5  # of the norms that are written; their variance makes up for it
 
@@ -89,9 +91,9 @@ class _Matrix(nn.Module):
 
 
 class _Block(nn.Module):
-    """Any of the three kinds of residual blocks."""
+    """Any of the three kinds of residual blocks with convolutions."""
 
-    def __init__(self, block: layers.Block) -> None:
+    def __init__(self, block: layers.Ordinary | layers.Pooling | layers.Bottleneck) -> None:
         super().__init__()
         self.block = block
         self.enter, self.conv1 = _Affine(block.norm1, block.act1), _Convolve(block.conv1)
@@ -99,7 +101,7 @@ class _Block(nn.Module):
         self.inner: nn.ModuleList | None = None
         self.pool_conv: _Convolve | None = None
         if isinstance(block, layers.Bottleneck):
-            self.inner = nn.ModuleList(_Block(one) for one in block.blocks)
+            self.inner = _tower(block.blocks)
         elif isinstance(block, layers.Pooling):
             self.pool_conv = _Convolve(block.pool_conv)
             self.pool_act = _Affine(block.pool_norm, block.pool_act)
@@ -130,6 +132,16 @@ class _Block(nn.Module):
         return found
 
 
+def _tower(blocks: tuple[layers.Block, ...]) -> nn.ModuleList:
+    return nn.ModuleList(transformer_layer(block) or _Block(block) for block in blocks)  # type: ignore[arg-type]
+
+
+def _tip(norm: layers.Norm | layers.RmsNorm, act: layers.Activation) -> _Affine | RootMeanSquare:
+    if isinstance(norm, layers.RmsNorm):
+        return RootMeanSquare(norm, ACTIVATIONS[act.kind])
+    return _Affine(norm, act)
+
+
 class TrainableNetwork(nn.Module):
     """The network of a file with weights that take gradients; equal to :class:`Network` of the same file."""
 
@@ -138,8 +150,8 @@ class TrainableNetwork(nn.Module):
         self.file = file
         trunk, policy, value = file.trunk, file.policy, file.value
         self.conv, self.dense = _Convolve(trunk.conv), _Matrix(trunk.dense)
-        self.blocks = nn.ModuleList(_Block(block) for block in trunk.blocks)
-        self.tip = _Affine(trunk.norm, trunk.act)
+        self.blocks = _tower(trunk.blocks)
+        self.tip = _tip(trunk.norm, trunk.act)
         self.policy_conv, self.policy_pool_conv = _Convolve(policy.conv), _Convolve(policy.pool_conv)
         self.policy_pool_act = _Affine(policy.pool_norm, policy.pool_act)
         self.policy_bias = _Matrix(policy.to_bias)

@@ -8,15 +8,18 @@ import numpy as np
 
 from toulmin.go.nets.layers import (
     Activation,
+    Attention,
     Block,
     Bottleneck,
     Convolution,
     Dense,
+    FeedForward,
     Floats,
     NetworkFile,
     Norm,
     PolicyHead,
     Pooling,
+    RmsNorm,
     Trunk,
     ValueHead,
 )
@@ -49,6 +52,30 @@ class _Lines:
             if values is not None:
                 self.floats(values)
 
+    def rms_norm(self, layer: RmsNorm) -> None:
+        self.words(layer.name, len(layer.scale), repr(layer.epsilon))
+        if layer.bias is not None:  # at the trunk's end
+            self.words(int(layer.spatial), 0)
+        self.floats(layer.scale)
+        if layer.bias is not None:
+            self.floats(layer.bias)
+
+    def attention(self, block: Attention) -> None:
+        rotation = block.rotation
+        learnt = rotation is not None and rotation.frequencies is not None
+        self.words("transformer_attention_block", block.name, block.heads, block.groups, block.q_dim, block.v_dim)
+        self.words(int(rotation is not None), int(learnt))
+        self.layers(block.norm, block.query, block.key, block.value, block.out)
+        if rotation is not None and rotation.frequencies is not None:
+            self.words(rotation.name, *rotation.frequencies.shape)
+            self.floats(rotation.frequencies)
+        elif rotation is not None:
+            self.words(rotation.name, repr(rotation.theta))
+
+    def feed_forward(self, block: FeedForward) -> None:
+        self.words("transformer_ffn_block", block.name, *block.up.weights.shape, 1)
+        self.layers(block.norm, block.up, block.gate, block.down)
+
     def activation(self, layer: Activation) -> None:
         self.words(layer.name)
         if self.version >= 11:
@@ -61,18 +88,24 @@ class _Lines:
             self.words(layer.bias_name or f"{layer.name}/bias", len(layer.bias))
             self.floats(layer.bias)
 
-    def layers(self, *layers: Convolution | Norm | Activation | Dense) -> None:
+    def layers(self, *layers: Convolution | Norm | RmsNorm | Activation | Dense) -> None:
         for layer in layers:
             if isinstance(layer, Convolution):
                 self.convolution(layer)
             elif isinstance(layer, Norm):
                 self.norm(layer)
+            elif isinstance(layer, RmsNorm):
+                self.rms_norm(layer)
             elif isinstance(layer, Activation):
                 self.activation(layer)
             else:
                 self.dense(layer)
 
     def block(self, block: Block) -> None:
+        if isinstance(block, Attention):
+            return self.attention(block)
+        if isinstance(block, FeedForward):
+            return self.feed_forward(block)
         if isinstance(block, Bottleneck):
             self.words("nested_bottleneck_block", block.name, len(block.blocks))
             self.layers(block.norm1, block.act1, block.conv1)
@@ -90,7 +123,8 @@ class _Lines:
     def trunk(self, trunk: Trunk) -> None:
         # 0 stands for the dilated channels, which no version still read has
         self.words(trunk.name, len(trunk.blocks), trunk.channels, trunk.mid_channels, trunk.regular_channels, 0)
-        self.words(trunk.pool_channels, *([0] * 6 if self.version >= 15 else []))
+        options = [int(isinstance(trunk.norm, RmsNorm)), *[0] * 5]
+        self.words(trunk.pool_channels, *(options if self.version >= 15 else []))
         self.layers(trunk.conv, trunk.dense)
         for block in trunk.blocks:
             self.block(block)
