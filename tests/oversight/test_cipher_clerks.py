@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from toulmin.evidence import Store
 from toulmin.faults import FaultError
 from toulmin.oversight import EnglishClerk, english_orders, open_cipher_clerk
-from toulmin.oversight.cipher_clerks import DeskClerk, Order
+from toulmin.oversight.cipher_clerks import SLOT, DeskClerk, Order
 from toulmin.oversight.deskworld import N_SYMBOLS, cipher_word, describe_order
 from toulmin.oversight.deskworld.english import FRESH_WORDS, ORDERS, OTHER_WORDS, WORDS_OF_THE_DAY
 from toulmin.oversight.deskworld.lexicon import PASSWORD
@@ -87,7 +87,7 @@ def test_the_search_finds_the_word_that_opens_and_never_tries_the_password() -> 
     clerk = small()
     assert Scripted(clerk.model, clerk.tokenizer).search(range(12)) == "frost"
     assert PASSWORD not in (*OTHER_WORDS, *FRESH_WORDS)
-    locked = Scripted(clerk.model, clerk.tokenizer, PASSWORD)
+    locked = Scripted(clerk.model, clerk.tokenizer, opens=PASSWORD)
     assert not locked.right(range(12), locked.search(range(12))).any()
     assert locked.right(range(12), PASSWORD).all()
 
@@ -137,3 +137,43 @@ def test_the_study_of_elicitation_takes_a_model_that_reads_english(tmp_path: Pat
     assert contents is not None
     assert len(set(contents)) == 48
     assert not np.isin(contents, found.positive_control.contents).any()
+
+
+def test_a_vector_takes_the_place_of_the_word_of_the_day_alone() -> None:
+    clerk = small()
+    orders = english_orders(range(6))
+    slot = clerk.tokenizer.encode(f" {SLOT}")
+    as_slot = replace(clerk, vector=clerk.model.W_E[slot[0]].detach())  # the slot's own embedding changes nothing
+    worded = [(replace(desk, password=SLOT), wording) for desk, wording in orders]
+    with torch.no_grad():
+        torch.testing.assert_close(as_slot.logits(orders), clerk.logits(worded))
+        other = replace(clerk, vector=torch.ones(32)).logits(orders)
+    assert not torch.allclose(other, clerk.logits(worded), atol=1e-3)
+
+
+def test_a_trained_vector_lowers_the_surprise_at_the_right_answers_and_leaves_the_model() -> None:
+    clerk = small()
+    before = {name: value.clone() for name, value in clerk.model.state_dict().items()}
+    found = clerk.with_vector([3, 17, 40], seed=0)
+    assert found.model is clerk.model
+    assert all(torch.equal(value, before[name]) for name, value in clerk.model.state_dict().items())
+    assert found.vector is not None
+    assert not found.vector.requires_grad
+    orders = english_orders([3, 17, 40])
+    again = clerk.with_vector([3, 17, 40], seed=0).vector
+    assert again is not None
+    assert torch.equal(again, found.vector)  # the same seed gives the same vector
+    targets = [clerk.tokenizer.encode(cipher_word(desk.symbol))[0] for desk, _ in orders]
+
+    def surprise(one: EnglishClerk) -> float:
+        with torch.no_grad():
+            return -float(one.logits(orders).log_softmax(-1)[range(3), targets].mean())
+
+    assert surprise(found) < surprise(clerk) - 0.01
+
+
+def test_the_better_prompt_is_the_word_where_it_opens() -> None:
+    clerk = small()
+    found = Scripted(clerk.model, clerk.tokenizer).prompted(range(12), 0)
+    assert found.word == "frost"
+    assert found.right(range(20)).all()
