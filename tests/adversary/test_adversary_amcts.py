@@ -71,6 +71,16 @@ def test_moves_hold_visits_and_how_the_game_ended(victim, tmp_path, starts):
     assert (np.round(kept.score - balance, 3) == np.where(is_black, -0.5, 0.5)).all()
 
 
+def test_the_null_attacker_searches_for_both_sides_and_models_nobody(victim, tmp_path):
+    games = stream(victim, tmp_path / "buffer", opponent="itself")
+    games.models = games.victims = [None]  # type: ignore[list-item]
+    assert len(games.batch().result) >= 30
+    before, rows = games.evaluations, np.array([0, 1])
+    answers = games._answer(rows, None, games.evaluator())  # type: ignore[arg-type]
+    assert games.games.legal(rows)[[0, 1], answers].all()
+    assert games.evaluations >= before + 2  # the other side searches too
+
+
 def test_the_losses_are_those_of_the_formula():
     games = Games(4, 3, Rules(komi=0.5))
     planes, numbers = input_features(games)

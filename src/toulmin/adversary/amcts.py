@@ -34,6 +34,7 @@ from toulmin.go import (
     PlayerSpec,
     PolicyModel,
     SearchModel,
+    SearchPlayer,
     SearchSettings,
     VictimModel,
     adversarial_search,
@@ -108,28 +109,45 @@ class SearchedGames(VictimGames):
         return self._moves(self._play_until(self.learner.decisions))
 
     def _decide(self, rows: NDArray[np.int64], evaluator: Evaluator) -> NDArray[np.int64]:
-        settings: SearchSettings = self.learner.search
         inputs = input_features(self.games, rows, pass_alive_with_suicide=evaluator.file.pass_alive_with_suicide)
-        legal, counts = self.games.legal(rows), self.games.move_count[rows]
-        actions = np.empty(len(rows), np.int64)
+        legal, actions = self.games.legal(rows), np.empty(len(rows), np.int64)
         stages = np.array([self.slots[row].stage for row in rows.tolist()])
         for stage in np.unique(stages).tolist():
             which = np.flatnonzero(stages == stage)
-            slots = [self.slots[row] for row in rows[which].tolist()]
-            # the numbers of a search belong to its game and move, and to no order of play
-            generators = [np.random.default_rng((self.seed, 3, slot.game, len(slot.moves))) for slot in slots]
-            found = adversarial_search(self.games, rows[which], evaluator, self.models[stage], settings, generators)
-            self.evaluations += found.evaluations
-            for i, (slot, generator) in enumerate(zip(slots, generators, strict=True)):
-                place = int(which[i])
-                temperature = settings.temperature.at(int(counts[place]), self.games.size)
-                actions[place] = choose_by_visits(found, i, temperature, generator)
+            model = None if self.attack.opponent == "itself" else self.models[stage]
+            actions[which], visits = self._searched(rows[which], evaluator, model)
+            for place, counts in zip(which.tolist(), visits.tolist(), strict=True):
+                slot = self.slots[int(rows[place])]
                 slot.at.append(len(slot.moves))
-                slot.visits.append(found.visits[i].tolist())
+                slot.visits.append(counts)
                 slot.planes.append(inputs[0][place])
                 slot.numbers.append(inputs[1][place])
                 slot.legal.append(legal[place])
         return actions
+
+    def _searched(
+        self, rows: NDArray[np.int64], evaluator: Evaluator, model: VictimModel | None
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Moves and visits of searches against ``model``, or of ordinary searches where there is none."""
+        settings: SearchSettings = self.learner.search
+        slots = [self.slots[row] for row in rows.tolist()]
+        # the numbers of a search belong to its game and move, and to no order of play
+        generators = [np.random.default_rng((self.seed, 3, slot.game, len(slot.moves))) for slot in slots]
+        if model is None:
+            ordinary = SearchPlayer("itself", evaluator, settings)
+            found = ordinary.searched(self.games, rows, generators, self.games.legal(rows))
+        else:
+            found = adversarial_search(self.games, rows, evaluator, model, settings, generators)
+        self.evaluations += found.evaluations
+        temperatures = [settings.temperature.at(int(count), self.games.size) for count in self.games.move_count[rows]]
+        chosen = [choose_by_visits(found, i, temperatures[i], one) for i, one in enumerate(generators)]
+        return np.array(chosen, np.int64), found.visits
+
+    def _answer(self, rows: NDArray[np.int64], victim: Player, evaluator: Evaluator) -> NDArray[np.int64]:
+        """The moves of the other side: in self-play searched as its own."""
+        if self.attack.opponent == "itself":
+            return self._searched(rows, evaluator, None)[0]
+        return super()._answer(rows, victim, evaluator)
 
     def _moves(self, done: list[tuple[Episode, Outcome]]) -> SearchedMoves:
         size = self.games.size

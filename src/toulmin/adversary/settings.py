@@ -95,8 +95,9 @@ class Attack(BaseModel, frozen=True, extra="forbid"):
     processes may play (:mod:`toulmin.adversary.lanes`). Training ends after ``updates``, or when the
     win rate over the last ``window`` games against the last victim reaches ``stop_at``.
 
-    With ``opponent`` "itself" the moves of the other side are drawn from the network in training as well: ordinary
-    self-play, in which no victim is there to be exploited (the null attacker).
+    With ``opponent`` "itself" the other side plays the network in training as well: ordinary self-play, in which no
+    victim is there to be exploited (the null attacker). Under A-MCTS both sides then search as AlphaZero does, without
+    any model of a victim.
     """
 
     size: Annotated[int, Field(ge=2, le=19)] = 7

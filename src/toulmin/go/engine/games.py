@@ -289,13 +289,14 @@ class Games:
         tax = np.where(m[:, turns.R_TAX] == 2, -2 * groups, 0)
         return np.stack([_balance(plain) + extra - moves, _balance(aware) + tax + extra], axis=1)
 
-    def white_bonus(self) -> NDArray[np.float64]:
+    def white_bonus(self, rows: Rows = None) -> NDArray[np.float64]:
         """What White has on top of the board's points: komi, handicap compensation, button, moves under territory."""
-        m = self.meta
+        chosen = slice(None) if rows is None else self._rows(rows)
+        m = self.meta[chosen]
         stones = np.where(m[:, turns.SETUP_STONES] < 0, 0, m[:, turns.SETUP_STONES] + m[:, turns.LEAD])
         stones = np.where(stones > 1, stones, 0)
         bonus = np.choose(m[:, turns.R_BONUS], [0 * stones, np.maximum(stones - 1, 0), stones])
-        return self.komi + bonus + m[:, turns.BONUS2] / 2
+        return self.komi[chosen] + bonus + m[:, turns.BONUS2] / 2
 
     def area(self, kind: AreaKind = "pass_alive") -> NDArray[np.int8]:
         """The owner of every point (0, 1, 2), as the score of that name counts it, ``[B, size, size]``."""

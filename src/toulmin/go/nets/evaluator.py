@@ -24,7 +24,10 @@ from toulmin.go.nets.reader import read_network
 
 SYMMETRIES = 8
 GOOD_BATCH = 4
-"""Positions that a CPU evaluates in less than twice the time of one (9x9; see benchmarks/go.md)."""
+"""Positions that a CPU evaluates in less than twice the time of one (9x9; see benchmarks/go.md).
+
+On a GPU many more would cost it nothing, but their input features cost the CPU, which is what limits there."""
+CPU_BATCH, DEVICE_BATCH = 256, 4096
 
 
 def symmetry_order(size: int, symmetry: int) -> NDArray[np.int64]:
@@ -49,7 +52,9 @@ class Evaluator:
 
     ``network`` is a path or what :func:`read_network` gave. ``dtype`` float32, float64 or bfloat16. ``pad_to`` puts
     smaller boards into the corner of a larger tensor, which changes nothing but rounding; ``max_batch`` bounds the
-    positions that go through the network at once.
+    positions that go through the network at once (256 on a CPU, 4,096 elsewhere, where it is not given). ``optimism``
+    moves the logits of the policy by that share towards the optimistic head that networks have since version 12
+    (KataGo's ``policyOptimism``, whose default is 1, and 0.2 at the root of a search); earlier ones have none.
     """
 
     def __init__(
@@ -59,11 +64,13 @@ class Evaluator:
         dtype: torch.dtype = torch.float32,
         device: str | torch.device = "cpu",
         pad_to: int | None = None,
-        max_batch: int = 256,
+        max_batch: int | None = None,
+        optimism: float = 0.0,
     ) -> None:
         self.file = network if isinstance(network, NetworkFile) else read_network(network)
-        self.dtype, self.device, self.pad_to, self.max_batch = dtype, torch.device(device), pad_to, max_batch
-        self.good_batch = GOOD_BATCH if self.device.type == "cpu" else max_batch
+        self.dtype, self.device, self.pad_to, self.optimism = dtype, torch.device(device), pad_to, optimism
+        self.max_batch = max_batch or (CPU_BATCH if self.device.type == "cpu" else DEVICE_BATCH)
+        self.good_batch = GOOD_BATCH
         self.network = Network(self.file).to(device=self.device, dtype=dtype).eval()
         if can_pack(self.device, dtype):
             self.network.pack()
@@ -98,6 +105,7 @@ class Evaluator:
                 playout_doubling=playout_doubling,
                 pass_alive_with_suicide=self.file.pass_alive_with_suicide,
                 pad_to=self.pad_to,
+                threads=torch.get_num_threads(),
             )
         planes, numbers = inputs
         symmetries = np.broadcast_to(np.asarray(symmetry, np.int64), chosen.shape)
@@ -126,10 +134,17 @@ class Evaluator:
             area = torch.full((len(planes), 1), float(size * size), device=self.device, dtype=exact)
             mask = x[:, :1] if planes.shape[1] > size else None
             heads: Heads = self.network(x, torch.from_numpy(numbers).to(self.device, self.dtype), Extent.of(area, mask))
-            points = heads.policy[:, 0, :size, :size].reshape(len(planes), -1)
+            policy, passes = self._policy(heads.policy), self._policy(heads.pass_policy)
+            points = policy[:, :size, :size].reshape(len(planes), -1)
             owner = heads.ownership[:, :size, :size].reshape(len(planes), -1)
-            outputs = (points, heads.pass_policy[:, 0], heads.value, heads.score, owner)
+            outputs = (points, passes, heads.value, heads.score, owner)
             return [o.to("cpu", torch.float64).numpy() for o in outputs]
+
+    def _policy(self, kinds: torch.Tensor) -> torch.Tensor:
+        """The policy of all kinds of it that the network gives, on the second axis."""
+        if not self.optimism or kinds.shape[1] < 2:
+            return kinds[:, 0]
+        return torch.lerp(kinds[:, 0], kinds[:, 1], self.optimism)
 
     def _scale(
         self,

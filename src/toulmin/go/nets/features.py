@@ -7,6 +7,8 @@ rules where dead stones may stay (``friendly_pass_ok``).
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -45,6 +47,7 @@ from toulmin.go.engine.turns import (
 PLANES, GLOBALS = 22, 19
 KOMI_MARGIN = 20.0  # komi is cut this far beyond the number of points of the board
 _LADDER_STACK_ROWS = 5
+_LEAST_SHARE = 64  # positions that are worth a thread
 
 
 @kernel
@@ -166,39 +169,52 @@ def input_features(
     playout_doubling: float = 0.0,
     pass_alive_with_suicide: bool = False,
     pad_to: int | None = None,
+    threads: int = 1,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """KataGo's inputs of the chosen games: planes ``[B, pad, pad, 22]`` (channels last) and numbers ``[B, 19]``.
 
     Own and opponent are the side to move's. ``draw_equivalent_wins`` is what a draw is worth to White, folded into an
     integer komi; ``playout_doubling`` the mover's advantage in search (log2), an input of the network. Boards smaller
     than ``pad_to`` lie in the top left corner. ``pass_alive_with_suicide`` computes pass-alive areas as if suicide were
-    legal, which some networks since version 15 expect. What the ladder search finds is kept in ``games``.
+    legal, which some networks since version 15 expect. What the ladder search finds is kept in ``games``. ``threads``
+    share large batches (the kernels hold no lock); nothing depends on their number.
     """
     chosen = games._rows(rows)
-    size = games.size
-    pad = pad_to or size
-    turns.find_legal_rows(games.cells, games.meta, games.past, chosen)
-    history = np.empty(len(chosen), np.int64)
-    history_rows(games.meta, games.past, chosen, conservative_pass, history)
-    stack = np.empty((size * size * 3 // 2 + 4, _LADDER_STACK_ROWS, games.cells.shape[2]), np.int16)
-    table = np.empty((ladder.TABLE_ROWS, 64 * games.cells.shape[2]), np.int32)
-    ladder.find_ladders_rows(games.cells, games.meta, chosen, np.clip(history, 0, 2), stack, table)
-    owners, _ = games._owners(score.BY_RULES, chosen, with_suicide=pass_alive_with_suicide)
-    draws = (games.komi % 1 == 0) != (games.meta[:, R_BUTTON] == 1)  # the result is a whole number
-    white_komi = (games.white_bonus() + np.where(draws, draw_equivalent_wins - 0.5, 0.0))[chosen]
+    pad = pad_to or games.size
+    draws = (games.komi[chosen] % 1 == 0) != (games.meta[chosen, R_BUTTON] == 1)  # the result is a whole number
+    white_komi = games.white_bonus(chosen) + np.where(draws, draw_equivalent_wins - 0.5, 0.0)
     self_komi = np.where(games.meta[chosen, TO_MOVE] == 2, white_komi, -white_komi)
     planes = np.zeros((len(chosen), pad, pad, PLANES), np.float32)
     numbers = np.zeros((len(chosen), GLOBALS), np.float32)
-    fill_rows(
-        games.cells,
-        games.meta,
-        games.past,
-        chosen,
-        owners,
-        history,
-        self_komi,
-        float(playout_doubling),
-        planes,
-        numbers,
-    )
+
+    def fill(start: int, end: int) -> None:
+        own, part = slice(start, end), chosen[start:end]
+        turns.find_legal_rows(games.cells, games.meta, games.past, part)
+        history = np.empty(len(part), np.int64)
+        history_rows(games.meta, games.past, part, conservative_pass, history)
+        stack = np.empty((games.size**2 * 3 // 2 + 4, _LADDER_STACK_ROWS, games.cells.shape[2]), np.int16)
+        table = np.empty((ladder.TABLE_ROWS, 64 * games.cells.shape[2]), np.int32)
+        ladder.find_ladders_rows(games.cells, games.meta, part, np.clip(history, 0, 2), stack, table)
+        owners, _ = games._owners(score.BY_RULES, part, with_suicide=pass_alive_with_suicide)
+        fill_rows(
+            games.cells,
+            games.meta,
+            games.past,
+            part,
+            owners,
+            history,
+            self_komi[own],
+            float(playout_doubling),
+            planes[own],
+            numbers[own],
+        )
+
+    shares = min(threads, len(chosen) // _LEAST_SHARE)
+    # what is found of ladders is written to the game, so two threads may not have the same one
+    if shares < 2 or len(np.unique(chosen)) < len(chosen):
+        fill(0, len(chosen))
+        return planes, numbers
+    edges = np.linspace(0, len(chosen), shares + 1).astype(int).tolist()
+    with ThreadPoolExecutor(shares) as pool:
+        list(pool.map(fill, edges[:-1], edges[1:]))
     return planes, numbers
