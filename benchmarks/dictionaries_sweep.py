@@ -81,7 +81,7 @@ SETTINGS = {
     ),
     "smollm2-cpu": Setting(
         "cached:smollm2-135m", "file:data/corpus/train-000.npy", 64,
-        SweepShape("L15.resid_pre", features=1152, batch=4, steps=60, lr=3e-3),
+        SweepShape("L15.resid_pre", features=1152, batch=4, steps=48, lr=3e-3),
         {"local": (3.0, 5.0, 7.5, 10.0, 13.0), "e2e": (0.1, 0.2, 0.4, 0.8, 1.6)},
         l0=(40.0, 300.0), alive=(200.0, 1152.0), cost=(0.5, 2.5), tuned_at={"local": 7.5, "e2e": 0.4},
         equal_flops=5.3, finetune=0.1, rows=16, eval_batch=4, dtype="bfloat16", per_group=5,
