@@ -47,6 +47,7 @@ class Setting:
     l0: tuple[float, float]
     alive: tuple[float, float]
     cost: tuple[float, float]  #: range of CE increase over which the L0 needed is compared
+    more_local: tuple[float, ...] = ()  #: sparsities added when the first curves were seen, where they left a gap
     seeds: int = 3
     scales: tuple[float, ...] = (0.33, 1.0, 3.0)
     tuned_at: dict[str, float] | None = None
@@ -77,6 +78,7 @@ SETTINGS = {
         SweepShape("L2.resid_pre", features=512, batch=16, steps=300, lr=3e-3),
         {"local": (0.3, 1.0, 2.5, 5.0, 10.0), "e2e": (0.1, 0.4, 1.0, 2.5, 6.0)},
         l0=(6.0, 40.0), alive=(100.0, 512.0), cost=(0.15, 1.0), tuned_at={"local": 2.5, "e2e": 1.0},
+        more_local=(0.45, 0.65),
         equal_flops=3.2, finetune=0.1, rows=128,
     ),
     "smollm2-cpu": Setting(
@@ -119,10 +121,11 @@ def objective(mode: str, sparsity: float, setting: Setting) -> Objective:
     return Objective(sparsity=sparsity, skip_first=setting.skip_first, **MODES[mode])
 
 
-def groups_of(setting: Setting, scales: dict[str, float]) -> list[list[SweepRun]]:
+def groups_of(setting: Setting, scales: dict[str, float]) -> dict[str, list[SweepRun]]:
     """Runs in groups that are trained together, seed by seed; the longer local runs of equal cost come last."""
     main: list[list[SweepRun]] = []
     longer: list[list[SweepRun]] = []
+    more: list[list[SweepRun]] = []
     for seed in range(setting.seeds):
         runs = [
             SweepRun(mode, objective(mode, c, setting), seed, scales[mode])
@@ -131,13 +134,21 @@ def groups_of(setting: Setting, scales: dict[str, float]) -> list[list[SweepRun]
         ]
         size = setting.per_group or len(runs)
         main += [runs[i : i + size] for i in range(0, len(runs), size)]
+        if setting.more_local:
+            added = [
+                SweepRun("local", objective("local", c, setting), seed, scales["local"]) for c in setting.more_local
+            ]
+            more.append(added)
         if setting.equal_flops:
             long = [
                 SweepRun(LONG, objective("local", c, setting), seed, scales["local"], setting.equal_flops)
                 for c in setting.sparsities["local"]
             ]
             longer += [long[i : i + size] for i in range(0, len(long), size)]
-    return [*main, *longer]
+    named = {f"group-{index:03d}": runs for index, runs in enumerate([*main, *longer])}
+    added = {f"more-{index:03d}": runs for index, runs in enumerate(more)}
+    first = list(named.items())
+    return dict([*first[: len(main)], *added.items(), *first[len(main) :]])
 
 
 def finetuned(run: SweepRun, setting: Setting) -> SweepRun:
@@ -225,17 +236,17 @@ def sweep(name: str, out: Path, shared: Path, device: str, minutes: float) -> bo
                 scales[mode] = float(min(found, key=lambda r: float(r["objective"]))["lr_scale"])  # type: ignore[arg-type]
         results: list[dict[str, object]] = []
         groups = groups_of(setting, scales)
-        for index, runs in enumerate(groups):
-            results += finished(f"group-{index:03d}", runs)
+        for label, runs in groups.items():
+            results += finished(label, runs)
             (folder / "results.json").write_text(json.dumps(results, indent=1))
-        for index, runs in enumerate(groups if setting.finetune else []):
+        for label, runs in (groups if setting.finetune else {}).items():
             local = [run for run in runs if run.mode == "local"]
             if local:
-                trained = load_trained(model, setting.shape, runs, folder / f"group-{index:03d}")
+                trained = load_trained(model, setting.shape, runs, folder / label)
                 done = dict(zip(runs, trained, strict=True))
                 tuned = {run: finetuned(run, setting) for run in local}
                 starts = {new.name: done[run] for run, new in tuned.items()}
-                results += finished(f"finetune-{index:03d}", list(tuned.values()), starts)
+                results += finished(f"finetune-{label.removeprefix('group-')}", list(tuned.values()), starts)
                 (folder / "results.json").write_text(json.dumps(results, indent=1))
     except OutOfTimeError:
         return False

@@ -41,7 +41,7 @@ def dictionaries_of(model: Transformer, split: object, setting: Setting, out: Pa
     folder = out / "story-4l"
     tuned = {mode: json.loads((folder / f"tune-{mode}.json").read_text()) for mode in SPARSITIES}
     scales = {mode: float(min(rows, key=lambda r: r["objective"])["lr_scale"]) for mode, rows in tuned.items()}
-    runs = groups_of(setting, scales)[seed]
+    runs = groups_of(setting, scales)[f"group-{seed:03d}"]
     made = dict(zip(runs, load_trained(model, setting.shape, runs, folder / f"group-{seed:03d}"), strict=True))
     found: dict[str, Dictionary] = {}
     for mode, sparsity in SPARSITIES.items():

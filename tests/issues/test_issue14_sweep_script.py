@@ -33,7 +33,7 @@ def test_pieces_give_what_one_call_gives(script: ModuleType, tmp_path: Path, mon
     small = replace(
         gpu, subject="embedded:story-4l", tokens="stories", length=16, seeds=1, rows=12, every=1, scales=(0.5, 1.0),
         shape=SweepShape("L2.resid_pre", features=24, batch=2, steps=4, lr=1e-3), finetune=0.5, equal_flops=1.5,
-        sparsities={"local": (0.1, 1.0), "e2e": (0.1, 1.0)}, l0=(1.0, 24.0), alive=(1.0, 24.0), cost=(1e-3, 20.0),
+        sparsities={"local": (0.1, 1.0), "e2e": (0.1, 1.0)}, more_local=(0.3,), l0=(1.0, 24.0), alive=(1.0, 24.0), cost=(1e-3, 20.0),
     )  # fmt: skip
     monkeypatch.setitem(script.SETTINGS, "smollm2-gpu", small)
     assert script.sweep("smollm2-gpu", tmp_path / "whole", tmp_path, "cpu", 10.0)
@@ -48,6 +48,6 @@ def test_pieces_give_what_one_call_gives(script: ModuleType, tmp_path: Path, mon
     assert whole == pieces
     modes = [row["mode"] for row in json.loads(whole)]
     assert {mode: modes.count(mode) for mode in modes} == {
-        "local": 2, "e2e": 2, "e2e+downstream": 2, "local, equal FLOPs": 2, "local, finetuned": 2,
+        "local": 3, "e2e": 2, "e2e+downstream": 2, "local, equal FLOPs": 2, "local, finetuned": 3,
     }  # fmt: skip
     script.report("smollm2-gpu", tmp_path / "whole")
