@@ -33,7 +33,8 @@ def test_pieces_give_what_one_call_gives(script: ModuleType, tmp_path: Path, mon
     small = replace(
         gpu, subject="embedded:story-4l", tokens="stories", length=16, seeds=1, rows=12, every=1, scales=(0.5, 1.0),
         shape=SweepShape("L2.resid_pre", features=24, batch=2, steps=4, lr=1e-3), finetune=0.5, equal_flops=1.5,
-        sparsities={"local": (0.1, 1.0), "e2e": (0.1, 1.0)}, more_local=(0.3,), l0=(1.0, 24.0), alive=(1.0, 24.0), cost=(1e-3, 20.0),
+        more_local=(0.3,),
+        sparsities={"local": (0.1, 1.0), "e2e": (0.1, 1.0)}, l0=(1.0, 24.0), alive=(1.0, 24.0), cost=(1e-3, 20.0),
     )  # fmt: skip
     monkeypatch.setitem(script.SETTINGS, "smollm2-gpu", small)
     assert script.sweep("smollm2-gpu", tmp_path / "whole", tmp_path, "cpu", 10.0)
