@@ -82,7 +82,7 @@ class MatrixStudy(PromptStudy):
         columns: dict[str, Any] = {"logits": np.nan_to_num(direct.per_prompt)}
         arrays: dict[str, Any] = {"exists/logits": ~np.isnan(direct.per_prompt[0])}
         names = list(dict.fromkeys(direct.units))
-        parts = [(component, layer) for component in self.components for layer in range(1, layers)]
+        parts: list[tuple[Component, int]] = [(c, layer) for c in self.components for layer in range(1, layers)]
         found = {part: self._layer(prompts, pairs, *part, run, options) for part in run.track(parts, "layers")}
         for component in self.components:
             senders = heads * (layers - 1)
