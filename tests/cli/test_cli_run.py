@@ -56,11 +56,13 @@ def test_another_seed_is_another_run_and_not_the_record_of_the_first(tmp_path) -
     assert "note: fewer than 30 units behind accuracy" in again.stdout
 
 
-def test_no_time_is_promised_for_a_subject_from_elsewhere(tmp_path) -> None:
+def test_the_time_of_a_subject_from_elsewhere_is_estimated_from_a_forward_pass(tmp_path) -> None:
     shutil.copytree(Path(package.__file__).parent / "assets" / "induction-2l", tmp_path / "mine")
     shown = toulmin("run", *BEHAVIOUR, "--subject", "dir:mine", cwd=tmp_path)
     assert shown.returncode == 0, shown.stderr
-    assert "about" not in shown.stderr
+    assert "estimated from a forward pass of the model" in shown.stderr
+    ours = toulmin("run", *BEHAVIOUR, cwd=tmp_path)
+    assert "forward pass" not in ours.stderr
 
 
 def test_a_seed_that_draws_nothing_is_said_to_change_nothing(tmp_path) -> None:

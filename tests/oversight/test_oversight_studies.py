@@ -108,6 +108,7 @@ def test_the_reversal_study_has_a_control_and_fails_on_random_weights(ground: Pa
     assert found.positive_control.detected
 
 
+@pytest.mark.slow
 def test_elicitation_recovers_what_is_locked_and_not_what_was_never_there(ground: Path) -> None:
     for name, least, most in (("locked", 0.9, 1.0), ("incapable", 0.0, 0.2)):
         found = record(ground, "oversight.elicitation", subject=find_organism(name).reference, examples=(24,))
