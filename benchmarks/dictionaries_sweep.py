@@ -21,6 +21,7 @@ from torch import Tensor
 
 from toulmin.dictionaries import Dictionary, Objective, make_dictionary
 from toulmin.dictionaries.pareto import Curve, gap_closed, mean_ratio
+from toulmin.dictionaries.positions import Skip
 from toulmin.dictionaries.sites import clean_pass
 from toulmin.dictionaries.sources import TokenSplit, split_tokens
 from toulmin.dictionaries.sweep import SweepRun, SweepShape, held_out_loss, load_trained, result_to_json, train_sweep
@@ -61,6 +62,7 @@ class Setting:
     compile: bool = False
     every: int = 20  #: steps from one checkpoint to the next
     skip_first: int = 0  #: positions of every row without a dictionary: see Objective
+    skip_norm_above: float | None = None  #: tokens with a larger norm have none either; SmolLM2's median is 157
     centred: bool = False  #: all runs begin with tied weights and their origin at the mean activation
     per_group: int = 0  #: at most so many dictionaries trained together, for memory; 0: all of a seed
 
@@ -87,7 +89,7 @@ SETTINGS = {
         {"local": (3.0, 5.0, 7.5, 10.0, 13.0), "e2e": (0.1, 0.2, 0.4, 0.8, 1.6)},
         l0=(40.0, 300.0), alive=(200.0, 1152.0), cost=(0.5, 2.5), tuned_at={"local": 7.5, "e2e": 0.4},
         equal_flops=5.3, finetune=0.1, rows=16, eval_batch=4, dtype="bfloat16", per_group=5,
-        skip_first=1, centred=True,
+        skip_first=1, skip_norm_above=1570.0, centred=True,
     ),
     "smollm2-gpu": Setting(
         "cached:smollm2-135m", "dir:data/corpus", 512,
@@ -95,9 +97,15 @@ SETTINGS = {
         {"local": (1.0, 3.0, 6.0, 10.0, 16.0), "e2e": (0.05, 0.15, 0.4, 1.0, 2.5)},
         l0=(10.0, 200.0), alive=(1000.0, 9216.0), cost=(0.1, 1.0), tuned_at={"local": 6.0, "e2e": 0.4},
         equal_flops=4.4, downstream=2.5, finetune=0.1, rows=256, eval_batch=8, dtype="bfloat16",
-        per_group=5, every=100, skip_first=1, centred=True,
+        per_group=5, every=100, skip_first=1, skip_norm_above=1570.0, centred=True,
     ),
 }  # fmt: skip
+#: one seed, no tuning, the learning rate that both modes of smollm2-cpu chose; about 5 CPU minutes
+SETTINGS["smollm2-cpu-small"] = replace(
+    SETTINGS["smollm2-cpu"], seeds=1, tuned_at=None, equal_flops=0.0, finetune=0.0,
+    shape=replace(SETTINGS["smollm2-cpu"].shape, lr=1e-3),
+    sparsities={"local": (3.0, 5.0, 7.5, 10.0, 13.0), "e2e": (0.4, 1.6, 6.4)},
+)  # fmt: skip
 
 
 class Piece:
@@ -116,9 +124,9 @@ class OutOfTimeError(Exception):
 
 
 def objective(mode: str, sparsity: float, setting: Setting) -> Objective:
-    if mode == "e2e+downstream":
-        return Objective(sparsity=sparsity, kl=0.5, downstream=setting.downstream, skip_first=setting.skip_first)
-    return Objective(sparsity=sparsity, skip_first=setting.skip_first, **MODES[mode])
+    weights = {"kl": 0.5, "downstream": setting.downstream} if mode == "e2e+downstream" else MODES[mode]
+    skip = {"skip_first": setting.skip_first, "skip_norm_above": setting.skip_norm_above}
+    return Objective(sparsity=sparsity, **weights, **skip)  # type: ignore[arg-type]
 
 
 def groups_of(setting: Setting, scales: dict[str, float]) -> dict[str, list[SweepRun]]:
@@ -174,11 +182,11 @@ def load_setting(name: str, shared: Path, device: str) -> tuple[Setting, Transfo
 
 @torch.no_grad()
 def centre(model: Transformer, split: TokenSplit, setting: Setting) -> Tensor:
-    """The mean activation of the site over the first training rows, without the positions that are skipped."""
+    """The mean activation of the site over the first training rows, without the tokens that are skipped."""
     tokens = split.training.rows(0, MEAN_ROWS).to(model.W_E.device)
     site = setting.shape.site
     x = clean_pass(model, tokens, [site], (), whole=False).activations[site]
-    return x[:, setting.skip_first :].flatten(0, 1).double().mean(0)
+    return x[Skip(setting.skip_first, setting.skip_norm_above).kept(x)].double().mean(0)
 
 
 def centred_start(run: SweepRun, setting: Setting, mean: Tensor) -> Dictionary:
@@ -272,7 +280,8 @@ def report(name: str, out: Path) -> None:
     if FINETUNED in modes:
         text = "share of the gap in CE increase from local to e2e that finetuning closes at equal L0"
         try:
-            print(f"{text}: {gap_closed(*(curves(m, 'l0') for m in ('local', FINETUNED, 'e2e')), *setting.l0)}")
+            local, tuned, e2e = (curves(mode, "l0") for mode in ("local", FINETUNED, "e2e"))
+            print(f"{text}: {gap_closed(local, tuned, e2e, *setting.l0)}")
         except FaultError as error:
             print(f"{text}: {error}")
     for base in [m for m in modes if m.startswith("local")]:

@@ -18,6 +18,7 @@ from toulmin.dictionaries import (
 )
 from toulmin.dictionaries.objective import InsertedPass, losses, needed_names
 from toulmin.dictionaries.output_loss import original_output
+from toulmin.dictionaries.positions import Skip
 from toulmin.dictionaries.sites import clean_pass, find_sites
 from toulmin.faults import FaultError
 from toulmin.subjects import Transformer, TransformerConfig
@@ -59,7 +60,7 @@ def test_positions_that_are_skipped_pass_as_they_are(model: Transformer, tokens:
     logits, cache = model.run_with_cache(tokens, ["L2.resid_pre"], edits)
     clean_logits, clean_cache = model.run_with_cache(tokens, ["L1.resid_pre", "L2.resid_pre"])
     clean = clean_pass(model, tokens, ["L1.resid_pre", "L2.resid_pre"], [1], whole=True)
-    behind = InsertedPass(model, held, clean, skip_first=skip)
+    behind = InsertedPass(model, held, clean, skip=Skip(skip))
     torch.testing.assert_close(model.unembed(behind.final), logits)
     assert behind.found["L1.resid_pre"].codes.shape == (6, 10 - skip, 40)
     assert clean.final is not None

@@ -14,8 +14,9 @@ Of every row (a sequence; rows are the independent units), averages over its tok
     downstream    mean (a_s - a0_s)^2 at each later layer
 
 The mean of a site over all rows (what ablation puts in its place) is taken first. Positions that dictionaries do not
-touch (``skip_first``) count for the output, and for nothing that is said of a site. Over all other tokens: how often
-each feature is active, on how many tokens pairs of features are active together, and the largest activation of each.
+touch (``skip_first``, ``skip_norm_above``) count for the output and later layers, and for nothing that is said of a
+site. Over all other tokens: how often each feature is active, on how many tokens pairs of features are active together,
+and the largest activation of each.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ from torch import Tensor
 
 from toulmin.dictionaries.architectures.dictionary import Dictionary
 from toulmin.dictionaries.objective import Inserted, InsertedPass
-from toulmin.dictionaries.sites import CleanPass, clean_pass, default_downstream, find_sites
+from toulmin.dictionaries.positions import Skip
+from toulmin.dictionaries.sites import CleanPass, clean_pass, default_downstream, find_sites, run_layer
 from toulmin.evidence import Interval, bootstrap, bootstrap_mean, bootstrap_ratio
 from toulmin.faults import Fault, FaultError
 from toulmin.subjects import Transformer
@@ -129,6 +131,7 @@ def evaluate_dictionaries(
     layers: Sequence[str] | None = None,
     pairs: bool | None = None,
     skip_first: int = 0,
+    skip_norm_above: float | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> dict[str, Evaluation]:
     """The metrics of every insertion (dictionaries by site, by name) on the rows of ``tokens``.
@@ -138,8 +141,10 @@ def evaluate_dictionaries(
     :param layers: where downstream errors are measured; default the stream read by every later layer.
     :param pairs: count co-firing; default for dictionaries of at most 4,096 features.
     :param skip_first: as in :class:`toulmin.dictionaries.Objective`: positions of every row without dictionaries.
+    :param skip_norm_above: as there: tokens with a larger norm are without dictionaries, too.
+    :raises FaultError: unknown sites; (``dictionaries.objective``) no positive norm, or no token below it.
     """
-    config = model.config
+    config, skip = model.config, Skip(skip_first, skip_norm_above)
     sites = {name: find_sites(held, config) for name, held in insertions.items()}
     later = {n: default_downstream(s, config) if layers is None else tuple(layers) for n, s in sites.items()}
     names = {site.writes for found in sites.values() for site in found} | {n for held in later.values() for n in held}
@@ -149,7 +154,7 @@ def evaluate_dictionaries(
         for dictionary in held.values():
             dictionary.eval()
     parts = tokens.split(batch)
-    means = _site_means(model, parts, {site.writes for found in sites.values() for site in found}, skip_first)
+    means = _site_means(model, parts, {site.writes for found in sites.values() for site in found}, skip)
     gathered: dict[str, _Gathered] = {
         name: _Gathered(held, later[name], pairs=pairs) for name, held in insertions.items()
     }
@@ -160,10 +165,10 @@ def evaluate_dictionaries(
         own = _scores(model, clean.final, part)
         ablated: dict[frozenset[str], Tensor] = {}
         for name, held in insertions.items():
-            behind = InsertedPass(model, held, clean, later[name], skip_first=skip_first)
+            behind = InsertedPass(model, held, clean, later[name], skip=skip)
             wiped = frozenset(site.writes for site in sites[name])
             if wiped not in ablated:
-                ablated[wiped] = _ablated_ce(model, clean, wiped, means, min(sites[name]).layer, skip_first)
+                ablated[wiped] = _ablated_ce(model, clean, wiped, means, min(sites[name]).layer, skip)
             gathered[name].add(model, clean, behind, own, ablated[wiped], means)
         if progress is not None:
             progress(len(part))
@@ -174,15 +179,17 @@ def evaluate_dictionaries(
 
 
 @torch.no_grad()
-def _site_means(model: Transformer, parts: Sequence[Tensor], names: set[str], skip: int) -> dict[str, Tensor]:
+def _site_means(model: Transformer, parts: Sequence[Tensor], names: set[str], skip: Skip) -> dict[str, Tensor]:
     sums: dict[str, Tensor] = {}
-    count = sum(part[:, skip:].numel() for part in parts)
+    counts: dict[str, int] = {}
     for part in parts:
         found = clean_pass(model, part.to(model.W_E.device), names, (), whole=False).activations
         for name, value in found.items():
-            total = value[:, skip:].flatten(0, -2).double().sum(0)
+            kept = skip.pick(value, skip.where(value)).flatten(0, -2)
+            total = kept.double().sum(0)
             sums[name] = sums[name] + total if name in sums else total
-    return {name: total / count for name, total in sums.items()}
+            counts[name] = counts.get(name, 0) + len(kept)
+    return {name: total / counts[name] for name, total in sums.items()}
 
 
 @dataclass(frozen=True)
@@ -204,14 +211,13 @@ def _scores(model: Transformer, final: Float[Tensor, "B T D"], tokens: Int[Tenso
 
 
 def _ablated_ce(
-    model: Transformer, clean: CleanPass, wiped: frozenset[str], means: Mapping[str, Tensor], first: int, skip: int
+    model: Transformer, clean: CleanPass, wiped: frozenset[str], means: Mapping[str, Tensor], first: int, skip: Skip
 ) -> Tensor:
-    from toulmin.dictionaries.sites import run_layer
-
     def visit(name: str, value: Tensor) -> Tensor:
         if name not in wiped:
             return value
-        return torch.cat([value[:, :skip], means[name].to(value.dtype).expand_as(value[:, skip:])], 1)
+        where = skip.where(clean.activations[name])
+        return skip.put(value, where, means[name].to(value.dtype).expand_as(skip.pick(value, where)))
 
     at, resid = model.positions(clean.tokens.shape[-1]), clean.starts[first]
     for layer in model.layers[first:]:
@@ -226,7 +232,7 @@ class _Gathered:
         self.held, self.layers = held, layers
         self.columns: dict[str, list[Tensor]] = {}
         self.usage: dict[str, dict[str, Tensor]] = {}
-        self.tokens = 0
+        self.tokens: dict[str, int] = dict.fromkeys(held, 0)
         for site, dictionary in held.items():
             features, device = dictionary.config.n_features, dictionary.W_enc.device
             sums = {n: torch.zeros(features, dtype=torch.float64, device=device) for n in ("fired", "total", "largest")}
@@ -247,7 +253,6 @@ class _Gathered:
         means: Mapping[str, Tensor],
     ) -> None:
         tokens = clean.tokens
-        self.tokens += next(iter(behind.found.values())).codes[..., 0].numel()
         mine = _scores(model, behind.final, tokens)
         for name, value in (
             ("ce", own.ce),
@@ -262,14 +267,15 @@ class _Gathered:
             self.note(name, value)
         for site, made in behind.found.items():
             self._usage(site, made)
+            count, total = _row_sums(made, len(tokens))
             target = made.target.double()
             (where,) = find_sites([site], model.config)
             centred = target - means[where.writes].to(target.device)
-            self.note(f"l0/{site}", torch.count_nonzero(made.codes > 0, (1, 2)) / made.codes.shape[1])
-            self.note(f"error/{site}", (made.output.double() - target).pow(2).sum((1, 2)))
-            self.note(f"size/{site}", centred.pow(2).sum((1, 2)))
+            self.note(f"l0/{site}", total(torch.count_nonzero(made.codes > 0, -1)) / count)
+            self.note(f"error/{site}", total((made.output.double() - target).pow(2).sum(-1)))
+            self.note(f"size/{site}", total(centred.pow(2).sum(-1)))
             ratio = made.output.double().norm(dim=-1) / target.norm(dim=-1).clamp(min=1e-300)
-            self.note(f"norm_ratio/{site}", ratio.mean(1))
+            self.note(f"norm_ratio/{site}", total(ratio) / count)
         for name in self.layers:
             error = (behind.kept[name] - clean.activations[name]).double().pow(2).mean((1, 2))
             self.note(f"downstream/{name}", error)
@@ -277,6 +283,7 @@ class _Gathered:
     def _usage(self, site: str, made: Inserted) -> None:
         sums, codes = self.usage[site], made.codes.flatten(0, -2)
         active = codes > 0
+        self.tokens[site] += len(codes)
         sums["fired"] += active.sum(0)
         sums["total"] += codes.double().sum(0)
         sums["largest"] = torch.maximum(sums["largest"], codes.amax(0).double())
@@ -287,10 +294,23 @@ class _Gathered:
     def finish(self) -> Evaluation:
         rows = {name: torch.cat(parts).numpy() for name, parts in self.columns.items()}
         usage = {
-            site: Usage(self.tokens, **{name: value.cpu().numpy() for name, value in sums.items()})
+            site: Usage(self.tokens[site], **{name: value.cpu().numpy() for name, value in sums.items()})
             for site, sums in self.usage.items()
         }
         return Evaluation(rows, usage, tuple(self.held), self.layers)
+
+
+def _row_sums(made: Inserted, rows: int) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """How many tokens of each row have a dictionary (at least 1, to divide by), and what sums over them."""
+    if made.where is None:
+        width = made.codes.shape[1]
+        return torch.full((rows,), max(1, width), device=made.codes.device), lambda value: value.sum(1)
+    row = made.where[0]
+
+    def total(value: Tensor) -> Tensor:
+        return value.new_zeros(rows).index_add(0, row, value)
+
+    return torch.bincount(row, minlength=rows).clamp(min=1), total
 
 
 def cofiring_information(usage: Usage, *, least: int = 1) -> Array:

@@ -30,10 +30,12 @@ from toulmin.dictionaries.architectures.dictionary import Dictionary
 from toulmin.dictionaries.architectures.fused import fused_relu
 from toulmin.dictionaries.architectures.kinds import ReluDictionary
 from toulmin.dictionaries.output_loss import Original, output_losses
+from toulmin.dictionaries.positions import Skip, Where
 from toulmin.dictionaries.sites import CleanPass, Site, default_downstream, find_sites, run_layer
 from toulmin.faults import Fault, FaultError
 from toulmin.subjects import Transformer, TransformerConfig
 
+EVERYWHERE = Skip()
 DEAD_AFTER = 100_000  #: tokens without activation after which AuxK counts a feature as dead
 
 
@@ -45,10 +47,13 @@ class Objective:
     :param skip_first: positions at the beginning of every row that no dictionary touches or is trained on. Many
         language models keep an activation a hundred times larger than all others at the first position (an "attention
         sink"), which squared errors would otherwise be all about.
+    :param skip_norm_above: tokens whose activation in the model without dictionaries (that which the dictionary
+        replaces) has a norm above this number are left alone too: such activations also occur inside a row. Give a
+        multiple of the median norm, say 10 times. The terms of a site are means over the other tokens.
     :param downstream_at: the activations S of the downstream loss; default the stream read by every later layer.
     :param aux_k: how many dead features AuxK uses; default half the width of the input.
-    :raises FaultError: (``dictionaries.objective``) a coefficient that is negative or not finite, no p, or a negative
-        number of positions.
+    :raises FaultError: (``dictionaries.objective``) a coefficient that is negative or not finite, no p, a negative
+        number of positions, or a norm that is not positive.
     """
 
     sparsity: float = 0.0
@@ -65,6 +70,7 @@ class Objective:
     aux_k: int | None = None
     dead_after: int = DEAD_AFTER
     skip_first: int = 0
+    skip_norm_above: float | None = None
 
     def __post_init__(self) -> None:
         names = ("sparsity", "local", "original", "downstream", "kl", "ce", "aux")
@@ -75,8 +81,10 @@ class Objective:
         ]
         if not (math.isfinite(self.p) and self.p > 0):
             faults.append(Fault("dictionaries.objective", f"must be positive, is {self.p}", name="p"))
-        if self.skip_first < 0:
-            faults.append(Fault("dictionaries.objective", "a number of positions", name="skip_first"))
+        try:
+            Skip(self.skip_first, self.skip_norm_above)
+        except FaultError as error:
+            faults += error.faults
         if self.balanced and not (self.local and self.of_output):
             faults.append(Fault("dictionaries.objective", "needs local, and kl or ce", name="balanced"))
         if self.form not in ("reference", "paper"):
@@ -90,6 +98,11 @@ class Objective:
         return bool(self.downstream or self.kl or self.ce)
 
     @property
+    def skip(self) -> Skip:
+        """The tokens without a dictionary."""
+        return Skip(self.skip_first, self.skip_norm_above)
+
+    @property
     def of_output(self) -> bool:
         """Whether it needs the output distribution."""
         return bool(self.kl or self.ce)
@@ -97,7 +110,11 @@ class Objective:
 
 @dataclass(frozen=True)
 class Inserted:
-    """What one dictionary saw and made in a pass: what it read, its pre-activations, codes, output and target."""
+    """What one dictionary saw and made in a pass: what it read, its pre-activations, codes, output and target.
+
+    Each is [B, T, .], or [N, .] with ``where`` the rows and columns of the N tokens, when others were left out for
+    their norm.
+    """
 
     x: Tensor
     pre: Tensor
@@ -105,9 +122,12 @@ class Inserted:
     output: Tensor
     target: Tensor
     penalty: Tensor | None = None  #: the mean over tokens of the sum of the codes, where it was computed with them
+    where: Where | None = None
 
 
-def insert(dictionary: Dictionary, x: Tensor, target: Tensor, *, fused: bool = False) -> Inserted:
+def insert(
+    dictionary: Dictionary, x: Tensor, target: Tensor, *, fused: bool = False, where: Where | None = None
+) -> Inserted:
     """Run a dictionary, keeping what its losses need.
 
     ``fused``: of a ReLU dictionary nothing but the output and the L1 penalty needs gradients through the codes.
@@ -116,18 +136,19 @@ def insert(dictionary: Dictionary, x: Tensor, target: Tensor, *, fused: bool = F
         weights = (dictionary.W_enc, dictionary.b_enc, dictionary.directions, dictionary.b_dec)
         output, codes, penalty = fused_relu(x, *(weight.to(x.dtype) for weight in weights))
         output = output if dictionary.W_skip is None else output + x @ dictionary.W_skip.to(x.dtype)
-        return Inserted(x, codes, codes, output, target, penalty)
+        return Inserted(x, codes, codes, output, target, penalty, where)
     pre = dictionary.pre_activations(x)
     codes = dictionary.activate(pre)
-    return Inserted(x, pre, codes, dictionary.decode(codes, x), target)
+    return Inserted(x, pre, codes, dictionary.decode(codes, x), target, None, where)
 
 
 class InsertedPass:
     """A forward pass with several dictionaries in their places, from the clean stream before the first of them.
 
     ``names`` are the activations to keep; ``whole`` runs to the end (``final``), otherwise the pass stops when all are
-    there. Positions before ``skip_first`` pass every site as they are. In a transcoder's place the MLP that it replaces
-    is not computed, unless its own output is needed.
+    there. Tokens in ``skip`` pass every site as they are (a bound on norms needs the clean activations that the
+    dictionaries replace). In a transcoder's place the MLP that it replaces is not computed, unless its own output is
+    needed.
     """
 
     def __init__(
@@ -139,9 +160,9 @@ class InsertedPass:
         *,
         whole: bool = True,
         fused: bool = False,
-        skip_first: int = 0,
+        skip: Skip = EVERYWHERE,
     ) -> None:
-        self._fused, self._skip = fused, skip_first
+        self._fused, self._skip, self._clean = fused, skip, clean.activations
         self.sites = find_sites(dictionaries, model.config)
         self.found: dict[str, Inserted] = {}
         self.kept: dict[str, Tensor] = {}
@@ -163,9 +184,10 @@ class InsertedPass:
         site, dictionary = self._writes[name]
         x = self.kept[site.reads] if site.transcodes else value
         skip = self._skip
-        found = insert(dictionary, x[:, skip:], value[:, skip:], fused=self._fused)
+        where = skip.where(self._clean[name]) if skip.norm_above is not None else None
+        found = insert(dictionary, skip.pick(x, where), skip.pick(value, where), fused=self._fused, where=where)
         self.found[site.name] = found
-        return torch.cat([value[:, :skip], found.output], 1) if skip else found.output
+        return skip.put(value, where, found.output)
 
 
 def local_pass(
@@ -174,19 +196,22 @@ def local_pass(
     clean: CleanPass,
     *,
     fused: bool = False,
-    skip_first: int = 0,
+    skip: Skip = EVERYWHERE,
 ) -> dict[str, Inserted]:
     """Every dictionary on the clean activation of its own site."""
-    acts = {name: value[:, skip_first:] for name, value in clean.activations.items()}
-    return {
-        site.name: insert(dictionaries[site.name], acts[site.reads], acts[site.writes], fused=fused) for site in sites
-    }
+    found: dict[str, Inserted] = {}
+    for site in sites:
+        x, target = clean.activations[site.reads], clean.activations[site.writes]
+        where = skip.where(target)
+        x, target = skip.pick(x, where), skip.pick(target, where)
+        found[site.name] = insert(dictionaries[site.name], x, target, fused=fused, where=where)
+    return found
 
 
 def needed_names(sites: list[Site], objective: Objective, config: TransformerConfig) -> tuple[str, ...]:
     """The clean activations that an objective compares with."""
     names = [name for site in sites for name in (site.reads, site.writes)] if not objective.end_to_end else []
-    if objective.original:
+    if objective.original or objective.skip_norm_above is not None:
         names += [site.writes for site in sites]
     if objective.downstream:
         names += downstream_names(sites, objective, config)
@@ -211,16 +236,14 @@ def losses(
     Only terms with a coefficient are computed. ``dead`` marks, for each site, the features that AuxK may use.
     """
     behind: InsertedPass | None = None
-    fused, skip = objective.p == 1 and not objective.aux, objective.skip_first
+    fused, skip = objective.p == 1 and not objective.aux, objective.skip
     if objective.end_to_end and model is not None:
         sites = find_sites(dictionaries, model.config)
         names = downstream_names(sites, objective, model.config) if objective.downstream else ()
-        behind = InsertedPass(
-            model, dictionaries, clean, names, whole=objective.of_output, fused=fused, skip_first=skip
-        )
+        behind = InsertedPass(model, dictionaries, clean, names, whole=objective.of_output, fused=fused, skip=skip)
         found = behind.found
     elif model is not None:
-        found = local_pass(dictionaries, find_sites(dictionaries, model.config), clean, fused=fused, skip_first=skip)
+        found = local_pass(dictionaries, find_sites(dictionaries, model.config), clean, fused=fused, skip=skip)
     else:
         found = {name: insert(d, *_activations(clean, name), fused=fused) for name, d in dictionaries.items()}
     terms: dict[str, Tensor] = {}
@@ -245,7 +268,8 @@ def losses(
             add(f"local/{name}", objective.local, error * width)
         if objective.original and model is not None:
             (site,) = find_sites([name], model.config)
-            error = dictionary.squared_error(made.output, made.codes, clean.activations[site.writes][:, skip:])
+            own = skip.pick(clean.activations[site.writes], made.where)
+            error = dictionary.squared_error(made.output, made.codes, own)
             add(f"original/{name}", objective.original, error * width)
         if objective.aux and dead is not None:
             add(f"aux/{name}", objective.aux, auxiliary_loss(dictionary, made, dead[name], objective.aux_k))

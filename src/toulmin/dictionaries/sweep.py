@@ -139,8 +139,10 @@ def train_sweep(
         )  # fmt: skip
         dictionaries |= made
     held = {run.name: {shape.site: dictionaries[run.name]} for run in runs}
-    skip = runs[0].objective.skip_first  # one for all: their curves are compared
-    found = evaluate_dictionaries(model, held, split.evaluation(), batch=eval_batch, skip_first=skip)
+    skip = runs[0].objective.skip  # one for all: their curves are compared
+    found = evaluate_dictionaries(
+        model, held, split.evaluation(), batch=eval_batch, skip_first=skip.first, skip_norm_above=skip.norm_above
+    )
     return [_result(model, split, shape, run, dictionaries[run.name], found[run.name]) for run in runs]
 
 

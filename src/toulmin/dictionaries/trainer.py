@@ -7,8 +7,8 @@
 
 So insertions trained together are what each would be alone. The model's parameters are in no graph. With micro-batches
 the losses' means are weighted, so that k of them give the gradient of one batch (but for what is defined by a batch:
-BatchTopK's threshold, AuxK's normalisation, and ``balanced``). Under ``torch.distributed`` each process takes its share
-of every batch and gradients are averaged.
+BatchTopK's threshold, AuxK's normalisation, ``balanced``, and how many tokens ``skip_norm_above`` leaves). Under
+``torch.distributed`` each process takes its share of every batch and gradients are averaged.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from toulmin.dictionaries.architectures.dictionary import Dictionary
 from toulmin.dictionaries.insertion import ACTIVATIONS, Insertion, pull_back
 from toulmin.dictionaries.objective import Inserted, losses, needed_names
 from toulmin.dictionaries.output_loss import original_output
+from toulmin.dictionaries.positions import Skip
 from toulmin.dictionaries.resampling import resample_dead
 from toulmin.dictionaries.sites import CleanPass, clean_pass, find_sites, frozen
 from toulmin.faults import Fault, FaultError
@@ -79,9 +80,17 @@ def train_dictionaries(
     insertions).
 
     :raises FaultError: (``dictionaries.insertion``) two insertions of one name or with one dictionary; unknown sites;
-        what :func:`toulmin.training.fit` raises.
+        (``dictionaries.objective``) ``skip_norm_above`` with ``compile``, or with no token below it; what
+        :func:`toulmin.training.fit` raises.
     """
     options = options or TrainingOptions()
+    faults = [
+        Fault("dictionaries.objective", "cannot be compiled: the number of tokens changes", name="skip_norm_above")
+        for i in insertions
+        if options.compile and i.objective.skip_norm_above is not None
+    ]
+    if faults:
+        raise FaultError(faults)
     sites = {i.name: find_sites(i.dictionaries, model.config) for i in insertions}
     names = {n for i in insertions for n in needed_names(sites[i.name], i.objective, model.config)}
     starts = {min(sites[i.name]).layer for i in insertions if i.objective.end_to_end}
@@ -120,7 +129,7 @@ def train_on_activations(
         for i in insertions
         if i.objective.end_to_end
         or i.objective.original
-        or i.objective.skip_first
+        or i.objective.skip != Skip()
         or set(i.dictionaries) != {ACTIVATIONS}
     ]
     if faults:
