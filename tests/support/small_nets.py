@@ -90,10 +90,11 @@ def make_network(version=8, seed=0, channels=6, transformer=""):
             "learnt": Rotation(f"{name}/rope", rng.uniform(-1, 1, (2, 2, 2)).astype(np.float32)),
             "fixed": Rotation(f"{name}/rope", theta=10.0),
         }.get(transformer)
-        projections = [dense(f"{name}/{what}", c, outs) for what, outs in (("q", 16), ("k", 8), ("v", 6))]
-        yield Attention(name, 4, 2, 4, 3, rms(f"{name}/n", c), *projections, dense(f"{name}/o", 12, c), rotation)
-        inner = [dense(f"{name}/{what}", c, 5) for what in ("up", "gate")]
-        yield FeedForward(f"{name}f", rms(f"{name}f/n", c), *inner, dense(f"{name}f/down", 5, c))
+        before = rms(f"{name}/n", c)
+        q, k, v = dense(f"{name}/q", c, 16), dense(f"{name}/k", c, 8), dense(f"{name}/v", c, 6)
+        yield Attention(name, 4, 2, 4, 3, before, q, k, v, dense(f"{name}/o", 12, c), rotation)
+        up, gate = dense(f"{name}/up", c, 5), dense(f"{name}/gate", c, 5)
+        yield FeedForward(f"{name}f", rms(f"{name}f/n", c), up, gate, dense(f"{name}f/down", 5, c))
 
     tip = norm("tip", channels)
     if transformer:
