@@ -100,9 +100,9 @@ SETTINGS = {
         per_group=5, every=100, skip_first=1, skip_norm_above=1570.0, centred=True,
     ),
 }  # fmt: skip
-#: one seed, no tuning, the learning rate that both modes of smollm2-cpu chose; about 5 CPU minutes
+#: one seed, no tuning (the learning rate that both modes of smollm2-cpu chose), no finetuning; about 5 CPU minutes
 SETTINGS["smollm2-cpu-small"] = replace(
-    SETTINGS["smollm2-cpu"], seeds=1, tuned_at=None, equal_flops=0.0, finetune=0.0,
+    SETTINGS["smollm2-cpu"], seeds=1, tuned_at=None, finetune=0.0,
     shape=replace(SETTINGS["smollm2-cpu"].shape, lr=1e-3),
     sparsities={"local": (3.0, 5.0, 7.5, 10.0, 13.0), "e2e": (0.4, 1.6, 6.4)},
 )  # fmt: skip
