@@ -6,6 +6,7 @@ otherwise is an error.
 """
 
 from toulmin.external.control import ControlEvaluation
+from toulmin.external.control_rows import write_control_rows
 from toulmin.external.inspect_log import InspectLog, InspectSample, read_inspect_log
 from toulmin.external.inspect_study import InspectEvaluation
 from toulmin.external.reports import JsonUnits, JUnitReport
@@ -18,4 +19,5 @@ __all__ = [
     "JUnitReport",
     "JsonUnits",
     "read_inspect_log",
+    "write_control_rows",
 ]
