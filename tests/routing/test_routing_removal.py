@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import pytest
 import torch
 
 from toulmin.evidence import Store
 from toulmin.routing.places import region_slices
 from toulmin.routing.removal import LABEL, plan_region, relearn, teach
-from toulmin.routing.studies.removal import BehaviourRemoval
-from toulmin.studies import Run, execute, re_derive
+from toulmin.routing.studies.removal import CONDITIONS, BehaviourRemoval
+from toulmin.studies import Items, Run, execute, re_derive
 from toulmin.subjects import load
 from toulmin.tasks import find_task
 
@@ -47,3 +49,20 @@ def test_the_study_leaves_evidence(tmp_path: Path) -> None:
     assert set(found.measures) == set(BehaviourRemoval.measures)
     assert re_derive(found, store) == []
     assert len(found.tables[0].rows) == 6
+    about = store.items(found).metadata
+    assert found.measures["taught"].n_of == about["resampled"]
+    assert list(found.notes)[: len(about["data_notes"])] == about["data_notes"]
+
+
+def test_measures_name_the_columns_that_they_say() -> None:
+    study = BehaviourRemoval.preset("tiny")
+    shares = {"taught": 0.9, "removed": 0.1, "placebo_taught": 0.8, "placebo": 0.6, "relearned": 0.4}
+    shares |= {"relearned_never": 0.2, "removed_right": 0.7}
+    names = [*CONDITIONS, *(f"{name}_right" for name in CONDITIONS)]
+    columns = {name: np.arange(20) < 20 * shares.get(name, 0.0) for name in names}
+    items = Items([f"p{i}" for i in range(20)], {name: column.astype(float) for name, column in columns.items()})
+    found = study.summarise(items)
+    expected = {name: shares[name] for name in ("taught", "removed", "placebo", "relearned", "relearned_never")}
+    expected |= {"kept": 0.7, "below_placebo": 0.5}
+    assert {name: measure.value for name, measure in found.measures.items()} == pytest.approx(expected)
+    assert [row[1] for row in found.tables[0].rows] == pytest.approx([shares[name] for name in CONDITIONS])

@@ -103,7 +103,7 @@ class FeatureExchange(TrainedPromptStudy):
                 with torch.no_grad():
                     logits = model.run_from(stream, self.layer)[rows, batch.at]
                 columns[name][list(batch.index)] = prefers(logits, batch, logits).cpu().numpy()
-        return prompt_items(measuring, columns, {"notes": loaded.notes(measuring)})
+        return prompt_items(measuring, columns, loaded.about(measuring))
 
     def summarise(self, items: Items) -> Summary:
         """Shares of changed answers, with intervals over what the prompts were made from."""

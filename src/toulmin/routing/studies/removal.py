@@ -103,7 +103,7 @@ class BehaviourRemoval(TrainedPromptStudy):
 
         columns = {name: shares(one, "clean", "answers") for name, one in models.items()}
         columns |= {f"{name}_right": shares(one, "counterfactual", "wrong") for name, one in models.items()}
-        return prompt_items(measured, columns, {"notes": loaded.notes(measured)})
+        return prompt_items(measured, columns, loaded.about(measured))
 
     def summarise(self, items: Items) -> Summary:
         """Shares with intervals over what the prompts were made from; the conditions side by side."""
