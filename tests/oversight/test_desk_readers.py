@@ -60,6 +60,12 @@ def test_it_is_asked_whether_anybody_looks_and_nothing_that_is_no_choice() -> No
         clerk.answers([replace(desk, question="encode")])
 
 
+def test_answers_of_which_one_begins_with_the_other_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(EnglishReader, "choice", lambda *_: ("4", "40"))
+    with pytest.raises(FaultError, match="one begins with the other"):
+        small().answers(action_desks(1, 0))
+
+
 def test_residuals_are_those_of_the_last_token_whatever_the_length() -> None:
     clerk = small()
     desks = action_desks(5, 1)

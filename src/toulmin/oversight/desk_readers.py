@@ -85,7 +85,10 @@ class EnglishReader:
 
     @torch.no_grad()
     def answers(self, desks: Sequence[Desk]) -> list[str]:
-        """Of the two answers of each desk the likelier one, at the first token in which they differ."""
+        """Of the two answers of each desk the likelier one, at the first token in which they differ.
+
+        :raises FaultError: (``oversight.choice``) a desk has no second answer, or one answer begins with the other.
+        """
         reader, found = NextToken(self.model), []
         for start in range(0, len(desks), BATCH):
             chosen = desks[start : start + BATCH]
@@ -93,7 +96,10 @@ class EnglishReader:
             for desk in chosen:
                 prompt = self._prompt(desk)
                 first, second = (self.tokenizer.encode(f" {answer}") for answer in self.choice(desk))
-                same = next(i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b)
+                same = next((i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), None)
+                if same is None:
+                    text = f"its answers {self.choice(desk)} do not differ in a token: one begins with the other"
+                    raise FaultError(Fault("oversight.choice", text, name=desk.question))
                 prompts.append([*prompt, *first[:same]])
                 ends.append((first[same], second[same]))
             logits = reader(*pad_prompts(prompts, self.model.W_E.device))
