@@ -31,6 +31,7 @@ from toulmin.circuits.discovery import (
     CircuitProbing,
     DiscoveryMethod,
     EapIgActivations,
+    Ensemble,
     MaskGradient,
     MaskIg,
     RandomScores,
@@ -49,7 +50,8 @@ INDUCTION: dict[str, Any] = {"subject": "embedded:induction-2l", "task": "induct
 TINY: dict[str, Any] = {**INDUCTION, "n": 6, "n_discover": 3, "resamples": 60, "metrics": ["logit_diff", "kl"]}
 ALL: list[DiscoveryMethod] = [
     Acdc(tau=0.05), ActivationMagnitude(), CircuitProbing(epochs=2), Eap(), EapIg(steps=2), EapIgActivations(steps=2),
-    EdgeProbing(epochs=2), ExactEffects(), MaskGradient(), MaskIg(steps=2), RandomScores(), Relp(),
+    EdgeProbing(epochs=2), Ensemble(members=(Eap(), EapIg(steps=2)), how="ranks"), ExactEffects(),
+    MaskGradient(), MaskIg(steps=2), RandomScores(), Relp(),
 ]  # fmt: skip
 
 

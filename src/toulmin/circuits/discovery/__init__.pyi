@@ -5,6 +5,7 @@ from .baselines import RandomScores as RandomScores
 from .eap import Eap as Eap
 from .eap_ig import EapIg as EapIg
 from .eap_ig import EapIgActivations as EapIgActivations
+from .ensemble import Ensemble as Ensemble
 from .exact_effects import ExactEffects as ExactEffects
 from .exact_effects import exact_effects as exact_effects
 from .mask_gradient import MaskGradient as MaskGradient
@@ -26,6 +27,7 @@ __all__ = [
     "EapIg",
     "EapIgActivations",
     "EdgeProbing",
+    "Ensemble",
     "ExactEffects",
     "MaskGradient",
     "MaskIg",
