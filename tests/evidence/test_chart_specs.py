@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from toulmin.evidence import chart_specs
+from toulmin.evidence import Chart, Measure, chart_specs, clopper_pearson
 from toulmin.evidence.figures import Node
 
 RATES = chart_specs.rows(label=["a", "b"], rung=["a", "b"], value=[1.0, 2.0], low=[0.5, 1.5], high=[1.5, 2.5])
@@ -71,3 +71,20 @@ def test_a_node_has_a_name_of_at_least_one_letter() -> None:
     assert Node(id="a", layer=0).id == "a"
     with pytest.raises(ValidationError, match="at least 1 character"):
         Node(id="", layer=0)
+
+
+def test_a_measure_without_an_interval_is_a_point_without_a_line():
+    found = {
+        "some": Measure(value=0.5, unit="1", n=40, interval=clopper_pearson(20, 40)),
+        "one": Measure(value=0.9, unit="1", n=1, no_interval="one prompt"),
+    }
+    chart = Chart.of_measures(found, title="shares")
+    assert found["some"].ends == pytest.approx((0.338018, 0.661982), abs=1e-6)
+    assert found["one"].ends == (None, None)
+    low, high = found["some"].ends
+    data: Any = chart.spec["data"]
+    assert data["values"] == [
+        {"label": "some", "value": 0.5, "low": low, "high": high},
+        {"label": "one", "value": 0.9, "low": None, "high": None},
+    ]
+    assert chart.alt == "some 0.50, one 0.90"

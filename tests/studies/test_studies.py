@@ -23,6 +23,7 @@ from toulmin.studies import (
     execute,
     find_current,
     find_study,
+    mean_over_seeds,
     parse_reference,
     re_derive,
     read_study,
@@ -213,3 +214,10 @@ def test_pools_keep_order() -> None:
         assert started[0] <= started[1]
         assert len(started[1]) <= 2
     assert pool._executor is None
+
+
+def test_rows_of_seeds_have_students_interval_or_nothing():
+    mean, low, high = mean_over_seeds([1.0, 2.0, 3.0])
+    assert mean == 2.0
+    assert (low, high) == pytest.approx((2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5), abs=1e-6)
+    assert mean_over_seeds([1.5]) == (1.5, None, None)

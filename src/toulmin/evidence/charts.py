@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from pydantic import JsonValue, model_validator
 
 from toulmin.evidence import chart_specs
 from toulmin.evidence.figure_base import FigureBase
+
+if TYPE_CHECKING:
+    from toulmin.evidence.record import Measure
 
 Numbers: TypeAlias = "Sequence[float] | Any"  #: a sequence of numbers or a one-dimensional array
 
@@ -81,6 +84,23 @@ class Chart(FigureBase):
     ) -> Chart:
         """A row for each label: its value a point, its interval [low, high] a line; a threshold is a rule."""
         rows = chart_specs.rows(label=labels, value=values, low=lows, high=highs, group=groups)
+        return cls(title=title, caption=caption, alt=alt, spec=chart_specs.points(rows, unit, threshold))
+
+    @classmethod
+    def of_measures(
+        cls,
+        measures: Mapping[str, Measure],
+        *,
+        title: str,
+        unit: str = "",
+        threshold: float | None = None,
+        caption: str = "",
+    ) -> Chart:
+        """:meth:`points_with_intervals` of measures by label; one without an interval is a point without a line."""
+        found = measures.values()
+        low, high = ([m.ends[side] for m in found] for side in (0, 1))
+        rows = chart_specs.rows(label=list(measures), value=[m.value for m in found], low=low, high=high)
+        alt = ", ".join(f"{label} {m.value:.2f}" for label, m in measures.items())
         return cls(title=title, caption=caption, alt=alt, spec=chart_specs.points(rows, unit, threshold))
 
     @classmethod

@@ -68,6 +68,11 @@ class Measure(_Frozen):
             raise ValueError("give an interval, or the reason why there is none in no_interval")
         return self
 
+    @property
+    def ends(self) -> tuple[float, float] | tuple[None, None]:
+        """Lower and upper end of the interval; None twice where there is none."""
+        return (self.interval.low, self.interval.high) if self.interval else (None, None)
+
 
 class Table(_Frozen):
     """Rows for a person to read; a cell is text, a number or nothing."""

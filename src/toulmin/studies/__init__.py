@@ -21,7 +21,7 @@ from toulmin.studies.reference_kinds import cached_subject_folder
 from toulmin.studies.references import Reference, ReferenceKind, Resolver, find_reference_kind, parse_reference
 from toulmin.studies.registry import Registry
 from toulmin.studies.run import Pool, ProcessPool, Progress, RayPool, Run
-from toulmin.studies.seeds import seed_measure
+from toulmin.studies.seeds import mean_over_seeds, seed_measure
 from toulmin.studies.study import Cost, Doubt, Input, Items, MeasureSpec, Study, Summary
 
 __all__ = [
@@ -50,6 +50,7 @@ __all__ = [
     "find_study",
     "keep_piece",
     "made_by_this_code",
+    "mean_over_seeds",
     "parse_reference",
     "parse_settings",
     "parse_study",

@@ -18,3 +18,13 @@ def seed_measure(spec: MeasureSpec, values: Iterable[float]) -> Measure:
     return Measure(
         value=mean, unit=spec.unit, better=spec.better, interval=interval, no_interval=reason, n=len(each), n_of="seeds"
     )
+
+
+def mean_over_seeds(values: Iterable[float]) -> tuple[float, float | None, float | None]:
+    """Mean and Student's interval over seeds, for a row of a table; None for the ends where there is no interval."""
+    from toulmin.evidence import interval_over_seeds
+
+    each = [float(value) for value in values]
+    interval, _ = interval_over_seeds(each)
+    ends = (None, None) if interval is None else (interval.low, interval.high)
+    return sum(each) / len(each), *ends

@@ -112,14 +112,13 @@ class FeatureExchange(TrainedPromptStudy):
         measures = {name: self.measure(name, turned[kind], items, shares=True) for name, kind in names.items()}
         measures["above_frozen"] = self.measure("above_frozen", turned["features"] - turned["frozen_features"], items)
         labels = (f"{self.k} features", f"{self.k} random features", f"{self.k} of a frozen decoder", "whole stream")
-        found = [measures[name] for name in names]
-        ends = [(m.interval.low, m.interval.high) if m.interval else (m.value, m.value) for m in found]
-        rows = tuple((label, m.value, *end) for label, m, end in zip(labels, found, ends, strict=True))
+        found = {label: measures[name] for label, name in zip(labels, names, strict=True)}
+        rows = tuple((label, m.value, *m.ends) for label, m in found.items())
         table = Table(title="answers that change", columns=("exchanged", "share", "low", "high"), rows=rows)
-        chart = Chart.points_with_intervals(
-            list(labels), [row[1] for row in rows], [low for low, _ in ends], [high for _, high in ends],
-            title="Answers that change when features take their values in the counterfactual prompt", unit="share",
+        chart = Chart.of_measures(
+            found,
+            title="Answers that change when features take their values in the counterfactual prompt",
+            unit="share",
             caption=f"At layer {self.layer}; features chosen on other prompts.",
-            alt=", ".join(f"{row[0]} {row[1]:.2f}" for row in rows),
-        )  # fmt: skip
+        )
         return Summary(measures, tables=(table,), figures=(chart,))

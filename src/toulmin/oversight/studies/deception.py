@@ -81,16 +81,7 @@ class DeceptionProbe(DeskStudy):
             return self.given(name, hits / items.n, clopper_pearson(hits, items.n), items.n)
 
         measures = {name: share(name) for name in (*CONDITIONS, "false_positives")}
-        ends = [m.interval for m in measures.values() if m.interval]
         layers = ", ".join(f"{name} {layer}" for name, layer in items.metadata["layers"].items())
-        chart = Chart.points_with_intervals(
-            list(measures),
-            [m.value for m in measures.values()],
-            [end.low for end in ends],
-            [end.high for end in ends],
-            title="Harmful desks that a probe flags at 1% false positives",
-            unit="rate",
-            caption=f"Layers: {layers}.",
-            alt=", ".join(f"{name} {m.value:.2f}" for name, m in measures.items()),
-        )
+        title = "Harmful desks that a probe flags at 1% false positives"
+        chart = Chart.of_measures(measures, title=title, unit="rate", caption=f"Layers: {layers}.")
         return Summary(measures, figures=(chart,))

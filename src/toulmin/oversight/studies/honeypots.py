@@ -103,17 +103,8 @@ class Honeypots(PlantedStudy):
             measures=planted,
             contents=tuple(items.metadata["control_contents"]),
         )
-        ends = [m.interval for m in measures.values() if m.interval]
-        chart = Chart.points_with_intervals(
-            list(measures),
-            [m.value for m in measures.values()],
-            [end.low for end in ends],
-            [end.high for end in ends],
-            title="Baits and real opportunities",
-            unit="rate",
-            caption=f"Baits have cues of the {self.bait} split. Chance is 0.5 of what is told apart.",
-            alt=", ".join(f"{name} {m.value:.2f}" for name, m in measures.items()),
-        )
+        caption = f"Baits have cues of the {self.bait} split. Chance is 0.5 of what is told apart."
+        chart = Chart.of_measures(measures, title="Baits and real opportunities", unit="rate", caption=caption)
         return Summary(measures, figures=(chart,), positive_control=control)
 
     def _shares(self, columns: dict[str, Any]) -> dict[str, Measure]:

@@ -96,14 +96,8 @@ class OversightReversal(PlantedStudy):
             "random weights": one["untrained_reversed"],
         }
         shown = {name: self.measure("turned", values > 0.5, one) for name, values in rates.items()}
-        chart = Chart.points_with_intervals(
-            list(shown),
-            [m.value for m in shown.values()],
-            [m.interval.low if m.interval else m.value for m in shown.values()],
-            [m.interval.high if m.interval else m.value for m in shown.values()],
-            title="Watched desks that are answered harmfully",
-            unit="rate",
-            caption=f"At layer {items.metadata['layer']}, chosen on other cues.",
-            alt=", ".join(f"{name} {m.value:.2f}" for name, m in shown.items()),
+        caption = f"At layer {items.metadata['layer']}, chosen on other cues."
+        chart = Chart.of_measures(
+            shown, title="Watched desks that are answered harmfully", unit="rate", caption=caption
         )
         return Summary(measures, figures=(chart,), positive_control=control)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from toulmin.evidence import Chart, Heatmap, Items, Table, interval_over_seeds
+from toulmin.evidence import Chart, Heatmap, Items, Table
 from toulmin.studies import (
     Cost,
     Doubt,
@@ -19,6 +19,7 @@ from toulmin.studies import (
     Study,
     Summary,
     keep_piece,
+    mean_over_seeds,
     seed_measure,
 )
 
@@ -127,14 +128,7 @@ class Oversight(Study):
                     chosen = items[f"naive@{p:g}/seen_return"].argmax(1)
                     last = true[np.arange(len(true)), chosen]
                 final[f"{method}@{p:g}"] = last
-                row: list[Any] = [p, method]
-                for values in (last, best):
-                    interval, _ = interval_over_seeds(values)
-                    row += [
-                        float(values.mean()),
-                        *((None, None) if interval is None else (interval.low, interval.high)),
-                    ]
-                rows.append(tuple(row))
+                rows.append((p, method, *mean_over_seeds(last), *mean_over_seeds(best)))
             for rival in (*METHODS[1:3], STOPPED, "random_labels"):
                 final[f"gap_{rival}@{p:g}"] = final[f"routed@{p:g}"] - final[f"{rival}@{p:g}"]
         measures = {name: seed_measure(specs[name], values) for name, values in final.items()}

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from toulmin.evidence import Chart, Heatmap, Items, Table, interval_over_seeds
+from toulmin.evidence import Chart, Heatmap, Items, Table
 from toulmin.studies import (
     Cost,
     Doubt,
@@ -18,6 +18,7 @@ from toulmin.studies import (
     Study,
     Summary,
     keep_piece,
+    mean_over_seeds,
     seed_measure,
 )
 
@@ -159,15 +160,8 @@ class Partition(Study):
             for decoder in ("decoder", "low", "high"):
                 for suffix, kind in (("", "absolute"), ("_square", "squared")):
                     each = items[f"{condition}/{decoder}{suffix}"]
-                    row: list[Any] = [condition, decoder, kind]
-                    for digits in (slice(0, 5), slice(5, 10)):
-                        values = each[:, digits].mean(1)
-                        interval, _ = interval_over_seeds(values)
-                        row += [
-                            float(values.mean()),
-                            *((None, None) if interval is None else (interval.low, interval.high)),
-                        ]
-                    rows.append(tuple(row))
+                    low, high = (mean_over_seeds(each[:, half].mean(1)) for half in (slice(0, 5), slice(5, 10)))
+                    rows.append((condition, decoder, kind, *low, *high))
         columns = ("run", "read by", "error", "digits 0-4", "low", "high", "digits 5-9", "low", "high")
         caption = "Mean over seeds of the error a pixel on held-out images from -1 to 1; intervals over seeds, 95%."
         return Table(title="Reconstruction errors", columns=columns, rows=tuple(rows), caption=caption)
@@ -178,12 +172,10 @@ class Partition(Study):
             for half in ("low", "high"):
                 for digit in range(10):
                     each = items[f"{condition}/{half}"][:, digit]
-                    interval, _ = interval_over_seeds(each)
                     labels.append(str(digit))
                     groups.append(f"{condition}, {half} half")
-                    values.append(float(each.mean()))
-                    lows.append(values[-1] if interval is None else interval.low)
-                    highs.append(values[-1] if interval is None else interval.high)
+                    for column, found in zip((values, lows, highs), mean_over_seeds(each), strict=True):
+                        column.append(found)
         chart = Chart.points_with_intervals(
             labels,
             values,

@@ -123,12 +123,10 @@ class BehaviourRemoval(TrainedPromptStudy):
         }
         rows = tuple((names[c], float(items[c].mean()), float(items[f"{c}_right"].mean())) for c in CONDITIONS)
         columns = ("training", "behaviour on clean prompts", "right on counterfactual prompts")
-        shown = [self.measure("taught", items[c], items, shares=True) for c in CONDITIONS]
-        ends = [(m.interval.low, m.interval.high) if m.interval else (m.value, m.value) for m in shown]
-        chart = Chart.points_with_intervals(
-            [row[0] for row in rows], [row[1] for row in rows], [low for low, _ in ends], [high for _, high in ends],
-            title="Prompts that show the taught behaviour", unit="share",
+        chart = Chart.of_measures(
+            {names[c]: self.measure("taught", items[c], items, shares=True) for c in CONDITIONS},
+            title="Prompts that show the taught behaviour",
+            unit="share",
             caption="On pairs that nothing was trained on.",
-            alt=", ".join(f"{row[0]} {row[1]:.2f}" for row in rows),
-        )  # fmt: skip
+        )
         return Summary(measures, tables=(Table(title="conditions", columns=columns, rows=rows),), figures=(chart,))

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from toulmin.evidence import Chart, Items, Table, interval_over_seeds
+from toulmin.evidence import Chart, Items, Table
 from toulmin.faults import Fault, FaultError
 from toulmin.studies import (
     Cost,
@@ -20,6 +20,7 @@ from toulmin.studies import (
     Study,
     Summary,
     keep_piece,
+    mean_over_seeds,
     seed_measure,
 )
 
@@ -267,7 +268,7 @@ class Unlearn(Study):
             row: list[Any] = [name]
             for quantity in NUMBERS:
                 row.append(float(items[f"{name}/{quantity}"].mean()))
-            rows.append((*row, *_with_interval(strongest)))
+            rows.append((*row, *mean_over_seeds(strongest)))
         first, last = (f"@{self._labels()[i]}" for i in (0, -1))
         if "placebo_gap" in specs:
             placebos = [items[f"{m}{first}/forget"] for m in ("random_labels", "random_region") if m in self.methods]
@@ -291,7 +292,7 @@ class Unlearn(Study):
                 Table(title="Sweep of RMU, first seed", columns=("c", "alpha", "forget", "retain"), rows=cells)
             )
         if self.words:
-            cells = tuple((k, *_with_interval(items[f"words/{k}"])) for k in ("recall", "precision"))
+            cells = tuple((k, *mean_over_seeds(items[f"words/{k}"])) for k in ("recall", "precision"))
             title = "Labels by the short list of words"
             tables.append(Table(title=title, columns=("measured", "mean over seeds", "low", "high"), rows=cells))
         return Summary(measures, tables=tables, figures=self._figures(items, names, values))
@@ -322,13 +323,6 @@ _TEXT = {
     "retain": "held-out retain loss after unlearning",
     "relearned": "lowest held-out forget loss under relearning, region at zero or drawn afresh,",
 }
-
-
-def _with_interval(values: np.ndarray) -> tuple[float, float | None, float | None]:
-    """Mean and interval over seeds."""
-    interval, _ = interval_over_seeds(values)
-    low, high = (None, None) if interval is None else (interval.low, interval.high)
-    return float(values.mean()), low, high
 
 
 def _steps(items: Items, name: str, target: np.ndarray, at: tuple[int, ...]) -> np.ndarray:
