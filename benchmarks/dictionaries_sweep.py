@@ -5,7 +5,8 @@
 
 Each call goes on where the last one stopped and ends after about the minutes given; OUT/SETTING/results.json has the
 numbers of every run when all is done, and ``--report`` prints the comparison. Learning rates are tuned for each mode on
-one grid; the ranges of L0 and of alive features are written in the setting, before any run.
+one grid; the ranges of L0 and of alive features are written in the setting, before any run. ``--model`` and
+``--tokens`` say where the subject and the tokens are, if not where the setting has them.
 """
 
 from __future__ import annotations
@@ -172,8 +173,11 @@ def modes_of(setting: Setting) -> dict[str, tuple[float, ...]]:
     return modes
 
 
-def load_setting(name: str, shared: Path, device: str) -> tuple[Setting, Transformer, TokenSplit]:
+def load_setting(
+    name: str, shared: Path, device: str, model: str | None = None, tokens: str | None = None
+) -> tuple[Setting, Transformer, TokenSplit]:
     setting = SETTINGS[name]
+    setting = replace(setting, subject=model or setting.subject, tokens=tokens or setting.tokens)
     resolver = Resolver(base=shared)
     subject = load(setting.subject, resolver, dtype=getattr(torch, setting.dtype))
     subject.model.to(device)
@@ -197,10 +201,18 @@ def centred_start(run: SweepRun, setting: Setting, mean: Tensor) -> Dictionary:
     return made
 
 
-def sweep(name: str, out: Path, shared: Path, device: str, minutes: float) -> bool:
+def sweep(
+    name: str,
+    out: Path,
+    shared: Path,
+    device: str,
+    minutes: float,
+    model_ref: str | None = None,
+    tokens_ref: str | None = None,
+) -> bool:
     """Work on a sweep for some minutes; whether it is done."""
     piece = Piece(minutes)
-    setting, model, split = load_setting(name, shared, device)
+    setting, model, split = load_setting(name, shared, device, model_ref, tokens_ref)
     mean = centre(model, split, setting) if setting.centred else None
     folder = out / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -304,6 +316,8 @@ def main() -> None:
     parser.add_argument("setting", choices=sorted(SETTINGS))
     parser.add_argument("out", type=Path)
     parser.add_argument("--shared", type=Path, default=Path("../shared"), help="the folder of shared data")
+    parser.add_argument("--model", help="the subject, in place of the setting's: dir:FOLDER say")
+    parser.add_argument("--tokens", help="the tokens, in place of the setting's: dir:FOLDER say")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--minutes", type=float, default=8.0)
     parser.add_argument("--threads", type=int, default=1)
@@ -311,7 +325,13 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if not options.report and not sweep(
-        options.setting, options.out, options.shared.resolve(), options.device, options.minutes
+        options.setting,
+        options.out,
+        options.shared.resolve(),
+        options.device,
+        options.minutes,
+        options.model,
+        options.tokens,
     ):
         print("not done: call again to go on")
         return

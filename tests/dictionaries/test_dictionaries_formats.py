@@ -12,10 +12,23 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from toulmin.dictionaries import Dictionary, DictionaryConfig, load_dictionary, make_dictionary, save_dictionary
+from toulmin.dictionaries import (
+    Dictionary,
+    DictionaryConfig,
+    Insertion,
+    Objective,
+    evaluate_dictionaries,
+    load_dictionary,
+    make_dictionary,
+    save_dictionary,
+    train_dictionaries,
+)
 from toulmin.dictionaries.formats.checkpoints import import_e2e_sae, import_sparsify
 from toulmin.dictionaries.formats.saelens import export_saelens, hook_name, import_saelens, site_of_hook
 from toulmin.faults import FaultError
+from toulmin.subjects import Transformer, TransformerConfig
+from toulmin.tasks import RepeatedTokens
+from toulmin.training import Schedule, token_batches
 
 KINDS: dict[str, dict[str, Any]] = {
     "relu": {},
@@ -70,6 +83,23 @@ def test_saelens_there_and_back(name: str, tmp_path: Path) -> None:
     weights, cfg = load_file(tmp_path / "sae_weights.safetensors"), json.loads((tmp_path / "cfg.json").read_text())
     torch.testing.assert_close(weights["W_dec"].norm(dim=1), torch.ones(24))
     assert cfg["metadata"]["hook_name"] == ("blocks.2.hook_mlp_out" if site == "L2.mlp" else "blocks.2.hook_resid_pre")
+
+
+def test_a_dictionary_in_saelens_format_is_finished_by_finetuning(tmp_path: Path) -> None:
+    """A local dictionary from a SAELens folder, then KL + MSE (Karvonen 2025): KL on other rows falls."""
+    config = TransformerConfig(n_layers=3, d_model=16, n_heads=2, d_head=8, d_vocab=23, n_ctx=12, d_mlp=32)
+    model = Transformer(config, torch.Generator().manual_seed(1))
+    source, held_out = RepeatedTokens(10, 23, 0, 2, 4), RepeatedTokens(10, 23, 1, 2, 4).rows(0, 32)
+    local = make_dictionary(DictionaryConfig("topk", 16, 24, k=4), 3)
+    made = Insertion("local", {"L1.resid_pre": local}, Objective(local=1.0))
+    train_dictionaries(model, [made], token_batches(source, 8), Schedule(40, 1e-2))
+    export_saelens(tmp_path, local, "L1.resid_pre")
+    found = import_saelens(tmp_path)
+    tuned = Insertion("tuned", {found.site: found.dictionary}, Objective(local=1.0, kl=1.0, balanced=True))
+    train_dictionaries(model, [tuned], token_batches(source, 8, 400), Schedule(20, 3e-3))
+    held = {"before": {found.site: local}, "after": {found.site: found.dictionary}}
+    kl = {name: one.mean("kl") for name, one in evaluate_dictionaries(model, held, held_out).items()}
+    assert 0 < kl["after"] < 0.9 * kl["before"]
 
 
 def test_saelens_activations_in_units_of_the_decoder_norm(tmp_path: Path) -> None:
@@ -184,7 +214,7 @@ def test_saelens_itself_gives_the_same_codes(tmp_path: Path) -> None:
         str(tmp_path / "x.pt"),
         *(str(tmp_path / n) for n in KINDS),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     for name in KINDS:
         codes, output = torch.load(tmp_path / name / "theirs.pt")

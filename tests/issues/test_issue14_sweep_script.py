@@ -37,7 +37,12 @@ def test_pieces_give_what_one_call_gives(script: ModuleType, tmp_path: Path, mon
         sparsities={"local": (0.1, 1.0), "e2e": (0.1, 1.0)}, l0=(1.0, 24.0), alive=(1.0, 24.0), cost=(1e-3, 20.0),
     )  # fmt: skip
     monkeypatch.setitem(script.SETTINGS, "smollm2-gpu", small)
-    assert script.sweep("smollm2-gpu", tmp_path / "whole", tmp_path, "cpu", 10.0)
+    other = replace(
+        small, subject="cached:no-such-subject", tokens="file:nowhere.npy"
+    )  # --model, --tokens lead past it
+    monkeypatch.setitem(script.SETTINGS, "smollm2-gpu", other)
+    assert script.sweep("smollm2-gpu", tmp_path / "whole", tmp_path, "cpu", 10.0, "embedded:story-4l", "stories")
+    monkeypatch.setitem(script.SETTINGS, "smollm2-gpu", small)
     checks = iter(range(10_000))
     monkeypatch.setattr(script.Piece, "over", property(lambda self: next(checks) % 5 == 4))
     calls = 1
