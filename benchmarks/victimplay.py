@@ -1,20 +1,22 @@
 """Attacks on a frozen victim: training games and evaluations per second, and where the time goes.
 
     python benchmarks/victimplay.py --net NET.bin.gz [--sizes 7 9] [--updates 2] [--processes 1 2] [--device cpu]
+    python benchmarks/victimplay.py --net NET.bin.gz --lanes 4 --processes 1 2 --ray 2 --learners ppo amcts
 
 PPO trains an adversary from the victim's weights; A-MCTS plays games with 32 visits against the victim's raw policy.
 Figures are per CPU-second of the process on a CPU, per second of the clock elsewhere. With ``--lanes`` a training run
-of that many lanes is played by each number of processes in turn: per second of the clock, beside the CPU seconds that
-all processes spent.
+of that many lanes is played by each number of processes in turn, and by ``--ray`` workers of a Ray cluster that is
+started for it. The first update warms up (imports, kernels, games that all begin at once) and is not measured; of the
+others stand what the clock says and what all processes spent, Ray's own daemons included.
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
+import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -35,7 +37,7 @@ from toulmin.go import (
     make_player,
     read_network,
 )
-from toulmin.studies import ProcessPool
+from toulmin.studies import Pool, ProcessPool, RayPool
 from toulmin.training import State
 
 KOMI = {7: 8.5, 8: 9.5}
@@ -104,32 +106,83 @@ def amcts(net: str, size: int, device: str, visits: int = 32, slots: int = 16, m
     return {"moves/s": slots * moves / spent, "evaluations/s, both nets": counted / spent}
 
 
-def in_lanes(net: str, size: int, given: argparse.Namespace, processes: int, method: str) -> dict[str, float]:
-    """A training run in lanes, played by ``processes``: what the clock and what all processes spent."""
+class AfterTheFirst:
+    """The clock, the CPU seconds of all processes, games and evaluations from the end of the first update on."""
+
+    every = 1
+
+    def __init__(self) -> None:
+        self.marks: list[tuple[float, float, float, float, float]] = []
+
+    def on_start(self, state: State, steps: int) -> None:
+        pass
+
+    def on_step(self, state: State, metrics: Mapping[str, float]) -> None:
+        counts = (float(metrics["games"]), float(metrics["evaluations"]))
+        decisions = float(metrics["decisions"]) + (self.marks[-1][4] if self.marks else 0.0)
+        self.marks.append((time.perf_counter(), tree_seconds(), *counts, decisions))
+
+    def on_end(self, state: State) -> None:
+        pass
+
+    def rates(self) -> dict[str, float]:
+        """Per second of the clock and per CPU-second of all processes."""
+        first, last = np.array(self.marks[0]), np.array(self.marks[-1])
+        seconds, spent, games, evaluations, decisions = (last - first).tolist()
+        return {
+            "games/s": games / seconds,
+            "games per CPU-second": games / spent,
+            "decisions per CPU-second": decisions / spent,
+            "own evaluations per CPU-second": evaluations / spent,
+            "CPU-seconds": spent,
+            "seconds": seconds,
+            "games": games,
+        }
+
+
+def in_lanes(net: str, size: int, given: argparse.Namespace, pool: Pool, method: str) -> dict[str, float]:
+    """A training run in lanes on ``pool``: what the clock and what all processes spent after its first update."""
     attack = attack_on(net, size, given.decisions, given.slots)
     learner = attack.learner
     if method == "amcts":
-        learner = AmctsSettings(decisions=given.decisions, search=SearchSettings(visits=32))
-    attack = attack.model_copy(update={"lanes": given.lanes, "updates": given.updates, "learner": learner})
-    pool = ProcessPool(processes) if processes > 1 else None
-    with tempfile.TemporaryDirectory() as folder:
-        clock_start, spent = time.perf_counter(), _cpu_seconds()
-        trained = train_adversary(
-            attack, Path(folder), lambda reference: reference.removeprefix("file:"), device=given.device, pool=pool
+        # as many minibatches a decision as by default
+        batches = max(1, AmctsSettings().minibatches * given.decisions // AmctsSettings().decisions)
+        learner = AmctsSettings(
+            decisions=given.decisions, minibatches=batches, search=SearchSettings(visits=given.visits)
         )
-        seconds, spent = time.perf_counter() - clock_start, _cpu_seconds() - spent
-    return {
-        "games/s": trained.games / seconds,
-        "games per CPU-second": trained.games / spent,
-        "own evaluations/s": trained.curve[-1]["evaluations"] / seconds,
-        "CPU-seconds": spent,
-        "games": trained.games,
-    }
+    attack = attack.model_copy(update={"lanes": given.lanes, "updates": 1 + given.updates, "learner": learner})
+    marks = AfterTheFirst()
+    with tempfile.TemporaryDirectory() as folder:
+        train_adversary(
+            attack,
+            Path(folder),
+            lambda reference: reference.removeprefix("file:"),
+            device=given.device,
+            pool=pool,
+            callbacks=[marks],
+        )
+    return marks.rates()
 
 
-def _cpu_seconds() -> float:
-    """Of this process and of those that it waited for."""
-    return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+def tree_seconds() -> float:
+    """CPU seconds of this process and of all that descend from it, those that have ended included (Linux)."""
+    parents: dict[int, int] = {}
+    spent: dict[int, float] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            text = stat.read_text()
+        except OSError:  # it ended
+            continue
+        fields = text.rpartition(")")[2].split()  # its name may hold blanks
+        parents[int(stat.parent.name)] = int(fields[1])
+        spent[int(stat.parent.name)] = sum(int(ticks) for ticks in fields[11:15]) / os.sysconf("SC_CLK_TCK")
+
+    def descends(process: int) -> bool:
+        while process > 1 and process != os.getpid():
+            process = parents.get(process, 0)
+        return process == os.getpid()
+
+    return sum(seconds for process, seconds in spent.items() if descends(process))
 
 
 def raw(net: str, size: int, device: str, batch: int) -> dict[str, float]:
@@ -157,20 +210,31 @@ def main() -> None:
     parser.add_argument("--slots", type=int, default=64)
     parser.add_argument("--processes", type=int, nargs="+", default=[1])
     parser.add_argument("--lanes", type=int, default=0)
+    parser.add_argument("--ray", type=int, nargs="*", default=[], help="numbers of Ray workers, with --lanes")
+    parser.add_argument("--learners", nargs="+", choices=("ppo", "amcts"), default=["ppo", "amcts"])
+    parser.add_argument("--visits", type=int, default=32, help="of A-MCTS with --lanes")
     parser.add_argument("--device", default="cpu")
     given = parser.parse_args()
     torch.set_num_threads(1)
     for size in given.sizes:
         for name, found in (
-            ("raw", raw(given.net, size, given.device, given.slots)),
-            ("A-MCTS, 32 visits", amcts(given.net, size, given.device)),
+            ()
+            if given.lanes
+            else (
+                ("raw", raw(given.net, size, given.device, given.slots)),
+                ("A-MCTS, 32 visits", amcts(given.net, size, given.device)),
+            )
         ):
             print(f"{size}x{size} {name}: " + ", ".join(f"{k} {v:.4g}" for k, v in found.items()), flush=True)
-        for processes in given.processes if given.lanes else ():
-            for method in ("ppo", "amcts"):
-                found = in_lanes(given.net, size, given, processes, method)
+        pools = [
+            *((f"{count} processes", ProcessPool(count) if count > 1 else Pool()) for count in given.processes),
+            *((f"{count} Ray workers", RayPool(count)) for count in given.ray),
+        ]
+        for workers, pool in pools if given.lanes else ():
+            for method in given.learners:
+                found = in_lanes(given.net, size, given, pool, method)
                 text = ", ".join(f"{k} {v:.4g}" for k, v in found.items())
-                print(f"{size}x{size} {method}, {given.lanes} lanes, {processes} processes: {text}", flush=True)
+                print(f"{size}x{size} {method}, {given.lanes} lanes, {workers}: {text}", flush=True)
         for processes in () if given.lanes else given.processes:
             with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
                 task = (given.net, size, given.updates, given.device, given.slots, given.decisions)
