@@ -208,7 +208,7 @@ def main() -> None:
     parser.add_argument("--updates", type=int, default=2)
     parser.add_argument("--decisions", type=int, default=1024)
     parser.add_argument("--slots", type=int, default=64)
-    parser.add_argument("--processes", type=int, nargs="+", default=[1])
+    parser.add_argument("--processes", type=int, nargs="*", default=[1])
     parser.add_argument("--lanes", type=int, default=0)
     parser.add_argument("--ray", type=int, nargs="*", default=[], help="numbers of Ray workers, with --lanes")
     parser.add_argument("--learners", nargs="+", choices=("ppo", "amcts"), default=["ppo", "amcts"])
