@@ -13,6 +13,7 @@ from .episodes import VictimGames as VictimGames
 from .ppo import ppo_step as ppo_step
 from .settings import AmctsSettings as AmctsSettings
 from .settings import Attack as Attack
+from .settings import BoardShare as BoardShare
 from .settings import NetworkShape as NetworkShape
 from .settings import PpoSettings as PpoSettings
 from .settings import Stage as Stage
@@ -30,6 +31,7 @@ __all__ = [
     "AmctsSettings",
     "Attack",
     "BlindSpot",
+    "BoardShare",
     "Decisions",
     "Defence",
     "DoomedPosition",

@@ -23,7 +23,7 @@ from torch.nn import functional as fn
 
 from toulmin.adversary.buffer import ReplayBuffer, SearchedMoves
 from toulmin.adversary.episodes import Episode, Outcome, VictimGames
-from toulmin.adversary.ppo import masked_logits, network_inputs
+from toulmin.adversary.ppo import masked_logits, mixed_sizes, network_inputs
 from toulmin.adversary.settings import AmctsSettings, Attack
 from toulmin.go import (
     BLACK,
@@ -104,10 +104,6 @@ class SearchedGames(VictimGames):
             raise ValueError("there is no buffer to draw from")
         return self.replay(self.batch())
 
-    def batch(self) -> SearchedMoves:
-        """Play the next games: their searched moves."""
-        return self._moves(self._play_until(self.learner.decisions))
-
     def _decide(self, rows: NDArray[np.int64], evaluator: Evaluator) -> NDArray[np.int64]:
         inputs = input_features(self.games, rows, pass_alive_with_suicide=evaluator.file.pass_alive_with_suicide)
         legal, actions = self.games.legal(rows), np.empty(len(rows), np.int64)
@@ -149,7 +145,8 @@ class SearchedGames(VictimGames):
             return self._searched(rows, evaluator, None)[0]
         return super()._answer(rows, victim, evaluator)
 
-    def _moves(self, done: list[tuple[Episode, Outcome]]) -> SearchedMoves:
+    def lessons(self, done: list[tuple[Episode, Outcome]]) -> SearchedMoves:
+        """The searched moves of finished games, and how these ended."""
         size = self.games.size
         result: list[float] = []
         score: list[float] = []
@@ -192,7 +189,7 @@ def imitation_losses(
     """The losses of one minibatch; see the module for the formula."""
     tensors = [torch.from_numpy(np.ascontiguousarray(one)).to(device) for one in moves]
     planes, numbers, legal, policy, result, score, owned = tensors
-    heads = state.module(*network_inputs(planes, numbers))
+    heads = state.module(*network_inputs(planes, numbers, mixed_sizes(moves.planes)))
     logs = torch.log_softmax(masked_logits(heads, legal), dim=1)
     policy_loss = -(policy * logs.masked_fill(~legal, 0.0)).sum(dim=1).mean()
     chance = (1 + result) / 2
@@ -201,8 +198,9 @@ def imitation_losses(
         + (1 - chance) * fn.logsigmoid(heads.value[:, 1] - heads.value[:, 0])
     ).mean()
     score_loss = (heads.score[:, 0] - score / _POINTS).square().mean()
-    # (1 + tanh x) / 2 is the logistic function of 2 x
-    owner_loss = fn.binary_cross_entropy_with_logits(2 * heads.ownership, (1 + owned) / 2)
+    # (1 + tanh x) / 2 is the logistic function of 2 x; plane 0 is 1 on the board
+    points = fn.binary_cross_entropy_with_logits(2 * heads.ownership, (1 + owned) / 2, reduction="none")
+    owner_loss = ((points * planes[..., 0]).sum(dim=(1, 2)) / planes[..., 0].sum(dim=(1, 2))).mean()
     loss = policy_loss + settings.value_weight * value_loss
     loss = loss + settings.score_weight * score_loss + settings.ownership_weight * owner_loss
     found = {"loss": loss, "policy_loss": policy_loss, "value_loss": value_loss}

@@ -9,21 +9,26 @@ from toulmin.adversary.settings import Attack
 
 
 class Outcome(NamedTuple):
-    """A finished training game: its number, the adversary's colour, +1/0/-1 for it, moves, and the victim's stage."""
+    """A finished training game: its number, the adversary's colour, +1/0/-1 for it, moves, the victim's stage, and the
+    size of the board."""
 
     game: int
     colour: int
     result: float
     moves: int
     stage: int
+    size: int
 
 
 class Curriculum:
-    """Counts games: when the win rate of a stage's last ``window`` games reaches its threshold, the next begins."""
+    """Counts games: when the win rate of a stage's last ``window`` games reaches its threshold, the next begins.
 
-    def __init__(self, attack: Attack) -> None:
-        self.attack = attack
-        self.finished = self.stage = 0
+    One that ``follows`` a curriculum elsewhere keeps to the stage of that number.
+    """
+
+    def __init__(self, attack: Attack, follows: int | None = None) -> None:
+        self.attack, self.follows = attack, follows
+        self.finished, self.stage = 0, follows or 0
         first = attack.window if len(attack.stages) == 1 else attack.stages[0].window
         self.recent: deque[float] = deque(maxlen=first)
 
@@ -42,7 +47,7 @@ class Curriculum:
     def count(self, outcome: Outcome) -> None:
         """Count a finished game; one against the victim of an earlier stage decides nothing."""
         self.finished += 1
-        if outcome.stage != self.stage:
+        if self.follows is not None or outcome.stage != self.stage:
             return
         self.recent.append(outcome.result)
         stage = self.attack.stages[self.stage]

@@ -98,9 +98,8 @@ class VictimGames(Curriculum):
         follows: int | None = None,
         on_game: Callable[[Outcome, Games, int], None] | None = None,
     ) -> None:
-        super().__init__(attack)
+        super().__init__(attack, follows)
         self.evaluator, self.victims, self.seed, self.on_game = evaluator, victims, seed, on_game
-        self.follows, self.stage = follows, follows or 0
         self.starts = starts
         ppo = attack.learner if isinstance(attack.learner, PpoSettings) else PpoSettings()
         self.temperature, self.gae_lambda = ppo.temperature, ppo.gae_lambda
@@ -126,17 +125,21 @@ class VictimGames(Curriculum):
 
     def batch(self) -> Any:
         """Play the next games, and what they leave to learn from."""
-        return self._decisions(self._play_until(self.attack.learner.decisions))
+        return self.lessons(self._play_until(self.attack.learner.decisions))
 
     def _play_until(self, decisions: int) -> list[tuple[Episode, Outcome]]:
         """Play with the network as it is now, until that many decisions belong to finished games."""
         evaluator = self.evaluator()
         done: list[tuple[Episode, Outcome]] = []
         while sum(len(slot.at) for slot, _ in done) < decisions:
-            self._move(evaluator)
-            done += self._finish()
+            done += self.advance(evaluator)
         self.last, self.decisions = [outcome for _, outcome in done], sum(len(slot.at) for slot, _ in done)
         return done
+
+    def advance(self, evaluator: Evaluator) -> list[tuple[Episode, Outcome]]:
+        """One move in every game: the games that are over then, counted, with others begun in their place."""
+        self._move(evaluator)
+        return self._finish()
 
     # -- playing ----------------------------------------------------------------------------------------------------
 
@@ -225,7 +228,7 @@ class VictimGames(Curriculum):
             else:
                 lead = white_leads[which] if slot.colour == WHITE else -white_leads[which]
                 result = 0.0 if void[which] else float(np.sign(lead))
-            outcome = Outcome(slot.game, slot.colour, result, len(slot.moves), slot.stage)
+            outcome = Outcome(slot.game, slot.colour, result, len(slot.moves), slot.stage, games.size)
             if self.on_game is not None:
                 self.on_game(outcome, ended, which)
             done.append((slot, outcome))
@@ -233,12 +236,9 @@ class VictimGames(Curriculum):
             self.slots[row] = self._start(row)
         return done
 
-    def count(self, outcome: Outcome) -> None:
-        """Count a finished game."""
-        if self.follows is None:
-            super().count(outcome)
-        else:
-            self.finished += 1
+    def lessons(self, done: list[tuple[Episode, Outcome]]) -> Any:
+        """The decisions of finished games, to learn from."""
+        return self._decisions(done)
 
     def _decisions(self, done: list[tuple[Episode, Outcome]]) -> Decisions:
         advantage: list[float] = []

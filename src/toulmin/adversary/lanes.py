@@ -9,7 +9,7 @@ process that is killed takes nothing with it that the checkpoint does not have.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple, Self
@@ -20,8 +20,9 @@ import torch
 from toulmin.adversary.amcts import Replay, SearchedGames, victim_model
 from toulmin.adversary.curriculum import Curriculum, Outcome
 from toulmin.adversary.episodes import VictimGames
+from toulmin.adversary.mixture import MixedGames
 from toulmin.adversary.settings import AmctsSettings, Attack
-from toulmin.go import Evaluator, NetworkFile, Player, VictimModel, make_player, read_openings
+from toulmin.go import Evaluator, NetworkFile, Opening, Player, VictimModel, make_player, read_openings
 from toulmin.studies import Pool
 
 
@@ -62,6 +63,34 @@ def _models(attack: str, located: tuple[tuple[str, str], ...], device: str) -> l
     return [victim_model(stage.victim, plan.learner, dict(located).__getitem__, device) for stage in plan.stages]
 
 
+def games_of(
+    attack: Attack,
+    evaluator: Callable[[], Evaluator],
+    victims: Sequence[Player],
+    models: Sequence[VictimModel] | None,
+    replay: Replay | None,
+    *,
+    seed: int,
+    starts: Sequence[Opening] = (),
+    follows: int | None = None,
+) -> VictimGames | MixedGames:
+    """The games of an attack in one lane: by its learner (``models`` are A-MCTS's), on one size of board or several."""
+
+    def on_one_size(plan: Attack, number: int, own: Replay | None, stage: int | None) -> VictimGames:
+        settings: dict[str, Any] = {"seed": number, "starts": starts, "follows": stage}
+        if models is None:
+            return VictimGames(plan, evaluator, victims, **settings)
+        return SearchedGames(plan, evaluator, victims, models, own, **settings)
+
+    if not attack.sizes:
+        return on_one_size(attack, seed, replay, follows)
+
+    def board(plan: Attack, number: int) -> VictimGames:
+        return on_one_size(plan, number, None, follows or 0)
+
+    return MixedGames(attack, board, replay, seed=seed, follows=follows)
+
+
 def play_lane(task: LaneTask) -> LaneGames:
     """Play one lane's share of an update; a function of the task, in whatever process."""
     torch.set_num_threads(task.threads)
@@ -71,12 +100,12 @@ def play_lane(task: LaneTask) -> LaneGames:
     if attack.positions is not None:
         starts = read_openings(located[attack.positions], attack.size, attack.parsed_rules())
     victims = _victims(attack.model_dump_json(), task.located, task.device)
-    settings: dict[str, Any] = {"seed": task.seed, "starts": starts, "follows": task.stage}
+    models = None
     if isinstance(attack.learner, AmctsSettings):
         models = _models(attack.model_dump_json(), task.located, task.device)
-        stream = SearchedGames(attack, lambda: evaluator, victims, models, None, **settings)
-    else:
-        stream = VictimGames(attack, lambda: evaluator, victims, **settings)
+    stream = games_of(
+        attack, lambda: evaluator, victims, models, None, seed=task.seed, starts=starts, follows=task.stage
+    )
     if task.position is not None:
         stream.seek(dict(task.position))
         stream.stage = task.stage
@@ -145,4 +174,4 @@ class Lanes(Curriculum):
             self.replay.update = position["update"]
 
 
-__all__ = ["LaneGames", "LaneTask", "Lanes", "play_lane"]
+__all__ = ["LaneGames", "LaneTask", "Lanes", "games_of", "play_lane"]

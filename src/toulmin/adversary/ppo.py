@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 
 from toulmin.adversary.episodes import Decisions
@@ -33,10 +34,18 @@ def masked_logits(heads: Heads, legal: Tensor) -> Float[Tensor, "B A"]:
     return logits.masked_fill(~legal, -torch.inf)
 
 
-def network_inputs(planes: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor, Extent]:
-    """What a network takes, of planes (B, Y, X, 22) that are all board."""
-    area = torch.full((len(planes), 1), float(planes.shape[1] * planes.shape[2]), device=planes.device)
-    return planes.permute(0, 3, 1, 2), numbers, Extent.of(area)
+def mixed_sizes(planes: NDArray[np.float32]) -> bool:
+    """Whether some of the boards are smaller than the tensor (N, Y, X, 22): their last point is not on the board."""
+    return bool((planes[:, -1, -1, 0] == 0).any())
+
+
+def network_inputs(planes: Tensor, numbers: Tensor, mixed: bool = False) -> tuple[Tensor, Tensor, Extent]:
+    """What a network takes, of planes (B, Y, X, 22) that are all board, or ``mixed``: of boards in their corner."""
+    if not mixed:
+        area = torch.full((len(planes), 1), float(planes.shape[1] * planes.shape[2]), device=planes.device)
+        return planes.permute(0, 3, 1, 2), numbers, Extent.of(area)
+    area = planes[..., 0].sum(dim=(1, 2))[:, None]
+    return planes.permute(0, 3, 1, 2), numbers, Extent.of(area, planes[..., 0][:, None])
 
 
 def ppo_step(settings: PpoSettings, device: torch.device, seed: int) -> PpoStep:
@@ -47,7 +56,7 @@ def ppo_step(settings: PpoSettings, device: torch.device, seed: int) -> PpoStep:
 
     def step(state: State, batch: Decisions) -> Mapping[str, Tensor]:
         generator = generator_at(seed, state.step)
-        columns = batch._asdict()
+        columns, mixed = batch._asdict(), mixed_sizes(batch.planes)
         tensors = {name: torch.from_numpy(np.ascontiguousarray(one)).to(device) for name, one in columns.items()}
         advantage = tensors["advantage"]
         tensors["advantage"] = (advantage - advantage.mean()) / (advantage.std(unbiased=False) + 1e-8)
@@ -56,7 +65,7 @@ def ppo_step(settings: PpoSettings, device: torch.device, seed: int) -> PpoStep:
             moved: list[Tensor] = []
             order = torch.from_numpy(generator.permutation(len(batch.action))).to(device)
             for rows in order.split(settings.minibatch):
-                losses = _losses(state, {name: one[rows] for name, one in tensors.items()}, settings)
+                losses = _losses(state, {name: one[rows] for name, one in tensors.items()}, settings, mixed)
                 state.optimizer.zero_grad(set_to_none=True)
                 losses["loss"].backward()
                 torch.nn.utils.clip_grad_norm_(state.module.parameters(), settings.gradient_clip)
@@ -70,8 +79,8 @@ def ppo_step(settings: PpoSettings, device: torch.device, seed: int) -> PpoStep:
     return step
 
 
-def _losses(state: State, rows: Mapping[str, Tensor], settings: PpoSettings) -> dict[str, Tensor]:
-    heads: Heads = state.module(*network_inputs(rows["planes"], rows["numbers"]))
+def _losses(state: State, rows: Mapping[str, Tensor], settings: PpoSettings, mixed: bool) -> dict[str, Tensor]:
+    heads: Heads = state.module(*network_inputs(rows["planes"], rows["numbers"], mixed))
     logs = torch.log_softmax(masked_logits(heads, rows["legal"]) / settings.temperature, dim=1)
     log_ratio = logs.gather(1, rows["action"][:, None])[:, 0] - rows["log_chance"]
     ratio = log_ratio.exp()

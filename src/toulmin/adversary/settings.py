@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from toulmin.faults import FaultError
 from toulmin.go import PlayerSpec, Rules, SearchSettings, Temperature
@@ -84,6 +84,39 @@ class Stage(BaseModel, frozen=True, extra="forbid"):
     window: Count = 200
 
 
+_KOMI = {7: 8.5, 8: 9.5}
+_SHARES = {7: 1, 8: 1, 9: 4, 10: 2, 11: 3, 12: 4, 13: 10, 14: 6, 15: 7, 16: 8, 17: 9, 18: 10, 19: 35}
+
+
+def published_komi(size: int) -> float | None:
+    """Komi of Wang et al. 2022 on boards of a size: 8.5 on 7x7, 9.5 on 8x8, 6.5 from 9x9; None below."""
+    return 6.5 if size >= 9 else _KOMI.get(size)
+
+
+class BoardShare(BaseModel, frozen=True, extra="forbid"):
+    """One size of board in a mixture: its ``share`` of the games (in proportion to the others'), and its komi.
+
+    ``[7, 0.3]`` is the same as ``{size = 7, share = 0.3}``; the komi is the published one where none is given.
+    """
+
+    size: Annotated[int, Field(ge=2, le=19)]
+    share: Positive
+    komi: float
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, data: Any) -> Any:
+        """A list of size and share, or of size, share and komi; the published komi by default."""
+        if isinstance(data, list | tuple) and 2 <= len(data) <= 3:
+            data = dict(zip(("size", "share", "komi"), data, strict=False))
+        if isinstance(data, dict) and "komi" not in data and isinstance(size := data.get("size"), int):
+            komi = published_komi(size)
+            if komi is None:
+                raise ValueError(f"there is no published komi of {size}x{size}: give one")
+            return {**data, "komi": komi}
+        return data
+
+
 class Attack(BaseModel, frozen=True, extra="forbid"):
     """An attack on a frozen victim: everything that decides which adversary comes out, apart from the seed.
 
@@ -91,6 +124,8 @@ class Attack(BaseModel, frozen=True, extra="forbid"):
     the network that training starts from: the reference of a file, or none for random weights of ``shape``. Games start
     from ``opening_moves`` random moves, after a game drawn from those of the SGF file ``positions`` (set-up stones, the
     side to move, moves) where it is given. One that reaches ``limit`` · size² moves is lost by the adversary.
+    With ``sizes`` the games are on several sizes of board, each with its share of the games and its komi, and
+    ``size`` and ``komi`` are the board on which the result is measured: the largest, unless it says otherwise.
     ``slots`` games run in lockstep, the adversary Black in half of them; they are shared among ``lanes``, which several
     processes may play (:mod:`toulmin.adversary.lanes`). Training ends after ``updates``, or when the
     win rate over the last ``window`` games against the last victim reaches ``stop_at``.
@@ -101,6 +136,7 @@ class Attack(BaseModel, frozen=True, extra="forbid"):
     """
 
     size: Annotated[int, Field(ge=2, le=19)] = 7
+    sizes: tuple[BoardShare, ...] = ()
     rules: str = "tromp-taylor"
     komi: float = 8.5
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
@@ -126,6 +162,40 @@ class Attack(BaseModel, frozen=True, extra="forbid"):
         if isinstance(learner, dict) and "method" not in learner:
             return {**data, "learner": {"method": "ppo", **learner}}
         return data
+
+    @model_validator(mode="before")
+    @classmethod
+    def _board_of_the_mixture(cls, data: Any) -> Any:
+        """Size and komi are those of the largest board of a mixture, or of the one that is named."""
+        if not isinstance(data, dict) or not data.get("sizes") or not isinstance(data["sizes"], list | tuple):
+            return data
+        boards = [BoardShare.model_validate(one) for one in data["sizes"]]
+        size = data.get("size", max(one.size for one in boards))
+        komi = next((one.komi for one in boards if one.size == size), None)
+        return {**data, "sizes": boards, "size": size, "komi": data.get("komi", komi if komi is not None else 0.0)}
+
+    @model_validator(mode="after")
+    def _mixture_fits(self) -> Attack:
+        if not self.sizes:
+            return self
+        if len({one.size for one in self.sizes}) < len(self.sizes):
+            raise ValueError("a size of board stands twice in sizes")
+        if (self.size, self.komi) not in {(one.size, one.komi) for one in self.sizes}:
+            raise ValueError(f"{self.size}x{self.size} with komi {self.komi:g} is not among the boards of sizes")
+        if self.positions is not None:
+            raise ValueError("positions are of one size of board, and sizes has several")
+        if self.slots < 2 * len(self.sizes) * self.lanes:
+            least = 2 * len(self.sizes) * self.lanes
+            raise ValueError(f"{self.slots} slots are too few: two for each size in each lane are {least}")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_empty_mixture(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """An attack on one size is written as before there were mixtures: its runs go on, its records stay fresh."""
+        written: dict[str, Any] = handler(self)
+        if not self.sizes:
+            del written["sizes"]
+        return written
 
     @model_validator(mode="after")
     def _rules_exist(self) -> Attack:
@@ -157,6 +227,24 @@ class Attack(BaseModel, frozen=True, extra="forbid"):
         """The rules with their komi."""
         return Rules.parse(self.rules, komi=self.komi)
 
+    def boards(self) -> tuple[Attack, ...]:
+        """The attack on each size of the mixture alone, with its part of the slots; itself where there is one size.
+
+        Each size has two slots, and further pairs in proportion to its share (largest remainders).
+        """
+        if not self.sizes:
+            return (self,)
+        total, spare = sum(one.share for one in self.sizes), self.slots // 2 - len(self.sizes)
+        exact = [one.share / total * spare for one in self.sizes]
+        pairs = [1 + int(one) for one in exact]
+        by_remainder = sorted(range(len(exact)), key=lambda at: int(exact[at]) - exact[at])
+        for at in by_remainder[: self.slots // 2 - sum(pairs)]:
+            pairs[at] += 1
+        fields = [{"size": one.size, "komi": one.komi, "sizes": (), "lanes": 1} for one in self.sizes]
+        return tuple(
+            self.model_copy(update={**more, "slots": 2 * count}) for more, count in zip(fields, pairs, strict=True)
+        )
+
     def null(self) -> Attack:
         """The same training without a victim: its updates, its start, ordinary self-play, and no early end."""
         return self.model_copy(update={"opponent": "itself", "stop_at": 1.0})
@@ -175,8 +263,11 @@ class Attack(BaseModel, frozen=True, extra="forbid"):
 
         The pass attack faces the victim as it passes by default; the cyclic attack a victim that passes only when all
         other moves are in its own pass-alive territory, so that passing cannot be what is exploited. The learner is
-        A-MCTS-S at the paper's 600 visits, the rules Tromp-Taylor's with suicide, unless ``more`` says otherwise.
+        A-MCTS-S at the paper's 600 visits, the rules Tromp-Taylor's with suicide, the boards from 7x7 to 19x19 in the
+        shares and with the komi of its configuration (35 games in 100 on 19x19), unless ``more`` says otherwise.
         """
+        if "size" not in more and "sizes" not in more:
+            more["sizes"] = [[size, share] for size, share in _SHARES.items()]
         passing = "standard" if attack == "pass" else "avoid_pass_alive"
         faced = [*((net, visits[0]) for net in nets), *((nets[-1], count) for count in visits[1:])]
         stages = [
@@ -195,4 +286,4 @@ class Attack(BaseModel, frozen=True, extra="forbid"):
         return cls.model_validate({"stages": [{"victim": victim}], **more})
 
 
-__all__ = ["AmctsSettings", "Attack", "NetworkShape", "PpoSettings", "Stage"]
+__all__ = ["AmctsSettings", "Attack", "BoardShare", "NetworkShape", "PpoSettings", "Stage"]

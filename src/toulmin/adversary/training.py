@@ -22,10 +22,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from toulmin.adversary.amcts import Replay, SearchedGames, amcts_step, victim_model
+from toulmin.adversary.amcts import Replay, amcts_step, victim_model
 from toulmin.adversary.buffer import ReplayBuffer
 from toulmin.adversary.episodes import VictimGames
-from toulmin.adversary.lanes import Lanes
+from toulmin.adversary.lanes import Lanes, games_of
+from toulmin.adversary.mixture import MixedGames
 from toulmin.adversary.ppo import ppo_step
 from toulmin.adversary.settings import Attack, PpoSettings
 from toulmin.go import (
@@ -104,7 +105,7 @@ def train_adversary(
                 fit(step, state, stream, schedule, checkpoint, [curve, *callbacks])
                 _write(network, module.export("adversary"))
     finally:
-        for victim in stream.victims if isinstance(stream, VictimGames) else ():
+        for victim in () if isinstance(stream, Lanes) else stream.victims:
             victim.close()
     if not network.exists():
         _write(network, module.export("adversary"))
@@ -119,7 +120,7 @@ def _stream(
     seed: int,
     device: torch.device,
     pool: Pool,
-) -> VictimGames | Lanes:
+) -> VictimGames | MixedGames | Lanes:
     """The games of the attack: here where it has one lane, else wherever the pool plays them."""
     learner, replay = attack.learner, None
     if not isinstance(learner, PpoSettings):
@@ -132,10 +133,10 @@ def _stream(
         starts = read_openings(locate(attack.positions), attack.size, attack.parsed_rules())
     current = _CurrentNetwork(module, device)
     victims = [make_player(stage.victim, locate, seed, str(device)) for stage in attack.stages]
-    if isinstance(learner, PpoSettings):
-        return VictimGames(attack, current, victims, seed=seed, starts=starts)
-    models = [victim_model(stage.victim, learner, locate, str(device), seed) for stage in attack.stages]
-    return SearchedGames(attack, current, victims, models, replay, seed=seed, starts=starts)
+    models = None
+    if not isinstance(learner, PpoSettings):
+        models = [victim_model(stage.victim, learner, locate, str(device), seed) for stage in attack.stages]
+    return games_of(attack, current, victims, models, replay, seed=seed, starts=starts)
 
 
 def read_curve(path: Path) -> list[dict[str, float]]:
@@ -154,7 +155,7 @@ class _CurrentNetwork:
 
 
 def _counting(
-    step: Callable[[State, Any], Mapping[str, Tensor]], stream: VictimGames | Lanes
+    step: Callable[[State, Any], Mapping[str, Tensor]], stream: VictimGames | MixedGames | Lanes
 ) -> Callable[[State, Any], Mapping[str, Tensor]]:
     """The step with what the stream knows added to its metrics."""
 
@@ -171,6 +172,9 @@ def _counting(
             "stage": stream.stage,
             "moves": float(np.mean([game.moves for game in games])),
         }
+        for board in stream.attack.sizes:
+            results = [game.result for game in games if game.size == board.size]
+            facts |= {f"won_{board.size}": sum(one > 0 for one in results), f"played_{board.size}": len(results)}
         return metrics | {name: torch.tensor(float(value)) for name, value in facts.items()}
 
     return counted

@@ -3,25 +3,32 @@
 An adversary is trained, then plays the games of :mod:`toulmin.adversary.studies.attack_study`, at the temperature
 it was trained at: at a low one it would play a deterministic victim the same few games again.
 With ``null`` a second network gets the same start and as many updates of ordinary self-play, and plays the same victim:
-what it wins is strength that came with training, not exploitation. The network is an artefact of the record, so
+what it wins is strength that came with training, not exploitation. An attack on boards of several sizes plays all of
+these games on one of them, and the victim on each of the others. The network is an artefact of the record, so
 ``evidence:ID/adversary.bin.gz`` names it as a player's net. Training is kept in ``checkpoints`` where that is given: a
 run that was killed goes on there.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import model_validator
 
 from toulmin.adversary.settings import Attack
 from toulmin.adversary.studies.attack_study import MEASURES, AttackStudy, share
 from toulmin.evidence import Chart, Items, Measure, Table
-from toulmin.go import PlayerSpec
+from toulmin.go import Match, PlayerSpec
 from toulmin.studies import Cost, Input, MeasureSpec, Run, Summary
+
+if TYPE_CHECKING:
+    from toulmin.adversary.settings import BoardShare
+    from toulmin.studies import Resolver
 
 _MEASURES = {
     **MEASURES,
@@ -116,6 +123,17 @@ class AdversaryTraining(AttackStudy):
             raise ValueError("the first of the victims is the one of the attack's last stage")
         return self
 
+    def measure_specs(self) -> Mapping[str, MeasureSpec]:
+        """Those of the games, and the win rate on every other size of board of the attack."""
+        named = dict(super().measure_specs())
+        for board in self._other_boards():
+            text = f"adversary's wins over distinct games against the first victim on {board.size}x{board.size}"
+            named[f"win_rate:{board.size}x{board.size}"] = MeasureSpec("proportion", "lower", text, 0.0, 1.0)
+        return named
+
+    def _other_boards(self) -> list[BoardShare]:
+        return [one for one in self.attack.sizes if one.size != self.size]
+
     def _player(self, name: str, net: str) -> PlayerSpec:
         early, late = self.temperature
         search = {"visits": 1, "temperature": {"early": early, "late": late}}
@@ -146,7 +164,6 @@ class AdversaryTraining(AttackStudy):
     def collect(self, run: Run) -> Items:
         """Train, then play."""
         from toulmin.adversary.training import train_adversary
-        from toulmin.studies import Resolver
 
         device = run.prepare_torch()
         base = run.workdir if self.checkpoints is None else Path(self.checkpoints)
@@ -169,7 +186,10 @@ class AdversaryTraining(AttackStudy):
                     callbacks=[_Advance(advance)],
                     pool=run.pool,
                 )
-            curves[name] = [{key: row[key] for key in _TRAITS if key in row} for row in trained.curve]
+            curves[name] = [
+                {key: value for key, value in row.items() if key in _TRAITS or key.startswith(("won_", "played_"))}
+                for row in trained.curve
+            ]
             player = self._player(name, f"file:{trained.network.resolve()}")
             folder = run.workdir / name
             folder.mkdir(exist_ok=True)
@@ -178,9 +198,31 @@ class AdversaryTraining(AttackStudy):
             files = {**items[0].files, f"{name}.bin.gz": trained.network}
             items[0] = replace(items[0], files=files)
         arrays: dict[str, Any] = {}
+        for board in self._other_boards():
+            arrays[f"won_{board.size}"] = self._won_on(
+                board, run, f"file:{items[0].files['adversary.bin.gz'].resolve()}"
+            )
         if self.null:
             arrays["null_won"] = items[1].columns["won"][items[1].columns["pairing"] == 0]
         return replace(items[0], arrays=arrays, metadata={"curves": curves})
+
+    def _won_on(self, board: BoardShare, run: Run, net: str) -> NDArray[np.int64]:
+        """Of each distinct game against the victim on another size of board, whether the adversary won it."""
+        from toulmin.go import GameRecord
+
+        players = (self._player("adversary", net), self.victims[0])
+        fields: dict[str, Any] = {
+            "size": board.size,
+            "komi": board.komi,
+            "rules": self.rules,
+            "parallel": self.parallel,
+        }
+        match = Match(**fields, players=players, games=self.games, opening_moves=self.opening_moves, shown=0)
+        folder = run.workdir / f"board-{board.size}"
+        folder.mkdir(exist_ok=True)
+        items = match.at(self.resolver).collect(replace(run, workdir=folder))
+        records = [GameRecord.from_json(text) for text in items.columns["record"].tolist()]
+        return np.array([int(record.won_by("adversary")) for record in records], np.int64)
 
     def summarise(self, items: Items) -> Summary:
         """The measures of the games, the curve, and the budget."""
@@ -202,6 +244,10 @@ class AdversaryTraining(AttackStudy):
             "games_to_half": Measure(value=half, **once),
             "null_win_rate": null,
         }
+        for board in self._other_boards():
+            beaten = items.arrays[f"won_{board.size}"] == 1
+            rate = share(beaten, np.ones(len(beaten), np.bool_), "lower")
+            measures[f"win_rate:{board.size}x{board.size}"] = rate
         lines = {
             name: ([row["games"] for row in curve], [row["won"] / row["played"] for row in curve])
             for name, curve in curves.items()
@@ -215,6 +261,8 @@ class AdversaryTraining(AttackStudy):
             caption="Of the games of each update. The null attacker plays itself: one half is no strength.",
         )
         tables = (*found.tables, self._budget(curves))
+        if self.attack.sizes:
+            tables = (*tables, self._by_size(rows, measures))
         return Summary(measures=measures, tables=tables, figures=(chart, *found.figures) if lines else found.figures)
 
     def _budget(self, curves: dict[str, list[dict[str, float]]]) -> Table:
@@ -238,6 +286,20 @@ class AdversaryTraining(AttackStudy):
             "The start is the victim's own weights: white-box initialisation. " if self._white_box() else ""
         )
         return Table(title="Budget", columns=columns, rows=rows, caption=caption.strip())
+
+    def _by_size(self, curve: list[dict[str, float]], measures: Mapping[str, Measure]) -> Table:
+        """The win rate on every size of board, in training and against the victim."""
+        rows: list[tuple[str | int | float | None, ...]] = []
+        for board in self.attack.sizes:
+            at = f"{board.size}x{board.size}"
+            played, won = (int(sum(row[f"{of}_{board.size}"] for row in curve)) for of in ("played", "won"))
+            rate = measures["win_rate" if board.size == self.size else f"win_rate:{at}"]
+            bounds = (None, None) if rate.interval is None else (rate.interval.low, rate.interval.high)
+            low, high = (None if one is None else round(one, 4) for one in bounds)
+            rows.append((at, board.komi, board.share, played, won, rate.n, round(rate.value, 4), low, high))
+        columns = ("board", "komi", "share", "training games", "won", "distinct games", "win rate", "low", "high")
+        caption = "Shares in proportion; games against the first victim after training; Wilson 95%."
+        return Table(title="By size of board", columns=columns, rows=tuple(rows), caption=caption)
 
     def _white_box(self) -> bool:
         return self.attack.start is not None and self.attack.start in {one.net for one in self.victims}
