@@ -54,6 +54,24 @@ def test_the_losses_are_those_of_the_formula():
     assert float(found["loss"]) == pytest.approx(0.7 * value - gain - 0.03 * entropy, abs=1e-5)
 
 
+def test_bfloat16_gives_the_losses_and_the_gradient_within_its_rounding():
+    """bfloat16 keeps 8 bits: losses within 0.02, the gradient within 15% of its length, and not equal to float32's."""
+    batch = some_decisions()
+    losses, gradients = [], []
+    for precision in ("float32", "bfloat16"):
+        module = TrainableNetwork(make_network(8, seed=2))
+        state = State(module, torch.optim.SGD(module.parameters(), lr=0.0))
+        settings = PpoSettings(minibatch=6, epochs=1, gradient_clip=1e9, precision=precision)
+        found = ppo_step(settings, torch.device("cpu"), 0)(state, batch)
+        losses.append({name: float(value) for name, value in found.items()})
+        grads = [one.grad for one in module.parameters() if one.grad is not None]
+        assert all(grad.dtype == torch.float32 for grad in grads)
+        gradients.append(torch.cat([grad.flatten() for grad in grads]))
+    assert losses[1] == pytest.approx(losses[0], abs=0.02)
+    apart = float((gradients[1] - gradients[0]).norm() / gradients[0].norm())
+    assert 1e-6 < apart < 0.15
+
+
 def test_epochs_end_where_the_policy_has_moved_too_far():
     module = TrainableNetwork(make_network(8, seed=2))
     updates = []

@@ -80,7 +80,11 @@ def ppo_step(settings: PpoSettings, device: torch.device, seed: int) -> PpoStep:
 
 
 def _losses(state: State, rows: Mapping[str, Tensor], settings: PpoSettings, mixed: bool) -> dict[str, Tensor]:
-    heads: Heads = state.module(*network_inputs(rows["planes"], rows["numbers"], mixed))
+    low = settings.precision == "bfloat16"
+    with torch.autocast(rows["planes"].device.type, torch.bfloat16, enabled=low):
+        heads: Heads = state.module(*network_inputs(rows["planes"], rows["numbers"], mixed))
+    if low:
+        heads = Heads(*(one.float() for one in heads))
     logs = torch.log_softmax(masked_logits(heads, rows["legal"]) / settings.temperature, dim=1)
     log_ratio = logs.gather(1, rows["action"][:, None])[:, 0] - rows["log_chance"]
     ratio = log_ratio.exp()

@@ -29,7 +29,8 @@ class PpoSettings(BaseModel, frozen=True, extra="forbid"):
     ``temperature``. Advantages are generalised advantage estimates with ``gae_lambda`` and no discount, normalised over
     the update. ``epochs`` passes in minibatches; they stop early where the policy moved by more than 1.5 ``kl_target``
     nats from the one that played. The loss is the clipped surrogate, plus ``value_weight`` times the squared error of
-    win minus loss, minus ``entropy_weight`` times the policy's entropy.
+    win minus loss, minus ``entropy_weight`` times the policy's entropy. ``precision`` is that of the convolutions and
+    matrix products of an update (weights and losses are float32); games are played in float32 in any case.
     """
 
     method: Literal["ppo"] = "ppo"
@@ -44,6 +45,7 @@ class PpoSettings(BaseModel, frozen=True, extra="forbid"):
     gradient_clip: Positive = 1.0
     kl_target: Positive = 0.02
     temperature: Positive = 1.0
+    precision: Literal["float32", "bfloat16"] = "float32"
 
 
 class AmctsSettings(BaseModel, frozen=True, extra="forbid"):
