@@ -86,10 +86,10 @@ SETTINGS = {
     ),
     "smollm2-cpu": Setting(
         "cached:smollm2-135m", "file:data/corpus/train-000.npy", 64,
-        SweepShape("L15.resid_pre", features=1152, batch=4, steps=100, lr=1e-3),
+        SweepShape("L15.resid_pre", features=1152, batch=4, steps=50, lr=1e-3),
         {"local": (3.0, 5.0, 7.5, 10.0, 13.0), "e2e": (0.4, 0.8, 1.6, 3.2, 6.4)},
         l0=(40.0, 300.0), alive=(200.0, 1152.0), cost=(0.5, 2.5), tuned_at={"local": 7.5, "e2e": 1.6},
-        scales=(0.3, 1.0, 3.0), equal_flops=5.3, finetune=0.1, rows=24, eval_batch=4, dtype="bfloat16", per_group=5,
+        scales=(0.3, 1.0, 3.0), equal_flops=5.3, finetune=0.1, rows=16, eval_batch=4, dtype="bfloat16", per_group=5,
         skip_first=1, skip_norm_above=1570.0, centred=True,
     ),
     "smollm2-gpu": Setting(
@@ -101,9 +101,9 @@ SETTINGS = {
         per_group=5, every=100, skip_first=1, skip_norm_above=1570.0, centred=True,
     ),
 }  # fmt: skip
-#: one seed of half the tokens, no tuning (the learning rate that an earlier sweep chose in both modes), no finetuning
+#: one seed, no tuning (the learning rate that an earlier sweep chose in both modes), no finetuning
 SETTINGS["smollm2-cpu-small"] = replace(
-    SETTINGS["smollm2-cpu"], seeds=1, tuned_at=None, finetune=0.0, rows=16,
+    SETTINGS["smollm2-cpu"], seeds=1, tuned_at=None, finetune=0.0,
     shape=replace(SETTINGS["smollm2-cpu"].shape, steps=48),
     sparsities={"local": (3.0, 5.0, 7.5, 10.0, 13.0), "e2e": (0.4, 1.6, 6.4)},
 )  # fmt: skip
