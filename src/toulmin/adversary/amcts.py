@@ -24,7 +24,7 @@ from torch.nn import functional as fn
 from toulmin.adversary.buffer import ReplayBuffer, SearchedMoves
 from toulmin.adversary.episodes import Episode, Outcome, VictimGames
 from toulmin.adversary.ppo import masked_logits, mixed_sizes, network_inputs
-from toulmin.adversary.settings import AmctsSettings, Attack
+from toulmin.adversary.settings import AmctsSettings, Attack, Imitation
 from toulmin.go import (
     BLACK,
     Evaluator,
@@ -184,7 +184,7 @@ class SearchedGames(VictimGames):
 
 
 def imitation_losses(
-    state: State, moves: SearchedMoves, settings: AmctsSettings, device: torch.device
+    state: State, moves: SearchedMoves, settings: AmctsSettings | Imitation, device: torch.device
 ) -> dict[str, Tensor]:
     """The losses of one minibatch; see the module for the formula."""
     tensors = [torch.from_numpy(np.ascontiguousarray(one)).to(device) for one in moves]

@@ -78,6 +78,19 @@ class AmctsSettings(BaseModel, frozen=True, extra="forbid"):
     gradient_clip: Positive = 1.0
 
 
+class Imitation(BaseModel, frozen=True, extra="forbid"):
+    """Training on recorded moves: ``updates`` of a ``minibatch`` from ``games`` games, the loss of A-MCTS's learner."""
+
+    updates: Count = 200
+    minibatch: Count = 64
+    games: Count = 8
+    lr: Positive = 1e-4
+    value_weight: Annotated[float, Field(ge=0)] = 0.6
+    score_weight: Annotated[float, Field(ge=0)] = 0.1
+    ownership_weight: Annotated[float, Field(ge=0)] = 0.15
+    gradient_clip: Positive = 1.0
+
+
 class Stage(BaseModel, frozen=True, extra="forbid"):
     """One victim of a curriculum, and the win rate over the last ``window`` games at which the next one comes."""
 
@@ -288,4 +301,4 @@ class Attack(BaseModel, frozen=True, extra="forbid"):
         return cls.model_validate({"stages": [{"victim": victim}], **more})
 
 
-__all__ = ["AmctsSettings", "Attack", "BoardShare", "NetworkShape", "PpoSettings", "Stage"]
+__all__ = ["AmctsSettings", "Attack", "BoardShare", "Imitation", "NetworkShape", "PpoSettings", "Stage"]

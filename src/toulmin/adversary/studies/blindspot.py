@@ -8,10 +8,8 @@ groups. No training: minutes on a processor.
 
 from __future__ import annotations
 
-import fnmatch
 import json
 import os
-import tarfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from toulmin.adversary.recorded import bytes_of, members_of
 from toulmin.evidence import Items, Measure, Table, mean_interval
 from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.studies import Cost, Doubt, Input, MeasureSpec, Run, Study, Summary
@@ -109,8 +108,7 @@ class BlindSpot(Study):
     def collect(self, run: Run) -> Items:
         """Judge every game; one file of results for each file of games."""
         source, net = self.resolver.locate(self.games), self.resolver.locate(self.net)
-        members = [name for name in _members(source) if any(fnmatch.fnmatch(name, p) for p in self.select)]
-        members = members[: self.most_files]
+        members = members_of(source, self.select)[: self.most_files]
         if not members:
             fault = Fault("adversary.games", f"no SGF file fits {', '.join(self.select)}", file=str(source))
             raise FaultError(fault, ExitCode.SUBJECT)
@@ -181,28 +179,6 @@ def _share(columns: Any, side: str, part: str, whole: str, among: NDArray[np.boo
     return Measure(value=float(values.mean()), n=int(some.sum()), interval=interval, no_interval=reason, **fields)
 
 
-def _members(source: Path) -> list[str]:
-    """The SGF files of a folder or archive, sorted."""
-    if source.is_dir():
-        names = [path.relative_to(source).as_posix() for path in source.rglob("*")]
-    elif tarfile.is_tarfile(source):
-        with tarfile.open(source) as archive:
-            names = [entry.name for entry in archive.getmembers() if entry.isfile()]
-    else:
-        names = [source.name]
-    return sorted(name for name in names if name.lower().endswith((".sgf", ".sgfs")))
-
-
-def _bytes_of(source: Path, member: str) -> bytes:
-    if source.is_dir():
-        return (source / member).read_bytes()
-    if tarfile.is_tarfile(source):
-        with tarfile.open(source) as archive:
-            file = archive.extractfile(member)
-            return b"" if file is None else file.read()
-    return source.read_bytes()
-
-
 def _judge_file(piece: _Piece) -> Path:
     """Judge the games of a file and write what was found, whole or not at all."""
     import torch
@@ -222,7 +198,7 @@ def _rows(piece: _Piece, evaluator: Any) -> Iterator[dict[str, Any]]:
     from toulmin.evidence import sha256_of_json
     from toulmin.go import BLACK, WHITE, scan_sgf
 
-    games, _ = scan_sgf(_bytes_of(piece.source, piece.member))
+    games, _ = scan_sgf(bytes_of(piece.source, piece.member))
     limits = {name: piece.settings[name] for name in ("most_liberties", "most_nodes")}
     for game in games:
         colours = [c for c, name in ((BLACK, "PB"), (WHITE, "PW")) if piece.victim in game.headers.get(name, "")]
