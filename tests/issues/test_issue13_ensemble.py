@@ -16,7 +16,7 @@ from toulmin.evidence import Store
 from toulmin.faults import FaultError
 from toulmin.studies import Run, execute, find_study, re_derive
 from toulmin.subjects import Transformer, TransformerConfig
-from toulmin.tasks import Pair
+from toulmin.tasks import Pair, find_metric
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +36,7 @@ def test_the_circuit_is_that_of_the_mean_of_the_members_scores(runner: CircuitRu
     assert found.circuit == expected.top(9)
     assert found.circuit != members[0].scores(runner).top(9), "the other members must count"
     assert found.scores.ablation == "resample"
-    assert found.scores.metric is not None
-    assert found.scores.metric.name == "logit_diff"
+    assert found.scores.metric == find_metric("logit_diff")
     assert found.method.startswith("ensemble (scaled mean of 2 EAP")
     ranks = Ensemble(members=tuple(members), how="ranks").scores(runner)
     np.testing.assert_array_equal(ranks.values, combine_scores([m.scores(runner) for m in members], how="ranks").values)

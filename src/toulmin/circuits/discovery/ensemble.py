@@ -107,8 +107,9 @@ class Ensemble(RankingMethod):
         if len(found) == 1:
             return found[0]
         mean = combine_scores(found, how=self.how, weights=self.weights).values
-        targets = {(one.metric, one.ablation) for one in found}
-        return self.of(runner, mean, *(targets.pop() if len(targets) == 1 else (None, None)))
+        first, *others = found
+        alike = all((one.metric, one.ablation) == (first.metric, first.ablation) for one in others)
+        return self.of(runner, mean, first.metric if alike else None, first.ablation if alike else None)
 
     def discover(self, runner: CircuitRunner, progress: Progress | None = None) -> Discovery:
         """The circuit of the best edges, or the greedy one, and the scores of all."""
