@@ -18,6 +18,7 @@ from .match.opening import draw_opening as draw_opening
 from .match.opening import read_openings as read_openings
 from .match.sgf import sgf_of as sgf_of
 from .match.study import Match as Match
+from .match.timing import announce_time as announce_time
 from .nets import Evaluation as Evaluation
 from .nets import Evaluator as Evaluator
 from .nets import Extent as Extent
@@ -90,6 +91,7 @@ __all__ = [
     "VictimModel",
     "action_of",
     "adversarial_search",
+    "announce_time",
     "board_of_files",
     "choose_by_visits",
     "draw_opening",

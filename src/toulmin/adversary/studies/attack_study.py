@@ -133,11 +133,24 @@ class AttackStudy(Study):
         nets = tuple(self.input(role, net) for one in players for role, net in one.net_roles())
         return nets if self.positions is None else (*nets, self.input("positions", self.positions))
 
-    def cost(self) -> Cost:
-        """Seconds from the evaluations of the games, at 1 ms each on 7x7."""
-        visits = sum(one.visits for one in (*self.victims, *self.independents)) + self.victims[0].visits
+    def rough_seconds(self) -> float:
+        """Of the games' evaluations, at 1 ms each on 7x7."""
+        pairs = self._paired_specs()
+        visits = sum(one.visits for pair in pairs for one in pair)
         turns = self.games * self.size**2 / 2
-        return Cost(seconds=10 + turns * (visits + 2) * 1e-3 * (self.size / 7) ** 2, bytes=512 << 20)
+        return 10 + turns * visits * 1e-3 * (self.size / 7) ** 2
+
+    def cost(self) -> Cost | None:
+        """Seconds of the games; None where a player is a program or an own network: their moves are timed first."""
+        if any(one.is_foreign for pair in self._paired_specs() for one in pair):
+            return None
+        return Cost(seconds=self.rough_seconds(), bytes=512 << 20)
+
+    def _paired_specs(self, adversary: PlayerSpec | None = None) -> list[tuple[PlayerSpec, PlayerSpec]]:
+        """The players of every pairing, the adversary as it plays here."""
+        mine, first = adversary or self.adversary_spec(), self.victims[0]
+        against = (*self.victims, self._from_openings(), *self.independents)
+        return [*((mine, one) for one in against), (first, self._twin()), *((first, one) for one in self.independents)]
 
     # -- games ------------------------------------------------------------------------------------------------------
 
@@ -171,6 +184,11 @@ class AttackStudy(Study):
             Match(**common, players=(adversary, self._from_openings(), *self.independents), opening_moves=openings),
             Match(**common, players=(self.victims[0], self._twin(), *self.independents), opening_moves=openings),
         ]
+        if any(one.is_foreign for one in (adversary, *self.victims, *self.independents)):
+            from toulmin.go import Rules, announce_time
+
+            rules, pairs = Rules.parse(self.rules, komi=self.komi), self._paired_specs(adversary)
+            announce_time(run, self.kind, pairs, self.games, self.size, rules, self._locate)
         units: list[str] = []
         records: list[GameRecord] = []
         pairing: list[int] = []
@@ -179,7 +197,7 @@ class AttackStudy(Study):
         seen: set[tuple[int, tuple[str, ...]]] = set()
         for number, match in enumerate(matches):
             (run.workdir / f"match-{number}").mkdir(parents=True, exist_ok=True)
-            items = match.at(self.resolver).collect(replace(run, workdir=run.workdir / f"match-{number}"))
+            items = match.at(self.resolver).play(replace(run, workdir=run.workdir / f"match-{number}"))
             first = match.players[0].label
             for unit, text, which, cluster in zip(
                 items.units,
@@ -204,6 +222,9 @@ class AttackStudy(Study):
         return Items(
             units=units, columns={**columns, **as_columns(traits)}, clusters=clusters, files={"games.sgf": sgf}
         )
+
+    def _locate(self, reference: str) -> str:
+        return str(self.resolver.locate(reference))
 
     # -- measures ---------------------------------------------------------------------------------------------------
 

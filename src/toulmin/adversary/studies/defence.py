@@ -208,7 +208,7 @@ class AdversaryDefence(Study):
         for number, match in enumerate(matches):
             folder = run.workdir / f"seed-{seed}" / f"match-{number}"
             folder.mkdir(parents=True, exist_ok=True)
-            items = match.at(self.resolver).collect(replace(run, workdir=folder, seed=seed))
+            items = match.at(self.resolver).play(replace(run, workdir=folder, seed=seed))
             records = [GameRecord.from_json(text) for text in items["record"].tolist()]
             for which, (a, b) in enumerate(match.pairings()):
                 first, second = match.players[a].label, match.players[b].label

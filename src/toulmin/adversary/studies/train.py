@@ -159,7 +159,7 @@ class AdversaryTraining(AttackStudy):
         attack = self.attack
         decisions = attack.updates * attack.learner.decisions * (1 + self.null)
         size = (attack.size / 7) ** 2
-        return Cost(seconds=super().cost().seconds + 7e-3 * decisions * size, bytes=1 << 30)
+        return Cost(seconds=self.rough_seconds() + 7e-3 * decisions * size, bytes=1 << 30)
 
     def collect(self, run: Run) -> Items:
         """Train, then play."""
@@ -220,7 +220,7 @@ class AdversaryTraining(AttackStudy):
         match = Match(**fields, players=players, games=self.games, opening_moves=self.opening_moves, shown=0)
         folder = run.workdir / f"board-{board.size}"
         folder.mkdir(exist_ok=True)
-        items = match.at(self.resolver).collect(replace(run, workdir=folder))
+        items = match.at(self.resolver).play(replace(run, workdir=folder))
         records = [GameRecord.from_json(text) for text in items.columns["record"].tolist()]
         return np.array([int(record.won_by("adversary")) for record in records], np.int64)
 

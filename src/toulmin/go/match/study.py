@@ -145,20 +145,35 @@ class Match(Study):
         nets = tuple(self.input(role, net) for p in self.players for role, net in p.net_roles())
         return nets if self.positions is None else (*nets, self.input("positions", self.positions))
 
-    def cost(self) -> Cost:
-        """Seconds from the evaluations, at the rates of one core: 2 ms a net, 0.2 ms a random playout on 9x9."""
+    def cost(self) -> Cost | None:
+        """Seconds from the evaluations, at the rates of one core: 2 ms a net, 0.2 ms a random playout on 9x9.
+
+        None where a player is a program or a network of any other size: :meth:`collect` then times their moves.
+        """
+        if any(player.is_foreign for player in self.players):
+            return None
         turns = self.games * self.size**2 / 2
         seconds = 0.0
         for number, player in enumerate(self.players):
-            each = {"net": 0.004, "policy": 0.004, "rollouts": 2e-4 * player.playouts, "gtp": 0.05}.get(
-                player.kind, 2e-4
-            )
+            each = {"net": 0.004, "policy": 0.004, "rollouts": 2e-4 * player.playouts}.get(player.kind, 2e-4)
             pairings = sum(number in pair for pair in self.pairings())
             seconds += pairings * turns * each * max(player.visits, 1) * (self.size / 9) ** 2
         return Cost(seconds=seconds, bytes=512 << 20)
 
     def collect(self, run: Run) -> Items:
         """Play what has not been played yet; one item for each distinct game."""
+        if self.cost() is None:
+            from toulmin.go.match.timing import announce_time
+
+            pairs = [(self.players[a], self.players[b]) for a, b in self.pairings()]
+            announce_time(run, self.kind, pairs, self.games, self.size, self.parsed_rules(), self._locate)
+        return self.play(run)
+
+    def _locate(self, reference: str) -> str:
+        return str(self.resolver.locate(reference))
+
+    def play(self, run: Run) -> Items:
+        """As :meth:`collect`, for a study of several matches that has said itself how long they will take."""
         from toulmin.go.match.shards import distinct_games, play_shard, shards_of
 
         shards = shards_of(self, run)

@@ -116,6 +116,11 @@ class PlayerSpec(BaseModel, frozen=True, extra="forbid"):
         more = find_player_kind(self.kind).more_nets
         return (() if self.net is None else (self.net,)) + (() if more is None else more(self))
 
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it is a program, or plays a network that does not ship with the package: its speed is not known."""
+        return bool(self.command) or any(not net.startswith("embedded:") for net in self.nets)
+
     def net_roles(self) -> list[tuple[str, str]]:
         """What each of :attr:`nets` is to this player, and its reference: the inputs of a study."""
         return [(f"net of {self.label}" + ("'s model" if at else ""), net) for at, net in enumerate(self.nets)]
