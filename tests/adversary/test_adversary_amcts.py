@@ -23,6 +23,7 @@ from toulmin.go import (
     PolicyModel,
     Rules,
     SearchModel,
+    SearchSettings,
     TrainableNetwork,
     input_features,
     make_player,
@@ -48,6 +49,10 @@ def test_the_variants_are_models_of_the_victim(victim):
     assert by["S++"].symmetries == 8
     assert isinstance(by["R"], SearchModel)
     assert by["R"].settings.visits == 5
+    busy = victim.model_copy(update={"search": SearchSettings(visits=7)})
+    own = victim_model(busy, AmctsSettings(variant="R"), str)
+    assert isinstance(own, SearchModel)
+    assert own.settings.visits == 7  # the victim's own, where nothing else is said
     with pytest.raises(ValueError, match="has none"):
         victim_model(PlayerSpec(kind="random"), AmctsSettings(), str)
 

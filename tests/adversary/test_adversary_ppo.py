@@ -5,14 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from small_nets import make_network
 from stopping import StopAt
 
 from toulmin.adversary import Attack, Decisions, PpoSettings, ppo_step, train_adversary
+from toulmin.evidence import Store
 from toulmin.faults import FaultError
 from toulmin.go import Games, PlayerSpec, Rules, SearchSettings, make_player, read_network
 from toulmin.go.nets import Evaluator, TrainableNetwork, input_features
 from toulmin.go.players.hardcoded import HardCoded
+from toulmin.studies import Run, execute, read_study
 from toulmin.training import Checkpoint, State
 
 PASS = PlayerSpec(kind="pass")
@@ -136,6 +139,44 @@ def test_a_run_that_stopped_goes_on_as_if_it_had_not(tmp_path):
     assert read_network(resumed.network).name == "adversary"
     with pytest.raises(FaultError, match="other_run"):
         train_adversary(attack(6), folder, str)
+
+
+def test_networks_are_kept_on_the_way_and_self_play_makes_victims_from_a_file(tmp_path):
+    """What ``toulmin run`` reads: self-play whose networks of several ages are the victims of a curriculum."""
+    text = f"""
+study = "adversary.train"
+[configuration]
+games = 2
+checkpoints = "{(tmp_path / "run").as_posix()}"
+victims = [{{ kind = "pass" }}]
+[configuration.attack]
+opponent = "itself"
+size = 3
+komi = 0.5
+slots = 4
+updates = 4
+checkpoint_every = 1
+snapshots = 2
+shape = {{ blocks = 1, channels = 8 }}
+learner = {{ decisions = 12, minibatch = 12 }}
+stages = [{{ victim = {{ kind = "pass" }} }}]
+"""
+    (tmp_path / "selfplay.toml").write_text(text)
+    study = read_study(tmp_path / "selfplay.toml")
+    evidence = execute(study, Store(tmp_path / "store"), Run(tmp_path / "work"))
+    budget = next(table for table in evidence.tables if table.title == "Budget")
+    assert [row[0] for row in budget.rows] == ["adversary"]  # self-play needs no null attacker
+    kept = sorted((tmp_path / "run" / "adversary-0" / "networks").iterdir())
+    assert [path.name for path in kept] == ["000002.bin.gz", "000004.bin.gz"]
+    early, late = (read_network(path) for path in kept)
+    assert (early.name, late.name) == ("adversary-2", "adversary-4")
+    assert early.trunk.conv.weights.tobytes() != late.trunk.conv.weights.tobytes()
+    last = read_network(tmp_path / "run" / "adversary-0" / "adversary.bin.gz")
+    assert late.trunk.conv.weights.tobytes() == last.trunk.conv.weights.tobytes()
+    nets = [f"file:{path}" for path in kept]
+    assert Attack.curriculum("pass", nets, (1,), size=3, komi=0.5).stages[0].victim.net == nets[0]
+    with pytest.raises(ValidationError, match="no multiple of 5"):
+        Attack.against(PASS, snapshots=7)
 
 
 def test_victims_are_closed_when_training_is_interrupted(tmp_path, monkeypatch):

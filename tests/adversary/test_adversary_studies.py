@@ -14,9 +14,17 @@ from toulmin.adversary.studies.boards import turning_move
 from toulmin.adversary.traits import game_traits
 from toulmin.evidence import Store
 from toulmin.go import GameRecord, PlayerSpec, Rules, read_network
-from toulmin.studies import Resolver, Run, execute, re_derive, read_study, reproduce
+from toulmin.studies import Progress, Resolver, Run, execute, re_derive, read_study, reproduce
 
 RULES = {name: value for name, value in Rules().as_dict().items() if name != "komi"}
+
+
+class Notes(Progress):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.said.append(text)
 
 
 def record(moves: str, **more) -> GameRecord:
@@ -89,13 +97,23 @@ def test_a_match_whose_results_are_known(tmp_path):
 def test_a_trained_adversary_is_an_artefact_and_its_budget_is_recorded(tmp_path):
     store = Store(tmp_path / "store")
     study = AdversaryTraining.preset("tiny")
-    evidence = execute(study, store, Run(tmp_path / "work"))
+    notes = Notes()
+    evidence = execute(study, store, Run(tmp_path / "work", progress=notes))
     assert evidence.measures["win_rate"].value > 0.5
+    # the curve is told while it trains: two updates of each network, each drawn as a bar
+    curves = [text.split(",")[0] for text in notes.said if "update" in text]
+    assert curves == ["adversary: update 2 of 2", "null: update 2 of 2"]
+    assert re.fullmatch(r".* \d+ games, won \d\.\d\d \(\d\.\d\d of the last 200\)  [▁-█]{2}", notes.said[0])
     assert evidence.measures["training_games"].value > 20
     assert evidence.measures["null_win_rate"].interval is not None
     budget = next(table for table in evidence.tables if table.title == "Budget")
     assert [row[0] for row in budget.rows] == ["adversary", "null"]
     assert budget.rows[0][3] == 2
+    row = dict(zip(budget.columns, budget.rows[0], strict=True))
+    # two epochs, each position forwards and backwards
+    each = read_network(store.artefact(evidence, "adversary.bin.gz")).operations(3)
+    evaluations, decisions = (float(row[name] or 0) for name in ("own evaluations", "decisions"))
+    assert row["FLOPs"] == pytest.approx(each * (evaluations + 3 * 2 * decisions), rel=0.01)
     names = {one.name for one in evidence.artefacts}
     assert {"adversary.bin.gz", "null.bin.gz", "games.sgf"} <= names
     net = f"evidence:{evidence.id}/adversary.bin.gz"

@@ -57,7 +57,7 @@ def victim_model(
         raise ValueError(f"A-MCTS models a victim with a network, and {spec.label} has none")
     evaluator = Evaluator(locate(spec.net), device=device, max_batch=4096)
     if settings.variant == "R":
-        search = spec.search.model_copy(update={"visits": settings.victim_visits})
+        search = spec.search.model_copy(update={"visits": settings.victim_visits or spec.search.visits})
         return SearchModel(evaluator, search, spec.passing, seed)
     return PolicyModel(evaluator, spec.search.temperature, spec.passing, 8 if settings.variant == "S++" else 1)
 

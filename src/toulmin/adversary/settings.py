@@ -52,15 +52,16 @@ class AmctsSettings(BaseModel, frozen=True, extra="forbid"):
     """The published learner (Wang et al. 2022, appendix C): games by A-MCTS, the network trained on what it found.
 
     Our moves are searched with ``search`` against a model of the victim: ``variant`` S its raw policy, S++ that over
-    eight symmetries, R its own search at ``victim_visits``. An update follows each ``decisions`` moves of finished
-    games: ``minibatches`` drawn from the last ``kept`` moves of the buffer on disk. The loss is the cross-entropy to
-    the visits, plus weighted cross-entropy to the result, squared error of the score in units of 20 points, and
-    cross-entropy of the ownership. The defaults of ``search`` are the paper's, with fewer visits (it used 600).
+    eight symmetries, R its own search, at ``victim_visits`` or else at the victim's own visits. An update follows each
+    ``decisions`` moves of finished games: ``minibatches`` drawn from the last ``kept`` moves of the buffer on disk. The
+    loss is the cross-entropy to the visits, plus weighted cross-entropy to the result, squared error of the score in
+    units of 20 points, and cross-entropy of the ownership. The defaults of ``search`` are the paper's, with fewer
+    visits (it used 600).
     """
 
     method: Literal["amcts"] = "amcts"
     variant: Literal["S", "S++", "R"] = "S"
-    victim_visits: Count = 8
+    victim_visits: Count | None = None
     search: SearchSettings = SearchSettings(
         visits=32,
         noise=True,
@@ -76,6 +77,14 @@ class AmctsSettings(BaseModel, frozen=True, extra="forbid"):
     score_weight: Annotated[float, Field(ge=0)] = 0.1
     ownership_weight: Annotated[float, Field(ge=0)] = 0.15
     gradient_clip: Positive = 1.0
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """S and S++ have no use for the victim's visits: written as when they had a default, so that runs go on."""
+        written: dict[str, Any] = handler(self)
+        if self.variant != "R" and self.victim_visits is None:
+            written["victim_visits"] = 8
+        return written
 
 
 class Imitation(BaseModel, frozen=True, extra="forbid"):
@@ -143,7 +152,9 @@ class Attack(BaseModel, frozen=True, extra="forbid"):
     ``size`` and ``komi`` are the board on which the result is measured: the largest, unless it says otherwise.
     ``slots`` games run in lockstep, the adversary Black in half of them; they are shared among ``lanes``, which several
     processes may play (:mod:`toulmin.adversary.lanes`). Training ends after ``updates``, or when the
-    win rate over the last ``window`` games against the last victim reaches ``stop_at``.
+    win rate over the last ``window`` games against the last victim reaches ``stop_at``. A network is kept every
+    ``snapshots`` updates (0: only the newest), which a multiple of ``checkpoint_every`` has to be: victims of a
+    curriculum.
 
     With ``opponent`` "itself" the other side plays the network in training as well: ordinary self-play, in which no
     victim is there to be exploited (the null attacker). Under A-MCTS both sides then search as AlphaZero does, without
@@ -168,6 +179,7 @@ class Attack(BaseModel, frozen=True, extra="forbid"):
     stop_at: Share = 1.0
     window: Count = 200
     checkpoint_every: Count = 5
+    snapshots: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="before")
     @classmethod
@@ -205,12 +217,16 @@ class Attack(BaseModel, frozen=True, extra="forbid"):
         return self
 
     @model_serializer(mode="wrap")
-    def _without_empty_mixture(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """An attack on one size is written as before there were mixtures: its runs go on, its records stay fresh."""
+    def _without_what_is_not_used(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """An attack without mixture and snapshots is written as before there were any: its runs go on."""
         written: dict[str, Any] = handler(self)
-        if not self.sizes:
-            del written["sizes"]
-        return written
+        return {name: value for name, value in written.items() if value or name not in ("sizes", "snapshots")}
+
+    @model_validator(mode="after")
+    def _snapshots_are_checkpoints(self) -> Attack:
+        if self.snapshots % self.checkpoint_every:
+            raise ValueError(f"snapshots every {self.snapshots} updates are no multiple of {self.checkpoint_every}")
+        return self
 
     @model_validator(mode="after")
     def _rules_exist(self) -> Attack:

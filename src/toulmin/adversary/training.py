@@ -3,6 +3,7 @@
     FOLDER/checkpoints/     the state of the run (:class:`toulmin.training.Checkpoint`)
     FOLDER/curve.jsonl      one line an update: games so far, win rate, stage, losses
     FOLDER/buffer/          the searched moves of past updates, where the learner is A-MCTS
+    FOLDER/networks/        the networks after every ``snapshots`` updates, where the attack keeps them
     FOLDER/adversary.bin.gz the network as it is after the newest checkpoint, in KataGo's format
 
 A run that is killed goes on from its newest checkpoint, bit for bit: the games that were running are part of it.
@@ -104,6 +105,10 @@ def train_adversary(
                 schedule = Schedule(min(attack.updates, state.step + attack.checkpoint_every), rate, "constant")
                 fit(step, state, stream, schedule, checkpoint, [curve, *callbacks])
                 _write(network, module.export("adversary"))
+                if attack.snapshots and state.step % attack.snapshots == 0:
+                    kept = folder / "networks" / f"{state.step:06d}.bin.gz"
+                    kept.parent.mkdir(exist_ok=True)
+                    _write(kept, module.export(f"adversary-{state.step}"))
     finally:
         for victim in () if isinstance(stream, Lanes) else stream.victims:
             victim.close()

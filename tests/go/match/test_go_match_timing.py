@@ -60,10 +60,8 @@ def test_a_match_with_a_program_says_what_it_will_take(engine, tmp_path):
 
 
 def test_an_attack_names_who_could_not_be_timed_and_counts_all_pairings(engine, tmp_path, monkeypatch):
-    study = AdversaryMatch(
-        size=3, komi=0.5, adversary=PlayerSpec(kind="random"), victims=(PlayerSpec(kind="pass"),), independents=(engine,),
-        games=200,
-    )  # fmt: skip
+    players = {"adversary": PlayerSpec(kind="random"), "victims": (PlayerSpec(kind="pass"),), "independents": (engine,)}
+    study = AdversaryMatch.model_validate({"size": 3, "komi": 0.5, "games": 200, **players})
     assert study.cost() is None
     notes = Notes()
     run = Run(tmp_path, progress=notes)

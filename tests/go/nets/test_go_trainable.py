@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from small_nets import make_network, some_games
+from torch.utils.flop_counter import FlopCounterMode
 
 from toulmin.go import Games, Rules
 from toulmin.go.nets import (
@@ -18,6 +21,7 @@ from toulmin.go.nets import (
     read_network,
     write_network,
 )
+from toulmin.go.nets.layers import Attention, Dense, FeedForward, RmsNorm
 
 
 def inputs(games: Games, pad_to: int | None = None) -> tuple[torch.Tensor, torch.Tensor, Extent]:
@@ -92,6 +96,30 @@ def test_the_genuine_network_is_trained_from_its_own_outputs(shared):
     np.testing.assert_allclose(logits[legal], expected.logits[legal], atol=3e-5)
     for name in ("policy", "win", "lead", "score_stdev", "ownership"):
         np.testing.assert_allclose(getattr(again, name), getattr(expected, name), atol=3e-5)
+
+
+@pytest.mark.parametrize("file", [make_network(8), fresh_network(2, 16, seed=0, name="fresh")], ids=["v8", "fresh"])
+@pytest.mark.parametrize("size", [3, 5])
+def test_operations_are_those_that_torch_counts(file, size):
+    planes, numbers, extent = inputs(some_games(size=size, count=1, moves=2))
+    with FlopCounterMode(display=False) as counted:
+        TrainableNetwork(file)(planes, numbers, extent)
+    assert file.operations(size) == counted.get_total_flops()
+
+
+def test_operations_of_attention_by_hand():
+    """One layer over P = 9 points of 4 channels: 2 heads, q and v of 2 and 3 numbers; a feed-forward of 8 channels."""
+    norm = RmsNorm("n", 1e-6, np.ones(4, np.float32))
+
+    def matrix(*shape: int) -> Dense:
+        return Dense("d", np.zeros(shape, np.float32))
+
+    attention = Attention("a", 2, 2, 2, 3, norm, matrix(4, 4), matrix(4, 4), matrix(4, 6), matrix(6, 4))
+    forward = FeedForward("f", norm, matrix(4, 8), matrix(4, 8), matrix(8, 4))
+    file = make_network(8)
+    more = replace(file, trunk=replace(file.trunk, blocks=(*file.trunk.blocks, attention, forward)))
+    per_point = 2 * (16 + 16 + 24 + 24 + 3 * 32)
+    assert more.operations(3) - file.operations(3) == 9 * per_point + 2 * 2 * (2 + 3) * 81
 
 
 def test_inputs_that_are_there_already_are_not_computed_again():

@@ -2,11 +2,11 @@
 
 An adversary is trained, then plays the games of :mod:`toulmin.adversary.studies.attack_study`, at the temperature
 it was trained at: at a low one it would play a deterministic victim the same few games again.
-With ``null`` a second network gets the same start and as many updates of ordinary self-play, and plays the same victim:
-what it wins is strength that came with training, not exploitation. An attack on boards of several sizes plays all of
-these games on one of them, and the victim on each of the others. The network is an artefact of the record, so
-``evidence:ID/adversary.bin.gz`` names it as a player's net. Training is kept in ``checkpoints`` where that is given: a
-run that was killed goes on there.
+With ``null``, which only self-play goes without, a second network gets the same start and as many updates of ordinary
+self-play, and plays the same victim: what it wins is strength that came with training, not exploitation. An attack on
+boards of several sizes plays all of these games on one of them, and the victim on each of the others. The network is an
+artefact of the record, so ``evidence:ID/adversary.bin.gz`` names it as a player's net. Training is kept in
+``checkpoints`` where that is given: a run that was killed goes on there.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import model_validator
 
-from toulmin.adversary.settings import Attack
+from toulmin.adversary.settings import Attack, PpoSettings
 from toulmin.adversary.studies.attack_study import MEASURES, AttackStudy, share
 from toulmin.evidence import Chart, Items, Measure, Table
 from toulmin.go import Match, PlayerSpec
@@ -54,7 +54,7 @@ class AdversaryTraining(AttackStudy):
     """
 
     kind: ClassVar = "adversary.train"
-    version: ClassVar = 1
+    version: ClassVar = 2
     measures: ClassVar = _MEASURES
     presets: ClassVar = {
         "tiny": {
@@ -99,7 +99,7 @@ class AdversaryTraining(AttackStudy):
     }
 
     attack: Attack
-    null: bool = False
+    null: bool = True
     temperature: tuple[float, float] = (1.0, 1.0)
     checkpoints: str | None = None
 
@@ -131,6 +131,11 @@ class AdversaryTraining(AttackStudy):
             named[f"win_rate:{board.size}x{board.size}"] = MeasureSpec("proportion", "lower", text, 0.0, 1.0)
         return named
 
+    @property
+    def _has_null(self) -> bool:
+        """The null attacker of self-play would be self-play again."""
+        return self.null and self.attack.opponent == "victim"
+
     def _other_boards(self) -> list[BoardShare]:
         return [one for one in self.attack.sizes if one.size != self.size]
 
@@ -157,13 +162,15 @@ class AdversaryTraining(AttackStudy):
     def cost(self) -> Cost:
         """The games, and 7 ms a decision of a b6c96 on 7x7 for playing and learning."""
         attack = self.attack
-        decisions = attack.updates * attack.learner.decisions * (1 + self.null)
+        decisions = attack.updates * attack.learner.decisions * (1 + self._has_null)
         size = (attack.size / 7) ** 2
         return Cost(seconds=self.rough_seconds() + 7e-3 * decisions * size, bytes=1 << 30)
 
     def collect(self, run: Run) -> Items:
         """Train, then play."""
+        from toulmin.adversary.studies.live import LiveCurve
         from toulmin.adversary.training import train_adversary
+        from toulmin.go import read_network
 
         device = run.prepare_torch()
         base = run.workdir if self.checkpoints is None else Path(self.checkpoints)
@@ -172,7 +179,7 @@ class AdversaryTraining(AttackStudy):
         def locate(reference: str) -> str:
             return str(resolver.locate(reference))
 
-        plans = [("adversary", self.attack)] + ([("null", self.attack.null())] if self.null else [])
+        plans = [("adversary", self.attack)] + ([("null", self.attack.null())] if self._has_null else [])
         curves: dict[str, list[dict[str, float]]] = {}
         items: list[Items] = []
         for name, attack in plans:
@@ -183,7 +190,7 @@ class AdversaryTraining(AttackStudy):
                     locate,
                     seed=run.seed,
                     device=device,
-                    callbacks=[_Advance(advance)],
+                    callbacks=[LiveCurve(name, attack, run.progress, advance)],
                     pool=run.pool,
                 )
             curves[name] = [
@@ -202,9 +209,10 @@ class AdversaryTraining(AttackStudy):
             arrays[f"won_{board.size}"] = self._won_on(
                 board, run, f"file:{items[0].files['adversary.bin.gz'].resolve()}"
             )
-        if self.null:
+        if self._has_null:
             arrays["null_won"] = items[1].columns["won"][items[1].columns["pairing"] == 0]
-        return replace(items[0], arrays=arrays, metadata={"curves": curves})
+        operations = read_network(items[0].files["adversary.bin.gz"]).operations(self.size)
+        return replace(items[0], arrays=arrays, metadata={"curves": curves, "operations": operations})
 
     def _won_on(self, board: BoardShare, run: Run, net: str) -> NDArray[np.int64]:
         """Of each distinct game against the victim on another size of board, whether the adversary won it."""
@@ -260,12 +268,12 @@ class AdversaryTraining(AttackStudy):
             y="win rate in training",
             caption="Of the games of each update. The null attacker plays itself: one half is no strength.",
         )
-        tables = (*found.tables, self._budget(curves))
+        tables = (*found.tables, self._budget(curves, items.metadata["operations"]))
         if self.attack.sizes:
             tables = (*tables, self._by_size(rows, measures))
         return Summary(measures=measures, tables=tables, figures=(chart, *found.figures) if lines else found.figures)
 
-    def _budget(self, curves: dict[str, list[dict[str, float]]]) -> Table:
+    def _budget(self, curves: dict[str, list[dict[str, float]]], operations: int) -> Table:
         attack = self.attack
         start = "random weights" if attack.start is None else attack.start
         rows = tuple(
@@ -277,15 +285,39 @@ class AdversaryTraining(AttackStudy):
                 int(curve[-1]["games"]) if curve else 0,
                 int(sum(row["decisions"] for row in curve)),
                 int(curve[-1]["evaluations"]) if curve else 0,
+                float(f"{operations * self._positions(curve):.3g}"),
                 self.attacks,
             )
             for name, curve in curves.items()
         )
-        columns = ("network", "learner", "start", "updates", "games", "decisions", "own evaluations", "best of")
-        caption = f"What the attack cost; its failure would bound only this. Threat model: {self.threat}. " + (
-            "The start is the victim's own weights: white-box initialisation. " if self._white_box() else ""
+        columns = (
+            "network",
+            "learner",
+            "start",
+            "updates",
+            "games",
+            "decisions",
+            "own evaluations",
+            "FLOPs",
+            "best of",
         )
+        caption = (
+            "What the attack cost; its failure would bound only this. FLOPs of its own network, on the board of the "
+            "result: its evaluations, and three times as many for a position that it learnt from (all epochs); the "
+            f"victim's are not in it. Threat model: {self.threat}. "
+        ) + ("The start is the victim's own weights: white-box initialisation. " if self._white_box() else "")
         return Table(title="Budget", columns=columns, rows=rows, caption=caption.strip())
+
+    def _positions(self, curve: list[dict[str, float]]) -> float:
+        """Evaluations, and three for each position that was learnt from: forwards and backwards."""
+        if not curve:
+            return 0.0
+        learner = self.attack.learner
+        if isinstance(learner, PpoSettings):
+            learnt = learner.epochs * sum(row["decisions"] for row in curve)
+        else:
+            learnt = learner.minibatches * learner.minibatch * len(curve)
+        return curve[-1]["evaluations"] + 3 * learnt
 
     def _by_size(self, curve: list[dict[str, float]], measures: Mapping[str, Measure]) -> Table:
         """The win rate on every size of board, in training and against the victim."""
@@ -303,23 +335,3 @@ class AdversaryTraining(AttackStudy):
 
     def _white_box(self) -> bool:
         return self.attack.start is not None and self.attack.start in {one.net for one in self.victims}
-
-
-class _Advance:
-    """Tells the run's progress of every update."""
-
-    every = 1
-
-    def __init__(self, advance: Any) -> None:
-        self.advance, self.done = advance, 0
-
-    def on_start(self, state: Any, steps: int) -> None:
-        self.advance(state.step - self.done)
-        self.done = state.step
-
-    def on_step(self, state: Any, metrics: Any) -> None:
-        self.advance(state.step - self.done)
-        self.done = state.step
-
-    def on_end(self, state: Any) -> None:
-        pass

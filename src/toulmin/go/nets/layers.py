@@ -251,6 +251,30 @@ class NetworkFile:
         """Numbers in all weights, statistics included."""
         return _count(self.trunk) + _count(self.policy) + _count(self.value)
 
+    def operations(self, size: int) -> int:
+        """Floating-point operations for one position on a board of ``size``, 2 for each multiplication and addition.
+
+        Of convolutions, matrices and attention; norms, activations and pools are left out (a few in a hundred).
+        """
+        parts = (self.trunk, self.policy, self.value)
+        return sum(_operations(part, size * size, per_point=False) for part in parts)
+
+
+def _operations(part: object, points: int, *, per_point: bool) -> int:
+    if isinstance(part, Convolution):
+        return 2 * part.weights.size * points
+    if isinstance(part, Dense):
+        return 2 * part.weights.size * (points if per_point else 1)
+    if isinstance(part, tuple):
+        return sum(_operations(one, points, per_point=per_point) for one in part)
+    if not hasattr(part, "__dataclass_fields__"):
+        return 0
+    inside = per_point or isinstance(part, Attention | FeedForward)
+    found = sum(_operations(value, points, per_point=inside) for value in vars(part).values())
+    if isinstance(part, Attention):  # of each head the products q k and softmax v over all pairs of points
+        found += 2 * part.heads * (part.q_dim + part.v_dim) * points * points
+    return found
+
 
 def _count(part: object) -> int:
     if isinstance(part, np.ndarray):
