@@ -33,11 +33,11 @@ class ObjectiveSetting(BaseModel):
     p: float = Field(default=1.0, gt=0)
     form: Literal["reference", "paper"] = "reference"
 
-    def make(self, sparsity: float) -> Objective:
+    def make(self, sparsity: float, skip_first: int = 0, skip_norm_above: float | None = None) -> Objective:
         """The objective."""
         from toulmin.dictionaries.objective import Objective
 
-        return Objective(sparsity=sparsity, **self.model_dump())
+        return Objective(sparsity=sparsity, **self.model_dump(), skip_first=skip_first, skip_norm_above=skip_norm_above)
 
 
 LOCAL, E2E = ObjectiveSetting(local=1.0), ObjectiveSetting(kl=1.0)
@@ -108,6 +108,17 @@ class DictionaryStudy(Study):
             self.site, self.architecture, self.features, self.k, self.batch, self.steps, self.lr, self.warmup,
             self.floor, self.clip,
         )  # fmt: skip
+
+
+class SkippingStudy(DictionaryStudy):
+    """A study that can leave tokens of very large activations without a dictionary, as real language models need."""
+
+    skip_first: int = Field(default=0, ge=0)  #: positions at the beginning of every row
+    skip_norm_above: float | None = Field(default=None, gt=0)  #: a norm, 10 times the median say
+
+    def make(self, objective: ObjectiveSetting, sparsity: float) -> Objective:
+        """An objective about the other tokens."""
+        return objective.make(sparsity, self.skip_first, self.skip_norm_above)
 
 
 def as_json(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from toulmin.dictionaries.studies.base import E2E, LOCAL, DictionaryStudy, ObjectiveSetting
+from toulmin.dictionaries.studies.base import E2E, LOCAL, ObjectiveSetting, SkippingStudy
 from toulmin.evidence import Chart, Items, Measure, Table
 from toulmin.faults import FaultError
 from toulmin.studies import Cost, MeasureSpec, Run, Summary
@@ -37,7 +37,7 @@ _LOCAL: dict[str, Any] = {"name": "local", "objective": LOCAL.model_dump()}
 _E2E: dict[str, Any] = {"name": "e2e", "objective": E2E.model_dump()}
 
 
-class Pareto(DictionaryStudy):
+class Pareto(SkippingStudy):
     """Curves of CE increase against L0 and alive features, and the mean ratio of each mode to the first."""
 
     kind: ClassVar = "dictionary.pareto"
@@ -99,7 +99,7 @@ class Pareto(DictionaryStudy):
         about: list[dict[str, Any]] = []
         for seed in run.track(range(first, first + self.seeds), "seeds"):
             runs = [
-                SweepRun(mode.name, mode.objective.make(sparsity), seed, mode.lr_scale, mode.length)
+                SweepRun(mode.name, self.make(mode.objective, sparsity), seed, mode.lr_scale, mode.length)
                 for mode in self.modes
                 for sparsity in mode.sparsities
             ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from toulmin.dictionaries.studies.base import CONTROLS, E2E, DictionaryStudy, ObjectiveSetting
+from toulmin.dictionaries.studies.base import CONTROLS, E2E, ObjectiveSetting, SkippingStudy
 from toulmin.evidence import Chart, Items, Measure, Table, bootstrap, bootstrap_ratio, content_of
 from toulmin.studies import Cost, MeasureSpec, Run, Summary
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _ROWS = ("ce_increase", "kl", "top1", "l0", "norm_ratio")
 
 
-class TrainDictionary(DictionaryStudy):
+class TrainDictionary(SkippingStudy):
     """One trained dictionary: what it costs the model, and what it has above random directions."""
 
     kind: ClassVar = "dictionary.train"
@@ -59,7 +59,7 @@ class TrainDictionary(DictionaryStudy):
         from toulmin.dictionaries.sweep import SweepRun, train_sweep
 
         subject, split = self.load(run)
-        objective, seed = self.objective.make(self.sparsity), self.start_seed + run.seed
+        objective, seed = self.make(self.objective, self.sparsity), self.start_seed + run.seed
         runs = [SweepRun("trained", objective, seed)]
         runs += [SweepRun(control, objective, seed, control=control) for control in self.controls]
         shape, work = self.shape(), run.workdir / f"train-{self.study_hash()[:16]}-{seed}"
@@ -81,7 +81,8 @@ class TrainDictionary(DictionaryStudy):
         card = {"subject": self.subject, "objective": self.objective.model_dump(), "sparsity": self.sparsity}
         save_dictionary(path, results[0].dictionary, self.site, {**card, "seed": seed, "tokens": results[0].tokens})
         contents = [content_of(row) for row in split.evaluation().tolist()]
-        about = {"tokens": results[0].tokens, "flops": results[0].flops, "evaluated": self.rows * self.length}
+        evaluated = results[0].evaluation.usage[self.site].tokens
+        about = {"tokens": results[0].tokens, "flops": results[0].flops, "evaluated": evaluated}
         return Items(
             units, columns, arrays=arrays, files={"dictionary.safetensors": path}, metadata=about, contents=contents
         )
