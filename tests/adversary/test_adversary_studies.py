@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from toulmin.adversary import AdversaryMatch, AdversaryTraining
 from toulmin.adversary.studies.boards import turning_move
-from toulmin.adversary.traits import game_traits
+from toulmin.adversary.traits import game_traits, lines
 from toulmin.evidence import Store
 from toulmin.go import GameRecord, PlayerSpec, Rules, read_network
 from toulmin.studies import Progress, Resolver, Run, execute, re_derive, read_study, reproduce
@@ -70,6 +70,11 @@ def test_the_move_at_which_the_victims_estimate_turns():
     assert turning_move(record("B3 A3", white="w", black="v", estimates={"v": [0.9, None, 0.1]}), "v") == 2
 
 
+def test_games_that_differ_after_a_third_of_the_boards_points_are_one_line():
+    games = [record(moves) for moves in ("B2 A1 A2 A3", "B2 A1 A2 C3", "B2 A1 C2 A3", "B2 pass pass")]
+    assert lines(games) == {("B2", "A1", "A2"), ("B2", "A1", "C2"), ("B2", "pass", "pass")}
+
+
 def test_a_match_whose_results_are_known(tmp_path):
     """Who always passes loses to whoever plays a stone, and as Black with komi 0.5 even to itself."""
     study = AdversaryMatch(
@@ -85,6 +90,8 @@ def test_a_match_whose_results_are_known(tmp_path):
     assert evidence.measures["mirror_black"].value < 1  # openings of two stones decide
     assert evidence.measures["blind_spot"].value == 0  # nobody here estimates anything
     assert evidence.measures["win_rate"].better == "lower"
+    won = evidence.measures["win_rate"]
+    assert 2 < evidence.measures["lines"].value <= won.n  # a random adversary of either colour has no line
     table = evidence.tables[0]
     assert [row[0] for row in table.rows] == [
         *("attack", "attack, random openings", "independent", "mirror", "victim's strength")

@@ -78,6 +78,15 @@ def largest_capture(record: GameRecord, colour: int) -> int:
     return most
 
 
+def lines(records: list[GameRecord]) -> set[tuple[str, ...]]:
+    """The distinct beginnings of games: as many moves as a third of the board's points, rounded up.
+
+    An adversary that has learnt one line by heart plays games that differ in the endgame only: many distinct games, one
+    line.
+    """
+    return {record.moves[: -(-(record.size**2) // 3)] for record in records}
+
+
 def as_columns(traits: list[GameTraits]) -> dict[str, np.ndarray]:
     """Items' columns, one a trait."""
     names = GameTraits.__dataclass_fields__

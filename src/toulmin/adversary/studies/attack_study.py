@@ -59,6 +59,13 @@ MEASURES: Mapping[str, MeasureSpec] = {
     "largest_capture": MeasureSpec(
         "stones", "neither", "mean over its wins of the most stones it took with one move", 0.0
     ),
+    "lines": MeasureSpec(
+        "games",
+        "neither",
+        "distinct beginnings, a third of the board's points in moves, of its games against the first victim: "
+        "games that differ later only are one line",
+        0.0,
+    ),
     "mirror_black": MeasureSpec("proportion", "neither", "Black's wins in mirror games of the victim", 0.0, 1.0),
 }
 
@@ -252,6 +259,7 @@ class AttackStudy(Study):
             "passed_ahead": share(items.columns["opponent_passed_ahead"] == 1, wins, otherwise=no_win),
             "adversary_passed_first": share(items.columns["first_pass"] == 1, attack),
             "largest_capture": _mean_capture(items.columns["capture"], wins),
+            "lines": _line_count(items.columns["record"][attack].tolist()),
             "mirror_black": share(black_won, mirror),
         }
         rows: list[tuple[str | int | float | None, ...]] = []
@@ -317,6 +325,16 @@ def _mean_capture(capture: NDArray[np.int64], wins: Bools) -> Measure:
     values = capture[wins].astype(float)
     interval, reason = mean_interval(values)
     return Measure(value=float(values.mean()), n=len(values), interval=interval, no_interval=reason, **fields)
+
+
+def _line_count(records: Sequence[str]) -> Measure:
+    from toulmin.adversary.traits import lines
+    from toulmin.go import GameRecord
+
+    fields: dict[str, Any] = {"unit": "games", "better": "neither", "n_of": "distinct games"}
+    reason = "a property of these games, not an estimate"
+    found = lines([GameRecord.from_json(text) for text in records])
+    return Measure(value=len(found), n=max(1, len(records)), no_interval=reason, **fields)
 
 
 def _sgf(records: Sequence[GameRecord], pairing: Sequence[int], shown: int) -> bytes:
