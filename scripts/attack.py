@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from toulmin.adversary import Attack, NetworkShape, train_adversary
+from toulmin.adversary import Attack, train_adversary
 from toulmin.studies import ProcessPool
 from toulmin.training import PrintProgress
 
@@ -77,20 +77,22 @@ def main() -> None:
         for one in given.temperatures
     ]
     stages = [{"victim": one, "threshold": given.threshold, "window": 100} for one in (*weaker, *victims[:-1])]
-    attack = Attack(
-        stages=[*stages, {"victim": victims[-1]}],
-        size=given.size,
-        komi=given.komi,
-        opening_moves=given.opening_moves,
-        positions=given.positions and f"file:{given.positions}",
-        start=None if given.scratch else f"file:{given.start or given.net}",
-        shape=NetworkShape(blocks=given.blocks, channels=given.channels),
-        learner=learner,
-        opponent="itself" if given.itself else "victim",
-        slots=given.slots,
-        lanes=given.lanes,
-        updates=given.updates,
-        stop_at=given.stop_at,
+    attack = Attack.model_validate(
+        {
+            "stages": [*stages, {"victim": victims[-1]}],
+            "size": given.size,
+            "komi": given.komi,
+            "opening_moves": given.opening_moves,
+            "positions": given.positions and f"file:{given.positions}",
+            "start": None if given.scratch else f"file:{given.start or given.net}",
+            "shape": {"blocks": given.blocks, "channels": given.channels},
+            "learner": learner,
+            "opponent": "itself" if given.itself else "victim",
+            "slots": given.slots,
+            "lanes": given.lanes,
+            "updates": given.updates,
+            "stop_at": given.stop_at,
+        }
     )
     trained = train_adversary(
         attack,
