@@ -100,10 +100,12 @@ def fit(
         save = checkpoint is not None and (last or state.step % checkpoint.every == 0)
         if due or save or last:
             values = _as_floats(metrics, state.step)
-        for callback in due:
-            callback.on_step(state, values)
-        if save and checkpoint is not None:
-            checkpoint.save(state, batches)
+        try:
+            for callback in due:
+                callback.on_step(state, values)
+        finally:  # a callback that ends the run by raising must not cost it a checkpoint that is due
+            if save and checkpoint is not None:
+                checkpoint.save(state, batches)
     state.module.train(mode)
     for callback in callbacks:
         callback.on_end(state)
