@@ -141,16 +141,17 @@ class Rules:
         if match is None:
             raise FaultError(Fault("go.rules", f"{text!r} is not of the form koSIMPLEscoreAREAtaxNONEsui0"))
         scoring = match["scoring"].lower()
-        return cls(
-            ko=match["ko"].lower(),  # type: ignore[arg-type]
-            scoring=scoring,  # type: ignore[arg-type]
-            tax=(match["tax"] or ("SEKI" if scoring == "territory" else "NONE")).lower(),  # type: ignore[arg-type]
-            suicide=match["suicide"] == "1",
-            button=match["button"] == "1",
-            handicap_bonus=(match["bonus"] or "0").upper(),  # type: ignore[arg-type]
-            friendly_pass_ok=match["friendly"] == "1",
-            komi=float(match["komi"]) if match["komi"] else (6.5 if scoring == "territory" else 7.5),
-        )
+        values: dict[str, Any] = {
+            "ko": match["ko"].lower(),
+            "scoring": scoring,
+            "tax": (match["tax"] or ("SEKI" if scoring == "territory" else "NONE")).lower(),
+            "suicide": match["suicide"] == "1",
+            "button": match["button"] == "1",
+            "handicap_bonus": (match["bonus"] or "0").upper(),
+            "friendly_pass_ok": match["friendly"] == "1",
+            "komi": float(match["komi"]) if match["komi"] else (6.5 if scoring == "territory" else 7.5),
+        }
+        return cls(**values)
 
     def as_dict(self) -> dict[str, Any]:
         """The fields as plain JSON values, for records."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,12 +113,12 @@ def visits_chart(study: Match, by_pairing: Sequence[Sequence[GameRecord]]) -> Ch
     )
 
 
-def _move(colour: str, vertex: str, size: int) -> Move:
+def _move(colour: Literal["b", "w"], vertex: str, size: int) -> Move:
     action = action_of(vertex, size)
     if action == size * size:
-        return Move(colour=colour)  # type: ignore[arg-type]
+        return Move(colour=colour)
     row, column = divmod(action, size)
-    return Move(colour=colour, x=column, y=row)  # type: ignore[arg-type]
+    return Move(colour=colour, x=column, y=row)
 
 
 def replay_of(record: GameRecord, name: str) -> Game:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
@@ -36,7 +37,7 @@ class _GameLog:
     estimates: dict[str, dict[int, float]] = field(default_factory=dict)
     ownership: list[tuple[int, list[float]]] = field(default_factory=list)
     ending: Ending = "passes"
-    decided: str = ""
+    decided: Literal["", "b", "w"] = ""
     reason: str = ""
 
     def note(self, move: int, player: Player, colour: int, choice: Choice, every: int) -> None:
@@ -151,7 +152,7 @@ def _record(games: Games, row: int, log: _GameLog, rules: Rules, scores: np.ndar
         first="b" if pairing.opening.to_move == BLACK else "w",
         ending="void" if void else log.ending,
         reason=log.reason,
-        decided=log.decided,  # type: ignore[arg-type]
+        decided=log.decided,
         score_area=-float(scores[0]) + 0.0,
         score_rules=-float(scores[1]) + 0.0,
         visits=pairing.visits,

@@ -13,7 +13,7 @@ Letters: B batch, C channels, Y, X rows and columns, N numbers, P policies.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from torch.nn import functional as fn
 
 from toulmin.go.nets import layers
 from toulmin.go.nets.extent import Extent
-from toulmin.go.nets.transformer import RootMeanSquare, transformer_layer
+from toulmin.go.nets.transformer import AttentionLayer, FeedForwardLayer, RootMeanSquare
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "identity": lambda x: x,
@@ -222,8 +222,14 @@ class _BottleneckBlock(nn.Module):
 
 
 def _tower(blocks: tuple[layers.Block, ...]) -> nn.ModuleList:
-    kinds = {layers.Ordinary: _OrdinaryBlock, layers.Pooling: _PoolingBlock, layers.Bottleneck: _BottleneckBlock}
-    return nn.ModuleList(transformer_layer(block) or kinds[type(block)](block) for block in blocks)  # type: ignore
+    kinds: dict[type[Any], Callable[[Any], nn.Module]] = {
+        layers.Ordinary: _OrdinaryBlock,
+        layers.Pooling: _PoolingBlock,
+        layers.Bottleneck: _BottleneckBlock,
+        layers.Attention: AttentionLayer,
+        layers.FeedForward: FeedForwardLayer,
+    }
+    return nn.ModuleList(kinds[type(block)](block) for block in blocks)
 
 
 def _tip(trunk: layers.Trunk) -> nn.Module:

@@ -10,8 +10,9 @@ Letters: B batch, C channels, O outputs, Y, X rows and columns.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from torch.nn import functional as fn
 from toulmin.go.nets import layers
 from toulmin.go.nets.extent import Extent
 from toulmin.go.nets.network import ACTIVATIONS, Heads, pool, pool_for_value
-from toulmin.go.nets.transformer import RootMeanSquare, transformer_layer
+from toulmin.go.nets.transformer import AttentionLayer, FeedForwardLayer, RootMeanSquare
 
 _EPSILON = 1e-5  # of the norms that are written; their variance makes up for it
 
@@ -125,7 +126,7 @@ class _Block(nn.Module):
             conv2=self.conv2.export(),
         )
         if isinstance(found, layers.Bottleneck):
-            return replace(found, blocks=tuple(one.export() for one in self.inner or ()))  # type: ignore[misc]
+            return replace(found, blocks=_exported(self.inner or ()))
         if isinstance(found, layers.Pooling) and self.pool_conv is not None:
             pooled = {"pool_conv": self.pool_conv.export(), "pool_norm": self.pool_act.export()}
             return replace(found, **pooled, to_bias=self.to_bias.export())
@@ -133,7 +134,16 @@ class _Block(nn.Module):
 
 
 def _tower(blocks: tuple[layers.Block, ...]) -> nn.ModuleList:
-    return nn.ModuleList(transformer_layer(block) or _Block(block) for block in blocks)  # type: ignore[arg-type]
+    kinds: dict[type[Any], Callable[[Any], nn.Module]] = {
+        layers.Attention: AttentionLayer,
+        layers.FeedForward: FeedForwardLayer,
+    }
+    return nn.ModuleList(kinds.get(type(block), _Block)(block) for block in blocks)
+
+
+def _exported(blocks: Iterable[Any]) -> tuple[layers.Block, ...]:
+    """The layers of modules as they are now."""
+    return tuple(block.export() for block in blocks)
 
 
 def _tip(norm: layers.Norm | layers.RmsNorm, act: layers.Activation) -> _Affine | RootMeanSquare:
@@ -186,7 +196,7 @@ class TrainableNetwork(nn.Module):
             file.trunk,
             conv=self.conv.export(),
             dense=self.dense.export(),
-            blocks=tuple(block.export() for block in self.blocks),  # type: ignore[misc]
+            blocks=_exported(self.blocks),
             norm=self.tip.export(),
         )
         policy = replace(

@@ -101,8 +101,8 @@ class AttentionLayer(nn.Module):
         self.query, self.key = _Project(block.query), _Project(block.key)
         self.value, self.out = _Project(block.value), _Project(block.out)
         rotation = block.rotation
-        learnt = rotation is not None and rotation.frequencies is not None
-        self.frequencies = _parameter(rotation.frequencies) if learnt else None  # type: ignore[union-attr, arg-type]
+        learnt = None if rotation is None else rotation.frequencies
+        self.frequencies = None if learnt is None else _parameter(learnt)
 
     def _angles(self, height: int, width: int, like: Tensor) -> Tensor:
         """Angles ``[G, S, P]``, with gradients of learnt frequencies."""
@@ -175,13 +175,3 @@ class FeedForwardLayer(nn.Module):
         """The weights as they are now."""
         matrices = {"up": self.up.export(), "gate": self.gate.export(), "down": self.down.export()}
         return replace(self.block, norm=self.norm.export(), **matrices)
-
-
-Transformer = AttentionLayer | FeedForwardLayer
-
-
-def transformer_layer(block: layers.Block) -> Transformer | None:
-    """The module of a transformer layer; none for blocks of convolutions."""
-    if isinstance(block, layers.Attention):
-        return AttentionLayer(block)
-    return FeedForwardLayer(block) if isinstance(block, layers.FeedForward) else None
