@@ -2,6 +2,7 @@
 
     python benchmarks/victimplay.py --net NET.bin.gz [--sizes 7 9] [--updates 2] [--processes 1 2] [--device cpu]
     python benchmarks/victimplay.py --net NET.bin.gz --lanes 4 --processes 1 2 --ray 2 --learners ppo amcts
+    python benchmarks/victimplay.py --net NET.bin.gz --sizes 9 --threads 1 2 4
 
 PPO trains an adversary from the victim's weights; A-MCTS plays games with 32 visits against the victim's raw policy.
 Figures are per CPU-second of the process on a CPU, per second of the clock elsewhere. With ``--lanes`` a training run
@@ -200,6 +201,19 @@ def raw(net: str, size: int, device: str, batch: int) -> dict[str, float]:
     return {"evaluations/s": batch / (middle - start), "features/s": batch / (now() - middle)}
 
 
+def features_by_threads(size: int, threads: int, batch: int = 2048, repeats: int = 10) -> dict[str, float]:
+    """Input features of a large batch: per CPU-second of all threads, and per second of the clock."""
+    games, random = Games(batch, size), np.random.default_rng(0)
+    for _ in range(size * 2):
+        games.play([random.choice(np.flatnonzero(row)[:-1]) for row in games.legal()])
+    input_features(games, threads=threads)
+    spent, begun = time.process_time(), time.perf_counter()
+    for _ in range(repeats):
+        input_features(games, threads=threads)
+    spent, seconds = time.process_time() - spent, time.perf_counter() - begun
+    return {"features per CPU-second": batch * repeats / spent, "features/s": batch * repeats / seconds}
+
+
 def main() -> None:
     """Measure and print a table of rows."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -213,10 +227,16 @@ def main() -> None:
     parser.add_argument("--ray", type=int, nargs="*", default=[], help="numbers of Ray workers, with --lanes")
     parser.add_argument("--learners", nargs="+", choices=("ppo", "amcts"), default=["ppo", "amcts"])
     parser.add_argument("--visits", type=int, default=32, help="of A-MCTS with --lanes")
+    parser.add_argument("--threads", type=int, nargs="*", default=[], help="time input features by threads alone")
     parser.add_argument("--device", default="cpu")
     given = parser.parse_args()
     torch.set_num_threads(1)
     for size in given.sizes:
+        for threads in given.threads:
+            text = ", ".join(f"{k} {v:.4g}" for k, v in features_by_threads(size, threads).items())
+            print(f"{size}x{size} features, {threads} threads: {text}", flush=True)
+        if given.threads:
+            continue
         for name, found in (
             ()
             if given.lanes

@@ -30,7 +30,7 @@ def some_decisions(size=3, count=6) -> Decisions:
     planes, numbers = input_features(games)
     legal = games.legal()
     action = np.array([np.flatnonzero(row)[-2] for row in legal])
-    log_chance = random.normal(-1.5, 0.2, count).astype(np.float32)
+    log_chance = random.normal(-2.2, 0.6, count).astype(np.float32)
     advantage, target = random.normal(size=(2, count)).astype(np.float32)
     return Decisions(planes, numbers, legal, action, log_chance, advantage, target)
 
@@ -48,6 +48,8 @@ def test_the_losses_are_those_of_the_formula():
     chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     ratio = chances[np.arange(6), batch.action] / np.exp(batch.log_chance)
     a = (batch.advantage - batch.advantage.mean()) / batch.advantage.std()
+    assert ((ratio > 1.4) & (a > 0)).any()  # both ends of the clip decide something
+    assert ((ratio < 0.8) & (a < 0)).any()
     gain = np.minimum(ratio * a, np.clip(ratio, 0.8, 1.2) * a).mean()
     value = np.square(view.win - view.loss - batch.target).mean()
     entropy = -(chances * np.log(np.where(chances > 0, chances, 1))).sum(axis=1).mean()
