@@ -31,6 +31,8 @@ BY_HAND = {
     "two eyes": (".O.OX OOOOX XXXXX ..... .....", 1, 1, False),
     "it takes what shuts it in": ("OOXO. X.XO. OXOO. ...O. .....", 2, 0, False),
     "an open group": ("..... .OO.. .O... ..... .....", 1, 6, False),
+    "a ladder over the board, five times as long as it has liberties": (".X... XOX.. X.... ..... .....", 2, 6, True),
+    "three liberties, none of which makes a second eye": (".O.X. X.X.. .X... ..... .....", 1, 1, True),
     "a ladder into the edge": ("..X.. .XOX. ..... ..... .....", 1, 7, True),
 }
 

@@ -10,7 +10,7 @@ from small_nets import make_network
 
 from toulmin.adversary import Attack, PpoSettings, Stage, VictimGames
 from toulmin.adversary.episodes import advantages
-from toulmin.go import BLACK, WHITE, Opening, PlayerSpec, make_player
+from toulmin.go import BLACK, WHITE, Games, Opening, PlayerSpec, make_player
 from toulmin.go.nets import Evaluator, TrainableNetwork, input_features
 
 RANDOM = PlayerSpec(kind="random")
@@ -37,6 +37,17 @@ def test_advantages_are_sums_of_weighted_temporal_differences():
     # lambda 1: the outcome itself is the target of every move; lambda 0: the next estimate
     np.testing.assert_allclose(advantages(values, outcome, 1.0)[1], [1, 1, 1])
     np.testing.assert_allclose(advantages(values, outcome, 0.0)[1], [-0.2, 0.4, 1])
+
+
+def test_moves_are_drawn_at_the_temperature_and_so_are_their_log_chances():
+    games = stream(small_attack(learner={"temperature": 0.25}))
+    batch = next(games)
+    empty = np.flatnonzero(batch.legal.all(axis=1) & ~batch.planes[..., 1:3].any(axis=(1, 2, 3)))
+    logits = games.evaluator().evaluate(Games(1, 3, games.rules)).logits[0].astype(float)
+    chances = np.exp(logits / 0.25) / np.exp(logits / 0.25).sum()
+    first = empty[batch.planes[empty, ..., 9:14].sum(axis=(1, 2, 3)) + batch.numbers[empty, :5].sum(axis=1) == 0]
+    assert len(first) > 2
+    np.testing.assert_allclose(batch.log_chance[first], np.log(chances[batch.action[first]]), atol=1e-4)
 
 
 def test_a_batch_is_whole_games_of_the_adversarys_moves_and_what_the_network_said_of_them():
