@@ -26,5 +26,5 @@ def mean_over_seeds(values: Iterable[float]) -> tuple[float, float | None, float
 
     each = [float(value) for value in values]
     interval, _ = interval_over_seeds(each)
-    ends = (None, None) if interval is None else (interval.low, interval.high)
-    return sum(each) / len(each), *ends
+    mean = sum(each) / len(each)
+    return (mean, None, None) if interval is None else (mean, interval.low, interval.high)
