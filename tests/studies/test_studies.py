@@ -9,12 +9,15 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from toulmin.evidence import Store
 from toulmin.faults import ExitCode, FaultError
 from toulmin.studies import (
     Cost,
+    Items,
+    MeasureSpec,
     Pool,
     ProcessPool,
     Progress,
@@ -221,3 +224,14 @@ def test_rows_of_seeds_have_students_interval_or_nothing():
     assert mean == 2.0
     assert (low, high) == pytest.approx((2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5), abs=1e-6)
     assert mean_over_seeds([1.5]) == (1.5, None, None)
+
+
+@pytest.mark.parametrize(("low", "high", "exact"), [(0.0, 1.0, True), (-1.0, 1.0, True), (None, None, False)])
+def test_only_a_declared_share_or_difference_has_an_exact_interval(outside, low, high, exact, monkeypatch):
+    study = find_study("coins.bias").model_validate({"tosses": "file:tosses.txt"})
+    spec = MeasureSpec("1", "higher", "a mean", low, high)
+    monkeypatch.setattr(type(study), "measures", {"mean": spec})
+    made = study.measure("mean", np.zeros(20), Items([str(i) for i in range(20)], {"mean": np.zeros(20)}))
+    assert (made.interval is not None) == exact
+    if made.interval:
+        assert (made.interval.low < 0) == (low == -1.0)

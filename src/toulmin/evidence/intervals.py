@@ -222,7 +222,8 @@ def mean_interval(
     *,
     clusters: Labels | None = None,
     weights: Any = None,
-    shares: bool = False,
+    shares: bool | None = None,
+    differences: bool = False,
     level: float = 0.95,
     method: BootstrapMethod = "bca",
     resamples: int = 2000,
@@ -238,10 +239,14 @@ def mean_interval(
     - below 10 clusters, or where all are alike, the exact interval for the sum of the clusters' means, rounded outward;
     - the mean itself.
 
-    Of other values: the bootstrap over clusters, from 10 clusters on and where they differ.
+    Of other values: the bootstrap over clusters, from 10 clusters on and where they differ. Of ``differences`` between
+    two outcomes of 0 and 1, a sign that was not seen may occur: where clusters are -1, 0 or 1, and no -1 or no 1 is
+    among them, the interval is made of the exact intervals of the shares of 1 and of -1, each at half the error.
 
     :param weights: of each value in the mean (default: all alike), such as :attr:`toulmin.evidence.Items.weights`.
-    :param shares: values between 0 and 1 are means of zeros and ones, such as grades over epochs.
+    :param shares: whether values between 0 and 1 are means of zeros and ones, such as grades over epochs; by default,
+        where all are 0 or 1. False: a value may be any number, whatever these are.
+    :param differences: values are differences of two such outcomes, from -1 to 1.
     :raises FaultError: no values, NaN, or labels of another length.
     """
     array, weight = _checked([values, np.ones(len(values)) if weights is None else weights])
@@ -252,7 +257,11 @@ def mean_interval(
     means = np.array([(weight[m] * array[m]).sum() for m in members]) / sizes
     n, alike = len(means), bool(np.ptp(means) == 0)
     reason = why_no_bootstrap(n, alike=alike)
-    binary = shares or bool(np.isin(array, (0.0, 1.0)).all())
+    if differences:
+        apart = _difference_interval(means, sizes, level)
+        if apart is not None:
+            return apart, None
+    binary = bool(np.isin(array, (0.0, 1.0)).all()) if shares is None and not differences else bool(shares)
     ones, some = int(np.count_nonzero(means >= 1)), int(np.count_nonzero(means > 0))
     if binary and ones == some and (np.allclose(sizes, sizes[0]) or alike):
         return clopper_pearson(ones, n, level), None
@@ -270,6 +279,17 @@ def mean_interval(
     high = max(clopper_pearson(ones, n, level).high, drawn.high, mean)
     how = f"clopper-pearson over {n} clusters, and the {drawn.method}: the wider at each end"
     return Interval(low=low, high=high, level=level, method=how), None
+
+
+def _difference_interval(means: Array, sizes: Array, level: float) -> Interval | None:
+    """Of clusters of equal size that are -1, 0 or 1, without any -1 or without any 1; None of others."""
+    more, fewer = int((means == 1).sum()), int((means == -1).sum())
+    if not np.isin(means, (-1.0, 0.0, 1.0)).all() or not np.allclose(sizes, sizes[0]) or (more and fewer):
+        return None
+    n, each = len(means), (1 + level) / 2
+    up, down = clopper_pearson(more, n, each), clopper_pearson(fewer, n, each)
+    method = "two exact intervals of discordant pairs, Bonferroni"
+    return Interval(low=up.low - down.high, high=up.high - down.low, level=level, method=method)
 
 
 def _unchanged(ratio: Array) -> Array:

@@ -113,8 +113,9 @@ class Study(BaseModel, ABC):
     def measure(self, name: str, values: Any, items: Items, *, shares: bool = False, **more: Any) -> Measure:
         """The declared measure ``name``: the mean of ``values`` [units], over the items' clusters, each content once.
 
-        Its interval is :func:`toulmin.evidence.mean_interval`'s: exact for 0 and 1, none (with the reason) of few or
-        equal clusters, else a bootstrap.
+        Its interval is :func:`toulmin.evidence.mean_interval`'s: exact for 0 and 1 where the measure is declared from 0
+        to 1, none (with the reason) of few or equal clusters, else a bootstrap. A measure declared from -1 to 1 is a
+        difference of two shares.
 
         :param shares: values between 0 and 1 are means of zeros and ones.
         :param more: other fields of :class:`toulmin.evidence.Measure`, such as ``n_of``.
@@ -124,7 +125,11 @@ class Study(BaseModel, ABC):
         from toulmin.evidence import mean_interval
 
         spec, weights = self.measure_specs()[name], items.weights
-        interval, reason = mean_interval(values, clusters=items.clusters, weights=weights, shares=shares)
+        among = (spec.low, spec.high)
+        trials = True if shares else None if among == (0.0, 1.0) else False
+        interval, reason = mean_interval(
+            values, clusters=items.clusters, weights=weights, shares=trials, differences=among == (-1.0, 1.0)
+        )
         fields: dict[str, Any] = {"unit": spec.unit, "better": spec.better, "n": items.n}
         fields |= {"interval": interval, "no_interval": reason, **more}
         return Measure(value=float(np.average(values, weights=weights)), **fields)

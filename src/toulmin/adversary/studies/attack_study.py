@@ -323,7 +323,7 @@ def _mean_capture(capture: NDArray[np.int64], wins: Bools) -> Measure:
     if not wins.any():
         return Measure(value=0.0, n=max(1, len(wins)), no_interval="the adversary won no game", **fields)
     values = capture[wins].astype(float)
-    interval, reason = mean_interval(values)
+    interval, reason = mean_interval(values, shares=False)
     return Measure(value=float(values.mean()), n=len(values), interval=interval, no_interval=reason, **fields)
 
 

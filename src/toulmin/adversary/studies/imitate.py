@@ -13,7 +13,7 @@ from pydantic import Field
 
 from toulmin.adversary.recorded import members_of, read_all
 from toulmin.adversary.settings import Imitation, NetworkShape
-from toulmin.evidence import Items, Measure, Table, mean_interval
+from toulmin.evidence import Items, Table
 from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.studies import Cost, Doubt, Input, MeasureSpec, Run, Study, Summary
 
@@ -154,9 +154,9 @@ class AdversaryImitation(Study):
         positions = items.columns["positions"]
         right, theirs = items.columns["right"] / positions, items.columns["victim_right"] / positions
         measures = {
-            "top1": self._mean(right, "higher", True),
-            "top1_victim": self._mean(theirs, "neither", True),
-            "gain": self._mean(right - theirs, "higher", False),
+            "top1": self.measure("top1", right, items, shares=True, n_of="games"),
+            "top1_victim": self.measure("top1_victim", theirs, items, shares=True, n_of="games"),
+            "gain": self.measure("gain", right - theirs, items, n_of="games"),
         }
         rows: list[tuple[str | int | float, ...]] = []
         for source in sorted(set(items.columns["source"].tolist())):
@@ -173,12 +173,6 @@ class AdversaryImitation(Study):
         return Summary(
             measures=measures, tables=(Table(title="Held-out games", columns=names, rows=tuple(rows), caption=caption),)
         )
-
-    @staticmethod
-    def _mean(values: Any, better: Any, shares: bool) -> Measure:
-        interval, reason = mean_interval(values, shares=shares)
-        fields: dict[str, Any] = {"unit": "proportion", "better": better, "n_of": "games", "n": len(values)}
-        return Measure(value=float(values.mean()), interval=interval, no_interval=reason, **fields)
 
 
 __all__ = ["AdversaryImitation"]
