@@ -78,14 +78,6 @@ class AmctsSettings(BaseModel, frozen=True, extra="forbid"):
     ownership_weight: Annotated[float, Field(ge=0)] = 0.15
     gradient_clip: Positive = 1.0
 
-    @model_serializer(mode="wrap")
-    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """S and S++ have no use for the victim's visits: written as when they had a default, so that runs go on."""
-        written: dict[str, Any] = handler(self)
-        if self.variant != "R" and self.victim_visits is None:
-            written["victim_visits"] = 8
-        return written
-
 
 class Imitation(BaseModel, frozen=True, extra="forbid"):
     """Training on recorded moves: ``updates`` of a ``minibatch`` from ``games`` games, the loss of A-MCTS's learner."""
