@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from toulmin.evidence import Heatmap, Table, content_of, mean_interval
+from toulmin.evidence import Heatmap, Table, content_of
 from toulmin.faults import ExitCode, Fault, FaultError
 from toulmin.studies import Cost, Doubt, Input, Items, MeasureSpec, Run, Study, Summary
 
@@ -136,13 +136,11 @@ class Attention(Study):
             means = items[name].mean(0)
             best = np.argsort(-means, kind="stable")[:_SHOWN].tolist()
             measures[name] = self.measure(name, items[name][:, best[0]], items, n_of="sequences")
-            rows: list[tuple[str | float | None, ...]] = []
-            for head in best:
-                interval, _ = mean_interval(items[name][:, head])
-                ends = (None, None) if interval is None else (interval.low, interval.high)
-                rows.append((names[head], float(means[head]), *ends))
-            caption = f"Mean over {items.n} sequences of {2 * self.half} tokens; 95% bootstrap over sequences."
-            tables.append(Table(title=title, columns=("head", name, "low", "high"), rows=tuple(rows), caption=caption))
+            found = {names[head]: self.measure(name, items[name][:, head], items) for head in best}
+            rows = tuple((head, one.value, *one.ends) for head, one in found.items())
+            caption = f"Mean over {items.n} sequences of {2 * self.half} tokens."
+            about = f"{caption} Low, high: 95% over sequences, not given below ten of them."
+            tables.append(Table(title=title, columns=("head", name, "low", "high"), rows=rows, caption=about))
             grid = means.reshape(layers, heads).tolist()
             figures.append(
                 Heatmap(
@@ -154,7 +152,6 @@ class Attention(Study):
                     values=tuple(tuple(row) for row in grid),
                     x_title="head",
                     y_title="layer",
-                    unit="1",
                 )
             )
         return Summary(measures, tables=tables, figures=figures)
