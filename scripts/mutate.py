@@ -37,6 +37,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -67,24 +68,24 @@ class Mutant:
 def changed(node: ast.AST) -> Iterator[ast.AST]:
     """Every mutant of this node itself, without those of the nodes inside."""
 
-    def altered() -> ast.AST:
+    def altered() -> Any:
         return copy.deepcopy(node)
 
     if isinstance(node, ast.Compare):
         for place, operator in enumerate(node.ops):
             if type(operator) in COMPARISONS:
                 new = altered()
-                new.ops[place] = COMPARISONS[type(operator)]()  # type: ignore[attr-defined]
+                new.ops[place] = COMPARISONS[type(operator)]()
                 yield new
     elif isinstance(node, ast.BinOp | ast.AugAssign) and type(node.op) in OPERATORS:
         new = altered()
-        new.op = OPERATORS[type(node.op)]()  # type: ignore[attr-defined]
+        new.op = OPERATORS[type(node.op)]()
         yield new
     elif isinstance(node, ast.UnaryOp):
         yield node.operand
     elif isinstance(node, ast.BoolOp):
         new = altered()
-        new.op = ast.Or() if isinstance(node.op, ast.And) else ast.And()  # type: ignore[attr-defined]
+        new.op = ast.Or() if isinstance(node.op, ast.And) else ast.And()
         yield new
     elif isinstance(node, ast.Constant) and isinstance(node.value, bool | int | float):
         yield ast.Constant(not node.value if isinstance(node.value, bool) else node.value + 1)
@@ -98,11 +99,11 @@ def changed(node: ast.AST) -> Iterator[ast.AST]:
     elif isinstance(node, ast.Call) and len(node.args) >= 2 and not any(isinstance(a, ast.Starred) for a in node.args):
         if ast.dump(node.args[0]) != ast.dump(node.args[1]):
             new = altered()
-            new.args[:2] = reversed(new.args[:2])  # type: ignore[attr-defined]
+            new.args[:2] = reversed(new.args[:2])
             yield new
     elif isinstance(node, ast.IfExp):
         new = altered()
-        new.test = ast.UnaryOp(ast.Not(), node.test)  # type: ignore[attr-defined]
+        new.test = ast.UnaryOp(ast.Not(), node.test)
         yield new
 
 
@@ -132,9 +133,9 @@ def mutants_of(file: Path, text: str) -> list[Mutant]:
         offsets.append(offsets[-1] + len(line))
     data, found = text.encode(), list[Mutant]()
 
-    def add(old: ast.AST, new: ast.AST) -> None:
-        start = offsets[old.lineno - 1] + old.col_offset  # type: ignore[attr-defined]
-        end = offsets[old.end_lineno - 1] + old.end_col_offset  # type: ignore[attr-defined]
+    def add(old: Any, new: ast.AST) -> None:
+        start = offsets[old.lineno - 1] + old.col_offset
+        end = offsets[old.end_lineno - 1] + old.end_col_offset
         after = ast.unparse(ast.fix_missing_locations(new))
         put = after if isinstance(old, ast.Slice | ast.AugAssign) else f"({after})"
         source = (data[:start] + put.encode() + data[end:]).decode()
@@ -143,7 +144,7 @@ def mutants_of(file: Path, text: str) -> list[Mutant]:
             compile(source, str(file), "exec")
         except (SyntaxError, ValueError):
             return
-        found.append(Mutant(file, old.lineno, before, after, source))  # type: ignore[attr-defined]
+        found.append(Mutant(file, old.lineno, before, after, source))
 
     for node in expressions(ast.parse(text)):
         for new in changed(node):

@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
@@ -109,7 +110,7 @@ def torch_source(pin: str) -> list[str]:
     return ["--index-url", CPU_INDEX]
 
 
-def wanted(extras: set[str]) -> dict[str, object]:
+def wanted(extras: set[str]) -> dict[str, Any]:
     """What the stamp should say."""
     files = b"".join((ROOT / name).read_bytes() for name in ("pyproject.toml", "constraints.txt"))
     return {
@@ -119,7 +120,7 @@ def wanted(extras: set[str]) -> dict[str, object]:
     }
 
 
-def read_stamp() -> dict[str, object]:
+def read_stamp() -> dict[str, Any]:
     """What was installed last."""
     try:
         return json.loads(STAMP.read_text(encoding="utf-8"))
@@ -144,7 +145,7 @@ def main() -> None:
     make_venv(find_interpreter())
     stamp = read_stamp()
     same = stamp.get("hash") == wanted(extras)["hash"] and stamp.get("python") == list(wanted(extras)["python"] or ())
-    had = set(stamp.get("extras", [])) if same else set()  # type: ignore[arg-type]
+    had = set(stamp.get("extras", [])) if same else set()
     if same and extras <= had:
         return
     extras |= had

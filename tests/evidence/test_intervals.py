@@ -217,3 +217,14 @@ def test_numbers_that_happen_to_be_0_and_1_are_trials_only_where_they_may_be():
     assert numbers is not None
     assert "bca" in numbers.method
     assert mean_interval(np.zeros(20), shares=False)[0] is None
+
+
+def test_differences_in_clusters_of_several_sizes_are_no_trials():
+    """The exact intervals count clusters as trials, which those of several sizes are not: a bootstrap, or none."""
+    clusters = ["a", "a", *"bcdefghijkl"]
+    some, _ = mean_interval(np.array([1.0, 1.0] + [0.0] * 8 + [1.0] * 3), clusters=clusters, differences=True)
+    assert some is not None
+    assert some.method.startswith("bca bootstrap"), some.method
+    none, reason = mean_interval(np.zeros(13), clusters=clusters, differences=True)
+    assert none is None
+    assert "alike" in str(reason)

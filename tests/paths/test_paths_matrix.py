@@ -42,12 +42,21 @@ def test_head_to_head_is_the_path_set_it_claims(component: str) -> None:
         cell = matrix.per_pair[:, matrix.rows.index(s), matrix.columns.index(r)]
         np.testing.assert_allclose(cell, wanted, atol=1e-10)
     assert np.isnan(matrix.mean[2, 0])
-    figure = matrix.heatmap()
-    assert figure.values[2][0] is None
-    assert figure.low is not None
+    assert matrix.heatmap().values[2][0] is None
     low, high = matrix.interval
     inside = (low <= matrix.mean + 1e-12) & (matrix.mean <= high + 1e-12)
     assert inside[~np.isnan(matrix.mean)].all()
+
+
+@pytest.mark.parametrize(("n", "shown"), [(9, False), (10, True)])
+def test_intervals_of_fewer_than_ten_prompts_are_not_shown(n: int, shown: bool) -> None:
+    matrix = sender_to_logits(model_of(n_layers=2), pairs_of(n))
+    table, figure = matrix.strongest(), matrix.heatmap()
+    ends = [end for row in table.rows for end in row[3:]]
+    assert [end is not None for end in ends] == [shown] * len(ends)
+    assert (figure.low is not None, figure.high is not None) == (shown, shown)
+    assert ("at least 10 are needed" in table.caption) is not shown
+    assert figure.caption == table.caption
 
 
 def scored(model: Transformer, logits: torch.Tensor, pairs: list[Pair]) -> np.ndarray:

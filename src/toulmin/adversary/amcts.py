@@ -24,7 +24,7 @@ from torch.nn import functional as fn
 from toulmin.adversary.buffer import ReplayBuffer, SearchedMoves
 from toulmin.adversary.episodes import Episode, Outcome, VictimGames
 from toulmin.adversary.ppo import masked_logits, mixed_sizes, network_inputs
-from toulmin.adversary.settings import AmctsSettings, Attack, Imitation
+from toulmin.adversary.settings import AmctsSettings, Attack, MoveLoss
 from toulmin.go import (
     BLACK,
     Evaluator,
@@ -183,9 +183,7 @@ class SearchedGames(VictimGames):
             self.replay.update = position["update"]
 
 
-def imitation_losses(
-    state: State, moves: SearchedMoves, settings: AmctsSettings | Imitation, device: torch.device
-) -> dict[str, Tensor]:
+def imitation_losses(state: State, moves: SearchedMoves, settings: MoveLoss, device: torch.device) -> dict[str, Tensor]:
     """The losses of one minibatch; see the module for the formula."""
     tensors = [torch.from_numpy(np.ascontiguousarray(one)).to(device) for one in moves]
     planes, numbers, legal, policy, result, score, owned = tensors

@@ -48,7 +48,16 @@ class PpoSettings(BaseModel, frozen=True, extra="forbid"):
     precision: Literal["float32", "bfloat16"] = "float32"
 
 
-class AmctsSettings(BaseModel, frozen=True, extra="forbid"):
+class MoveLoss(BaseModel, frozen=True, extra="forbid"):
+    """What a network that learns moves weighs beside the policy (:func:`toulmin.adversary.amcts.imitation_losses`)."""
+
+    value_weight: Annotated[float, Field(ge=0)] = 0.6
+    score_weight: Annotated[float, Field(ge=0)] = 0.1
+    ownership_weight: Annotated[float, Field(ge=0)] = 0.15
+    gradient_clip: Positive = 1.0
+
+
+class AmctsSettings(MoveLoss, frozen=True, extra="forbid"):
     """The published learner (Wang et al. 2022, appendix C): games by A-MCTS, the network trained on what it found.
 
     Our moves are searched with ``search`` against a model of the victim: ``variant`` S its raw policy, S++ that over
@@ -73,23 +82,15 @@ class AmctsSettings(BaseModel, frozen=True, extra="forbid"):
     minibatches: Count = 8
     kept: Count = 20_000
     lr: Positive = 3e-4
-    value_weight: Annotated[float, Field(ge=0)] = 0.6
-    score_weight: Annotated[float, Field(ge=0)] = 0.1
-    ownership_weight: Annotated[float, Field(ge=0)] = 0.15
-    gradient_clip: Positive = 1.0
 
 
-class Imitation(BaseModel, frozen=True, extra="forbid"):
+class Imitation(MoveLoss, frozen=True, extra="forbid"):
     """Training on recorded moves: ``updates`` of a ``minibatch`` from ``games`` games, the loss of A-MCTS's learner."""
 
     updates: Count = 200
     minibatch: Count = 64
     games: Count = 8
     lr: Positive = 1e-4
-    value_weight: Annotated[float, Field(ge=0)] = 0.6
-    score_weight: Annotated[float, Field(ge=0)] = 0.1
-    ownership_weight: Annotated[float, Field(ge=0)] = 0.15
-    gradient_clip: Positive = 1.0
 
 
 class Stage(BaseModel, frozen=True, extra="forbid"):
@@ -309,4 +310,4 @@ class Attack(BaseModel, frozen=True, extra="forbid"):
         return cls.model_validate({"stages": [{"victim": victim}], **more})
 
 
-__all__ = ["AmctsSettings", "Attack", "BoardShare", "Imitation", "NetworkShape", "PpoSettings", "Stage"]
+__all__ = ["AmctsSettings", "Attack", "BoardShare", "Imitation", "MoveLoss", "NetworkShape", "PpoSettings", "Stage"]

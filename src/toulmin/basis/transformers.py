@@ -23,7 +23,7 @@ from toulmin.basis.closed_forms import Elementwise, Function, ResidualAttention,
 from toulmin.basis.norm_mlp import NormMlp
 from toulmin.basis.sections import ACTIVATIONS, Chain, with_constant
 from toulmin.faults import ExitCode, Fault, FaultError
-from toulmin.subjects import Attention, FeedForward, Layer, Normalise, Transformer, may_attend
+from toulmin.subjects import Attention, FeedForward, Layer, Normalise, Positions, Transformer, may_attend
 
 
 def transformer_chain(
@@ -169,7 +169,7 @@ def _normalise(norm: Normalise, resid: Tensor, c: Tensor) -> Tensor:
     return out if norm.b is None else out + norm.b.detach() * (c - 1)
 
 
-def _attention(layer: Layer, at: object) -> Function:
+def _attention(layer: Layer, at: Positions) -> Function:
     attn = _with_bias_rows(layer.attn)
     norm = layer.norm1
     b_O = layer.attn.b_O
@@ -177,8 +177,8 @@ def _attention(layer: Layer, at: object) -> Function:
     def step(x: Tensor) -> Tensor:
         resid, c = x[..., :-1], x[..., -1:]
         read = torch.cat([_normalise(norm, resid, c), c], -1)
-        q, k, v = attn.q(read, at), attn.k(read, at), attn.v(read, at)  # type: ignore[arg-type]
-        pattern = attn.scores(q, k, at, at).softmax(-1)  # type: ignore[arg-type]
+        q, k, v = attn.q(read, at), attn.k(read, at), attn.v(read, at)
+        pattern = attn.scores(q, k, at, at).softmax(-1)
         out = resid + attn.mix(pattern, v).flatten(-2) @ attn.W_O.flatten(0, 1)
         if b_O is not None:
             carried = (pattern @ c.unsqueeze(-3)).mean(-3)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from toulmin.case.argument.health import needed
 from toulmin.case.checking import Checked
@@ -99,9 +99,9 @@ def _said(value: Any) -> str:
     if isinstance(value, Choice):
         return f"{value.n} of {', '.join(value.of)}"
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {part}" for key, part in value.items()) or "(none)"  # type: ignore[misc]
+        return ", ".join(f"{key} {part}" for key, part in cast("Mapping[str, Any]", value).items()) or "(none)"
     if isinstance(value, tuple):
-        return ", ".join(str(part) for part in value) or "(none)"  # type: ignore[misc]
+        return ", ".join(str(part) for part in cast("tuple[Any, ...]", value)) or "(none)"
     return "(none)" if value is None else str(value)
 
 

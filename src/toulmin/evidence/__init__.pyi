@@ -10,6 +10,7 @@ from .figures import Figure as Figure
 from .figures import GraphFigure as GraphFigure
 from .figures import Heatmap as Heatmap
 from .interval import Interval as Interval
+from .interval import why_no_bootstrap as why_no_bootstrap
 from .intervals import bootstrap as bootstrap
 from .intervals import bootstrap_mean as bootstrap_mean
 from .intervals import bootstrap_ratio as bootstrap_ratio
@@ -68,6 +69,7 @@ __all__ = [
     "sha256_of_file",
     "sha256_of_json",
     "study_hash",
+    "why_no_bootstrap",
     "wilson",
     "zero_failure_upper",
 ]

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from toulmin.evidence import Figure, Heatmap, Table, TabularResult, average_by_unit
+from toulmin.evidence import Figure, Heatmap, Table, TabularResult, average_by_unit, why_no_bootstrap
 
 RESAMPLES = 1000
 
@@ -43,7 +43,10 @@ class Matrix(TabularResult):
 
     @cached_property
     def interval(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """95% percentile bootstrap over clean prompts, low and high, all cells from the same draws."""
+        """95% percentile bootstrap over clean prompts, low and high, all cells from the same draws.
+
+        Of fewer than ten prompts it says too little: tables and figures then leave it out, and say so.
+        """
         cells = self.per_prompt
         n = len(cells)
         draws = np.random.default_rng(self.seed).multinomial(n, np.full(n, 1 / n), size=RESAMPLES) / n
@@ -55,21 +58,20 @@ class Matrix(TabularResult):
 
     def strongest(self, count: int = 10) -> Table:
         """The cells of largest absolute mean."""
-        low, high = self.interval
+        reason = why_no_bootstrap(len(self.per_prompt), alike=False)
         order = np.argsort(-np.abs(np.nan_to_num(self.mean)), axis=None)[:count]
-        found: list[tuple[str, str, float, float, float]] = []
+        found: list[tuple[str | float | None, ...]] = []
         for place in order.tolist():
             r, c = divmod(place, len(self.columns))
             if not np.isnan(self.mean[r, c]):
-                found.append(
-                    (self.rows[r], self.columns[c], float(self.mean[r, c]), float(low[r, c]), float(high[r, c]))
-                )
+                ends = (None, None) if reason else tuple(float(end[r, c]) for end in self.interval)
+                found.append((self.rows[r], self.columns[c], float(self.mean[r, c]), *ends))
         return Table(
             title=f"{self.title}: strongest",
             columns=(self.axes[0] or "row", self.axes[1] or "column", "effect", "low", "high"),
             rows=tuple(found),
             caption=f"Mean change of {self.metric} ({self.unit}) over {len(self.per_prompt)} clean prompts, "
-            "95% percentile bootstrap over clean prompts.",
+            + (f"no intervals: {reason}." if reason else "95% percentile bootstrap over clean prompts."),
         )
 
     def tables(self) -> tuple[Table, ...]:
@@ -81,8 +83,9 @@ class Matrix(TabularResult):
         return (self.heatmap(),)
 
     def heatmap(self) -> Heatmap:
-        """The whole matrix as a figure, with intervals."""
-        low, high = self.interval
+        """The whole matrix as a figure, with intervals where there are prompts enough."""
+        few = why_no_bootstrap(len(self.per_prompt), alike=False) is not None
+        low, high = (None, None) if few else (_grid(end) for end in self.interval)
         top = self.strongest(1)
         row, column, effect = top.rows[0][:3]
         return Heatmap(
@@ -92,8 +95,8 @@ class Matrix(TabularResult):
             x_labels=self.columns,
             y_labels=self.rows,
             values=_grid(self.mean),
-            low=_grid(low),
-            high=_grid(high),
+            low=low,
+            high=high,
             x_title=self.axes[1],
             y_title=self.axes[0],
             unit=self.unit,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Any
+from typing import Any, cast
 
 from toulmin.case.argument.evaluate import Evaluation
 from toulmin.case.argument.graph import Argument, Vertex
@@ -174,8 +174,8 @@ def _mentioned(value: Any) -> Iterator[str]:
     if isinstance(value, str) and value.startswith("@"):
         yield value[1:]
     elif isinstance(value, dict):
-        for part in value.values():  # type: ignore[misc]
+        for part in cast("dict[str, Any]", value).values():
             yield from _mentioned(part)
     elif isinstance(value, list):
-        for part in value:  # type: ignore[misc]
+        for part in cast("list[Any]", value):
             yield from _mentioned(part)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 from toulmin.case.evidence.criterion import Criterion, CriterionError, measures_of, parse_criterion, vacuous_branches
 from toulmin.case.file.casefile import Case
@@ -171,9 +171,9 @@ class Binder:
                 raise FaultError(Fault("C024", f"{value[1:]} is declared under neither subjects nor data"))
             return reference
         if isinstance(value, dict):
-            return {key: self._substitute(part) for key, part in value.items()}  # type: ignore[misc]
+            return {key: self._substitute(part) for key, part in cast("dict[str, Any]", value).items()}
         if isinstance(value, list):
-            return [self._substitute(part) for part in value]  # type: ignore[misc]
+            return [self._substitute(part) for part in cast("list[Any]", value)]
         return value
 
     def inputs(self, study: Study) -> tuple[Input, ...]:

@@ -28,7 +28,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, cast
 
 from toulmin.case.argument.health import Outcome
 from toulmin.case.argument.verdict import Bound, Comparison
@@ -133,12 +133,12 @@ class _Reader:
 
 def _quantity(text: str, suffix: str | None, *, quoted: bool) -> tuple[str, Bound]:
     if quoted:
-        return text, suffix or "value"  # type: ignore[return-value]
+        return text, cast("Bound", suffix or "value")  # the pattern of a token allows no other suffix
     if text in ("n", "seeds"):
-        return "", text  # type: ignore[return-value]
+        return "", cast("Bound", text)
     stem, dot, last = text.rpartition(".")
     if dot and last in ("low", "high", "value", "n"):
-        return stem, last  # type: ignore[return-value]
+        return stem, cast("Bound", last)
     return text, "value"
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -202,12 +202,12 @@ def _salvage(file: Path, located: LocatedToml) -> Case | None:
             kept[key] = value
             continue
         kept[key] = []
-        for entry in value:  # type: ignore[misc]
+        for entry in cast("list[Any]", value):
             try:
                 adapter.validate_python([entry])
             except ValidationError:
                 if isinstance(entry, dict):
-                    broken.add(str(entry.get("id")))  # type: ignore[misc]
+                    broken.add(str(cast("dict[str, Any]", entry).get("id")))
             else:
                 kept[key].append(entry)
     try:

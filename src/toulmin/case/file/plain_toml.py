@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from typing import Any
+from typing import Any, cast
 
 _LINE = re.compile(
     r"(?P<key>[A-Za-z0-9_-]+) = (?:"
@@ -62,7 +62,7 @@ def _open(line: str, data: dict[str, Any]) -> dict[str, Any] | None:
         several = data.setdefault(name, [])
         if not isinstance(several, list):
             return None
-        several.append(table)  # type: ignore[reportUnknownMemberType]
+        cast("list[Any]", several).append(table)
     elif (opening, closing) == ("[", "]") and name not in data:
         data[name] = table
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from toulmin.case.file.elements import ARRAYS, CaseFile
 
@@ -45,10 +45,12 @@ def write_value(value: Any) -> str:
     if isinstance(value, (dt.date, dt.time)):
         return value.isoformat()
     if isinstance(value, Mapping):
-        inside = ", ".join(f"{write_key(str(k))} = {write_value(v)}" for k, v in value.items())  # type: ignore[misc]
+        inside = ", ".join(
+            f"{write_key(str(k))} = {write_value(v)}" for k, v in cast("Mapping[Any, Any]", value).items()
+        )
         return f"{{ {inside} }}" if inside else "{}"
     if isinstance(value, Sequence):
-        return "[" + ", ".join(write_value(part) for part in value) + "]"  # type: ignore[misc]
+        return "[" + ", ".join(write_value(part) for part in cast("Sequence[Any]", value)) + "]"
     raise TypeError(f"TOML has no {type(value).__name__}")
 
 
