@@ -232,6 +232,23 @@ def test_heatmap_cells_say_where_they_stand() -> None:
     assert "[0.300, 0.700]" in page
 
 
+@pytest.mark.parametrize(("columns", "printed"), [(60, True), (61, False)])
+def test_a_heatmap_of_many_columns_keeps_its_numbers_in_the_tooltips(columns: int, printed: bool) -> None:
+    heatmap = Heatmap(
+        title="t", x_labels=tuple(f"H{i}" for i in range(columns)), y_labels=("r",), values=((0.123,) * columns,)
+    )
+    page = render_figure(heatmap)
+    assert page.count("H7\n0.123") == 1
+    assert page.count(">0.123</td>") == (columns if printed else 0)
+
+
+def test_what_rounds_to_zero_has_no_sign() -> None:
+    heatmap = Heatmap(title="t", x_labels=("a", "b"), y_labels=("r",), values=((-0.00001, 12.0),), text=None)
+    page = render_figure(heatmap)
+    assert ">0.0</td>" in page
+    assert "\u22120.0<" not in page
+
+
 def test_graph_nodes_never_overlap() -> None:
     rng = np.random.default_rng(0)
     nodes = [

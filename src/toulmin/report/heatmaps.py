@@ -10,6 +10,7 @@ from toulmin.report.numbers import format_fixed, format_number
 from toulmin.report.pages import Fragment, render
 
 _CROWDED = 8  # columns from which intervals move out of the cells and into their tooltips
+_DENSE = 60  # columns from which the numbers move there too: a model's heads against its heads are for looking at
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ def render_heatmap(heatmap: Heatmap) -> Fragment:
         for row, label in enumerate(heatmap.y_labels)
     ]
     crowded = len(heatmap.x_labels) > _CROWDED
-    turned = crowded and max(map(len, heatmap.x_labels)) > 6
-    html = render("heatmap.html", heatmap=heatmap, rows=rows, scale=scale, crowded=crowded, turned=turned)
+    dense = len(heatmap.x_labels) > _DENSE
+    turned = dense or (crowded and max(map(len, heatmap.x_labels)) > 6)
+    html = render("heatmap.html", heatmap=heatmap, rows=rows, scale=scale, crowded=crowded, dense=dense, turned=turned)
     return Fragment(html, frozenset({"heatmap"}))

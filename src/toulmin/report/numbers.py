@@ -15,8 +15,8 @@ def format_number(value: float | int | str | None, digits: int = 3) -> str:
 
 
 def format_fixed(value: float, decimals: int) -> str:
-    """A fixed number of decimals, so that a column of numbers lines up."""
-    return f"{value:,.{decimals}f}".replace("-", MINUS)
+    """A fixed number of decimals, so that a column of numbers lines up; what rounds to zero has no sign."""
+    return f"{value:z,.{decimals}f}".replace("-", MINUS)
 
 
 def format_plain(value: float | int | str | None) -> str:
