@@ -249,6 +249,28 @@ def test_logger_drops_rows_after_the_checkpoint(tmp_path: Path):
     assert [json.loads(r)["step"] for r in log.read_text().splitlines()] == [2, 4, 6, 8, 10]
 
 
+def test_a_kill_while_rows_are_dropped_costs_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    log = tmp_path / "log.jsonl"
+    rows = [json.dumps({"step": step}) for step in range(1, 6)]
+    log.write_text("".join(f"{row}\n" for row in rows))
+    state, _, _ = regression()
+    state.step = 3
+
+    def cut_short(path: Path, text: str, *_: object) -> int:
+        with path.open("w") as file:
+            file.write(text[:5])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_text", cut_short)
+        with pytest.raises(KeyboardInterrupt):
+            Logger(log).on_start(state, 5)
+    assert log.read_text().splitlines() == rows
+    Logger(log).on_start(state, 5)
+    assert log.read_text().splitlines() == rows[:3]
+    assert list(tmp_path.iterdir()) == [log]
+
+
 KILLED = """
 import sys, time
 sys.path.insert(0, sys.argv[1])

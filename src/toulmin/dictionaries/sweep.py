@@ -8,6 +8,7 @@ work folder, so that a sweep that is interrupted goes on where it was.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -231,5 +232,7 @@ def result_to_json(result: SweepResult) -> dict[str, Any]:
 
 
 def save_results(results: Sequence[SweepResult], path: Path) -> None:
-    """The numbers of every run as JSON."""
-    path.write_text(json.dumps([result_to_json(result) for result in results], indent=1), "utf-8")
+    """The numbers of every run as JSON, whole or absent: sweeps in pieces go on from what is there."""
+    partial = path.with_name(f".{path.name}")
+    partial.write_text(json.dumps([result_to_json(result) for result in results], indent=1), "utf-8")
+    os.replace(partial, path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -113,7 +114,9 @@ class Logger:
                         rows.append(line)
                 except (ValueError, KeyError, TypeError):
                     break
-        self.path.write_text("".join(row + "\n" for row in rows))
+        kept = self.path.with_name(f".{self.path.name}")  # renamed into place: a kill here must not cost the rows
+        kept.write_text("".join(row + "\n" for row in rows))
+        os.replace(kept, self.path)
 
     def on_step(self, state: State, metrics: Metrics) -> None:
         """Write one row."""
